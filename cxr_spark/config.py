@@ -221,7 +221,7 @@ def _read_yaml(uri: str) -> dict[str, Any]:
     if len(data) > _MAX_YAML_BYTES:
         raise ConfigError(f"--config {uri!r} has {len(data):,} bytes: expected a YAML settings file, a page of text")
     try:
-        tree = yaml.load(data.decode(), Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
+        tree = yaml.load(data.decode(), Loader=_UniqueKeys)
     except UnicodeDecodeError:
         raise ConfigError(f"--config {uri!r} is not text: expected a YAML settings file") from None
     except (yaml.YAMLError, RecursionError) as error:
@@ -229,7 +229,7 @@ def _read_yaml(uri: str) -> dict[str, Any]:
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"--config {uri!r}: expected groups of settings such as `train:`, found {type(tree).__name__}")
+        raise ConfigError(f"--config {uri!r}: expected groups such as `train:`, found {type(tree).__name__}")
     return tree
 
 

@@ -195,7 +195,9 @@ class Store:
         try:
             yield temporary
         finally:
-            with contextlib.suppress(Exception):  # it is gone where all went well; else the first error is the one to show
+            with contextlib.suppress(
+                Exception
+            ):  # it is gone where all went well; else the first error is the one to show
                 if self._fs.exists(temporary):
                     self._fs.rm_file(temporary)
 
@@ -225,7 +227,7 @@ class Store:
                     stream.write(data)
                 try:
                     if self._local:
-                        os.link(temporary, path)  # noqa: PTH105 (a rename would replace)
+                        os.link(temporary, path)
                     else:
                         self._fs.mv(temporary, path, overwrite=False)
                 except FileExistsError:
