@@ -1,0 +1,69 @@
+"""What every dataset reader gives: one table of labels, one row an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cxr_spark.schema import LABELS
+
+#: The columns of `LabelTable.table`: `schema.LABELS` before the images are assigned to splits.
+UNSPLIT_LABELS: pa.Schema = LABELS.remove(LABELS.get_field_index("split"))
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """The labels of a dataset, before any image is read.
+
+    Attributes:
+        table: one row an image, columns of `UNSPLIT_LABELS`, `image_index` unique.
+        findings: the label vocabulary; `labels` of every row has one value for each, in this order.
+        notes: what was dropped or changed while reading, by kind; counts of rows.
+        given_split: the values of the file's own `split` column as they stand, one a row of `table`; None without one.
+    """
+
+    table: pa.Table
+    findings: tuple[str, ...]
+    notes: Mapping[str, int] = field(default_factory=dict)
+    given_split: pa.Array | None = None
+
+
+def label_table(
+    image_index: Sequence[str],
+    patient_id: Sequence[str | None],
+    labels: NDArray[np.float32],
+    *,
+    view_position: Sequence[str | None] | None = None,
+    sex: Sequence[str | None] | None = None,
+    age: Sequence[float | None] | None = None,
+) -> pa.Table:
+    """Builds a table of `UNSPLIT_LABELS` from columns.
+
+    Args:
+        image_index: names of the images, n of them.
+        patient_id: patients, None where not known.
+        labels: float32 array of shape (n, n_findings): 1 present, 0 absent, NaN not known.
+        view_position: PA, AP or None; all None by default.
+        sex: M, F or None; all None by default.
+        age: years or None; all None by default.
+
+    Returns:
+        An Arrow table with n rows.
+    """
+    rows, width = labels.shape
+    unknown = [None] * rows
+    columns = {
+        "image_index": image_index,
+        "patient_id": patient_id,
+        "view_position": unknown if view_position is None else view_position,
+        "sex": unknown if sex is None else sex,
+        "age": unknown if age is None else age,
+    }
+    arrays = [pa.array(values, type=UNSPLIT_LABELS.field(name).type) for name, values in columns.items()]
+    offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(width))
+    arrays.append(pa.ListArray.from_arrays(offsets, pa.array(labels.reshape(-1))))
+    return pa.Table.from_arrays(arrays, schema=UNSPLIT_LABELS)

@@ -1,0 +1,174 @@
+"""Reads the label file of NIH ChestX-ray14, `Data_Entry_2017.csv`, in both of its generations.
+
+The first (2017) has CRLF line ends, a header of bracketed names with commas in them, patients like `00000001` and ages
+like `058Y`, `018M` and `001D`. The correction (2020) has LF, patients like `1` and ages in whole years.
+Source: Wang et al., "ChestX-ray8", CVPR 2017, and the NIH Clinical Center's download of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cxr_spark.datasets.base import LabelTable, label_table
+from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
+from cxr_spark.errors import DataError
+from cxr_spark.findings import NIH_FINDINGS, NO_FINDING, encode
+
+INDEX, FINDINGS = "Image Index", "Finding Labels"
+PATIENT, AGE, SEX, VIEW, SPLIT = "Patient ID", "Patient Age", "Patient Gender", "View Position", "split"
+
+MAX_AGE_YEARS = 120.0
+#: Years in a unit of a DICOM age string (PS3.5, value representation AS): days, weeks, months, years.
+_YEARS: Mapping[str, float] = MappingProxyType({"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0})
+_AGE = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,9})?)([DWMY]?)", re.IGNORECASE)
+_NUMBER = re.compile(r"0*([0-9]+?)(?:\.0*)?")
+_NIH_NAME = re.compile(r"([0-9]{8})_[0-9]{3}\..+")
+_VIEWS = MappingProxyType({"PA": "PA", "AP": "AP"})
+_SEXES = MappingProxyType({"M": "M", "F": "F", "MALE": "M", "FEMALE": "F"})
+
+
+def read_nih_labels(data: bytes, source: str) -> LabelTable:
+    """Reads NIH's label file.
+
+    Columns are found by name, in any order. `Image Index` and `Finding Labels` must be there. Patients come from
+    `Patient ID`, without leading zeros, so that both generations name them alike; a file without that column has them
+    taken from NIH's file names (`00000100_000.png` is patient `100`), null for other names. A column `split` is passed
+    on as `given_split`.
+
+    Args:
+        data: the file's bytes, gzipped or not.
+        source: where they came from, for messages.
+
+    Returns:
+        Labels in the order of `NIH_FINDINGS`, rows in the order of the file. Notes: `rows` (data rows of the file),
+        `duplicates_dropped`, `ages_over_120` (made null), `patients_unknown`, `view_positions_unknown` and
+        `sexes_unknown` (values other than PA, AP and M, F; made null).
+
+    Raises:
+        DataError: the file is of another kind, or a row is wrong; names the line and the value.
+    """
+    csv = read_csv(data, source)
+    if (
+        INDEX not in csv.columns
+        and len(csv.columns) == 1
+        and next(iter(csv.columns)).lower().endswith((".png", ".jpg"))
+    ):
+        raise DataError(f"{source}: is a list of images, expected NIH's label file with {INDEX!r} and {FINDINGS!r}")
+    csv.require([INDEX, FINDINGS], "NIH's label file (Data_Entry_2017.csv)")
+
+    index = csv.parsed(INDEX, _image_index)
+    label_codes, encoded = csv.parse(FINDINGS, _findings)
+    labels = np.stack(encoded)[label_codes]
+    patients = _patients(csv, index)
+    ages = csv.parsed(AGE, _age) if AGE in csv.columns else [None] * len(csv)
+    views, odd_views = _coded(csv, VIEW, _VIEWS)
+    sexes, odd_sexes = _coded(csv, SEX, _SEXES)
+
+    keep = _first_rows(csv, index, labels, patients)
+    over = [age is not None and age > MAX_AGE_YEARS for age in ages]
+    table = label_table(
+        index,
+        patients,
+        labels,
+        view_position=views,
+        sex=sexes,
+        age=[None if old else age for age, old in zip(ages, over, strict=True)],
+    )
+    given = pa.array(csv.columns[SPLIT], type=pa.string()) if SPLIT in csv.columns else None
+    notes = {
+        "rows": len(csv),
+        "duplicates_dropped": len(csv) - int(keep.sum()),
+        "ages_over_120": int(np.sum(over, where=keep)),
+        "patients_unknown": sum(patients[row] is None for row in np.flatnonzero(keep)),
+        "view_positions_unknown": int(odd_views[keep].sum()),
+        "sexes_unknown": int(odd_sexes[keep].sum()),
+    }
+    if not keep.all():
+        table = table.filter(pa.array(keep))
+        given = given.filter(pa.array(keep)) if given is not None else None
+    return LabelTable(table=table, findings=NIH_FINDINGS, notes=notes, given_split=given)
+
+
+def _image_index(text: str) -> str:
+    if not text:
+        raise ValueError("is empty, expected an image's file name")
+    if "/" in text or "\\" in text:
+        raise ValueError(f"{shorten(text)!r} is a path, expected the file name alone")
+    return text
+
+
+def _findings(text: str) -> NDArray[np.float32]:
+    if not text:
+        raise ValueError(f"is empty, expected findings separated by '|', or {NO_FINDING!r}")
+    names = [name.strip() for name in text.split("|")]
+    try:
+        vector = encode(names, NIH_FINDINGS)
+    except DataError as fault:
+        raise ValueError(str(fault)) from None
+    if NO_FINDING in names and vector.sum() > 1:
+        raise ValueError(f"{shorten(text)!r} has {NO_FINDING!r} together with a finding")
+    return vector
+
+
+def _age(text: str) -> float | None:
+    if not text:
+        return None
+    match = _AGE.fullmatch(text)
+    if not match:
+        raise ValueError(f"{shorten(text)!r} is not an age, expected years like '58' or '058Y', '018M', '001D'")
+    return float(match[1]) * _YEARS[match[2].upper()]
+
+
+def _patients(csv: CsvTable, index: list[str]) -> list[str | None]:
+    if PATIENT in csv.columns:
+        return csv.parsed(PATIENT, _patient)
+    names = map(_NIH_NAME.fullmatch, index)
+    return [_patient(match[1]) if match else None for match in names]
+
+
+def _patient(text: str) -> str | None:
+    match = _NUMBER.fullmatch(text)
+    return match[1] if match else text or None
+
+
+def _coded(csv: CsvTable, name: str, meaning: Mapping[str, str]) -> tuple[list[str | None], NDArray[np.bool_]]:
+    """Reads a column of codes; the second result marks cells that hold something else than a known code."""
+    if name not in csv.columns:
+        return [None] * len(csv), np.zeros(len(csv), dtype=bool)
+    values = csv.parsed(name, lambda text: meaning.get(text.upper()))
+    return values, np.array(
+        [value is None and text != "" for value, text in zip(values, csv.columns[name], strict=True)]
+    )
+
+
+def _first_rows(
+    csv: CsvTable, index: list[str], labels: NDArray[np.float32], patients: list[str | None]
+) -> NDArray[np.bool_]:
+    """Marks the first row of every image; a later one must agree with it in labels and patient."""
+    first: dict[str, int] = {}
+    keep = np.ones(len(csv), dtype=bool)
+    for row, name in enumerate(index):
+        before = first.setdefault(name, row)
+        if before == row:
+            continue
+        keep[row] = False
+        cell = csv.columns[FINDINGS]
+        if not np.array_equal(labels[row], labels[before]):
+            raise csv.error(
+                row,
+                f"{INDEX} {name!r} is labelled {shorten(cell[row])!r}, but on line {csv.lines[before]} "
+                f"{shorten(cell[before])!r}: keep one of them",
+            )
+        if patients[row] != patients[before]:
+            raise csv.error(
+                row,
+                f"{INDEX} {name!r} belongs to patient {patients[row]!r}, but on line {csv.lines[before]} to "
+                f"{patients[before]!r}: keep one of them",
+            )
+    return keep

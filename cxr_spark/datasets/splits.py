@@ -1,0 +1,202 @@
+"""Assigns labelled images to train, val and test. A patient is in one split only: images of one person are alike."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cxr_spark.datasets.base import LabelTable
+from cxr_spark.datasets.csv_table import decode_text, shorten
+from cxr_spark.errors import ConfigError, DataError
+from cxr_spark.schema import LABELS, SPLITS, TEST, TRAIN, VALIDATION
+
+log = logging.getLogger(__name__)
+
+METHODS = ("official", "patient", "column")
+#: Other people's names for the splits, as they occur in a `split` column.
+_SYNONYMS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("train", "training"), TRAIN),
+        **dict.fromkeys(("val", "valid", "validate", "validation", "dev"), VALIDATION),
+        **dict.fromkeys(("test", "testing"), TEST),
+    }
+)
+
+
+class Assignment(NamedTuple):
+    """Labels with their split.
+
+    Attributes:
+        table: columns of `schema.LABELS`, in the order of the labels; images outside every split are left out.
+        notes: counts of what did not fit, for the manifest.
+    """
+
+    table: pa.Table
+    notes: dict[str, int]
+
+
+def assign_splits(
+    labels: LabelTable,
+    method: str,
+    *,
+    train_list: bytes | None = None,
+    test_list: bytes | None = None,
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    seed: int = 42,
+) -> Assignment:
+    """Assigns every image to a split.
+
+    Methods:
+        official: `train_list` and `test_list` name the images. Images in neither are left out and counted.
+        patient: a fraction `test_fraction` of all patients is for testing.
+        column: the label file's own `split` column (train, val or test, or a common synonym).
+
+    Validation patients are a fraction `val_fraction` of those in training, unless the column names some itself.
+    Patients are drawn by the order of a hash of seed and name: the draw depends on the seed and on which patients there
+    are, not on the order of rows or the machine, and a fraction is exact to half a patient. An image without a patient
+    counts as a patient of its own.
+
+    Args:
+        labels: the labels.
+        method: one of `METHODS`.
+        train_list: text of the list of training (and validation) images, one `image_index` a line.
+        test_list: text of the list of test images.
+        val_fraction: part of the training patients that is set aside for validation, 0 <= f < 1.
+        test_fraction: part of all patients that is set aside for testing by `patient`, 0 <= f < 1.
+        seed: seed of the draws.
+
+    Returns:
+        The assignment. Notes of `official`: `images_in_no_list` and `list_entries_without_label`.
+
+    Raises:
+        ConfigError: an unknown method, a fraction out of range, or a list that is missing.
+        DataError: a list or column that is not one, an image in both lists, a patient in two splits.
+    """
+    for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
+        if not 0 <= fraction < 1:
+            raise ConfigError(f"{name} is {fraction}: expected at least 0 and less than 1")
+    frame = pd.DataFrame({"image_index": labels.table["image_index"].to_pandas()})
+    frame["unit"] = _units(labels.table)
+    notes: dict[str, int] = {}
+    if method == "official":
+        frame["split"], notes = _by_lists(frame["image_index"], train_list, test_list)
+    elif method == "patient":
+        frame["split"] = TRAIN
+        frame.loc[_drawn(frame["unit"], test_fraction, seed, TEST), "split"] = TEST
+    elif method == "column":
+        frame["split"] = _by_column(labels)
+    else:
+        raise ConfigError(f"split {method!r} is not known: expected one of {', '.join(METHODS)}")
+
+    _refuse_shared_patients(frame, labels.table)
+    if not (frame["split"] == VALIDATION).any():
+        training = frame.loc[frame["split"] == TRAIN, "unit"]
+        frame.loc[_drawn(training, val_fraction, seed, VALIDATION), "split"] = VALIDATION
+    table = labels.table.append_column(
+        LABELS.field("split"), pa.array(frame["split"], type=pa.string(), from_pandas=True)
+    )
+    if frame["split"].isna().any():
+        table = table.filter(pa.array(frame["split"].notna()))
+    sizes = frame["split"].value_counts()
+    log.info("split %s: %s", method, ", ".join(f"{name} {sizes.get(name, 0)}" for name in SPLITS))
+    return Assignment(table=table.cast(LABELS), notes=notes)
+
+
+def _units(table: pa.Table) -> list[str]:
+    """Names what is kept together: the patient, or the image where the patient is not known."""
+    patients, images = table["patient_id"].to_pylist(), table["image_index"].to_pylist()
+    return [
+        f"image {image}" if patient is None else f"patient {patient}"
+        for patient, image in zip(patients, images, strict=True)
+    ]
+
+
+def _drawn(units: pd.Series[str], fraction: float, seed: int, purpose: str) -> pd.Index[int]:
+    """Draws a fraction of the distinct units; returns the index labels of their rows."""
+
+    def rank(unit: str) -> bytes:
+        return hashlib.blake2b(f"{seed} {purpose} {unit}".encode(), digest_size=16).digest()
+
+    ordered = sorted(units.unique(), key=rank)
+    count = round(fraction * len(ordered))
+    if fraction > 0 and count == 0 and len(ordered) > 1:
+        count = 1  # a small set has a split with one patient rather than an empty one
+    rows: pd.Index[int] = units.index[units.isin(ordered[:count])]
+    return rows
+
+
+def _by_lists(
+    index: pd.Series[str], train_list: bytes | None, test_list: bytes | None
+) -> tuple[NDArray[np.object_], dict[str, int]]:
+    missing = [option for option, data in (("--train-list", train_list), ("--test-list", test_list)) if data is None]
+    if train_list is None or test_list is None:
+        raise ConfigError(
+            f"split 'official' needs {' and '.join(missing)}: the dataset's own lists of images "
+            "(NIH: train_val_list.txt, test_list.txt); or use --split patient"
+        )
+    train, test = _read_list(train_list, "train list"), _read_list(test_list, "test list")
+    both = train.intersection(test)
+    if len(both):
+        raise DataError(f"image {shorten(both[0])!r} is in both the train list and the test list ({len(both)} are)")
+    in_train, in_test = index.isin(train).to_numpy(), index.isin(test).to_numpy()
+    if not (in_train.any() or in_test.any()):
+        raise DataError(
+            f"none of the {len(train) + len(test)} images of the two lists has a label: "
+            f"the lists name images like {shorten(train[0])!r}, the labels like {shorten(index.iloc[0])!r}"
+        )
+    split = np.full(len(index), None, dtype=object)
+    split[in_train], split[in_test] = TRAIN, TEST
+    outside = int((~(in_train | in_test)).sum())
+    unlabelled = len(train) + len(test) - int(in_train.sum()) - int(in_test.sum())
+    if outside:
+        log.warning("%d labelled images are in neither list and are left out", outside)
+    if unlabelled:
+        log.warning("%d images of the lists have no label", unlabelled)
+    return split, {"images_in_no_list": outside, "list_entries_without_label": unlabelled}
+
+
+def _read_list(data: bytes, source: str) -> pd.Index[str]:
+    lines = [line.strip() for line in re.split(r"\r\n|\n|\r", decode_text(data, source))]
+    for number, line in enumerate(lines, start=1):
+        if "," in line or "\t" in line:
+            raise DataError(f"{source}, line {number}: {shorten(line)!r} has columns; expected one image name a line")
+    names: pd.Index[str] = pd.Index([line for line in lines if line]).unique()
+    return names
+
+
+def _by_column(labels: LabelTable) -> Sequence[str]:
+    if labels.given_split is None:
+        raise DataError("split 'column' needs a column 'split' in the label file (values train, val, test)")
+    values = labels.given_split.to_pylist()
+    splits = [_SYNONYMS.get((value or "").strip().lower(), "") for value in values]
+    if "" in splits:
+        row = splits.index("")
+        image = labels.table["image_index"][row].as_py()
+        raise DataError(
+            f"image {image!r} has the split {shorten(values[row] or '')!r}: expected one of {', '.join(_SYNONYMS)}"
+        )
+    return splits
+
+
+def _refuse_shared_patients(frame: pd.DataFrame, table: pa.Table) -> None:
+    placed = frame[frame["split"].notna()].drop_duplicates(["unit", "split"])
+    shared = placed[placed["unit"].duplicated(keep=False)]
+    if shared.empty:
+        return
+    pair = shared[shared["unit"] == shared["unit"].iloc[0]].iloc[:2]
+    (image, split), (other, other_split) = pair[["image_index", "split"]].itertuples(index=False)
+    patient = table["patient_id"][int(pair.index[0])].as_py()
+    raise DataError(
+        f"patient {shorten(patient)!r} is in two splits: {image!r} in {split}, {other!r} in {other_split} "
+        f"({shared['unit'].nunique()} such patients): all images of a patient belong in one split"
+    )
