@@ -1,0 +1,99 @@
+# `make` alone lists the targets. Everything is installed into .venv/ of this folder; nothing else of the machine changes.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test lint unit test-cluster test-versions
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+STAMP := $(VENV)/.installed
+LOCK := conf/constraints.txt
+# The Python that makes the environment; empty: the first of 3.10 to 3.12 that is found.
+PYTHON ?=
+# A folder in NIH's own layout for `make demo`; empty: a synthetic set is made.
+NIH ?=
+# More options for the demo's pipeline, such as ARGS="--set train.epochs=5".
+ARGS ?=
+# What `make test-versions` tries beside the default.
+PYTHONS := 3.10 3.11 3.12
+SPARKS := 3.4.1 4.0.1
+
+help:  ## list the targets
+	@echo "cxr_spark: distributed training and running of chest X-ray classifiers on Spark"
+	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
+
+venv: $(STAMP)  ## make .venv/ with everything installed
+
+# The stamp is written last, so an install that was cut short is taken up again. BigDL's wheels pin an old pyspark, so
+# they come in a second step, without their dependencies; where a platform has none, all but that backend works.
+$(STAMP): setup.py pyproject.toml $(LOCK)
+	@$(PY) -m pip --version >/dev/null 2>&1 || { $(make_venv); }
+	@echo "make: installing into $(VENV): the first time downloads about 3.5 GB"
+	@$(PY) -m pip install --quiet -c $(LOCK) pip setuptools
+	@$(PY) -m pip install --quiet --no-build-isolation -c $(LOCK) -e ".[dev]"
+	@$(PY) -m pip install --quiet --no-deps -c $(LOCK) six bigdl-core bigdl-dllib-spark3 \
+		|| echo "make: BigDL could not be installed: its backend will not work here, everything else does" >&2
+	@touch $@
+
+# A Python whose venv module lacks pip (Debian without python3-venv) can still be helped by its own pip.
+define make_venv
+for python in $(or $(PYTHON),python3 python3.12 python3.11 python3.10); do \
+	if $$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then \
+		rm -rf $(VENV); \
+		$$python -m venv $(VENV) >/dev/null 2>&1 && exit 0; \
+		rm -rf $(VENV); \
+		$$python -m venv --without-pip $(VENV) \
+			&& $$python -m pip --python $(PY) install --quiet -c $(LOCK) pip 2>/dev/null && exit 0; \
+		rm -rf $(VENV); \
+		echo "make: $$python cannot make a virtual environment: install the package python3-venv, then make again" >&2; \
+		exit 2; \
+	fi; \
+done; \
+echo "make: Python 3.10 to 3.12 is needed, $(or $(PYTHON),python3) is \
+$$($(or $(PYTHON),python3) --version 2>&1 | head -n 1 || true): give one as make venv PYTHON=/path/to/python3.12" >&2; \
+exit 2
+endef
+
+demo: $(STAMP)  ## sample images -> prepare -> train -> score -> evaluate -> report (NIH=FOLDER: on NIH's images)
+ifeq ($(NIH),)
+	$(BIN)/cxr-spark sample-data --out demo/images
+	$(BIN)/cxr-spark pipeline --config conf/demo.yaml $(ARGS)
+else
+	@nih="$${NIH%/}"; labels=$$(ls "$$nih"/Data_Entry_2017*.csv* 2>/dev/null | tail -n 1); \
+	quoted() { printf "'%s'" "$${1//\'/\'\'}"; }; \
+	$(BIN)/cxr-spark pipeline --config conf/demo.yaml --set pipeline.out=demo/nih \
+		--set prepare.images="[$$(quoted "$$nih")]" \
+		--set prepare.labels="$$(quoted "$${labels:-$$nih/Data_Entry_2017.csv}")" \
+		--set prepare.train_list="$$(quoted "$$nih/train_val_list.txt")" \
+		--set prepare.test_list="$$(quoted "$$nih/test_list.txt")" $(ARGS)
+endif
+
+test: lint unit  ## ruff, mypy, and the unit and integration tests
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(PY) -m pytest tests/unit tests/integration
+
+# pytest exits 5 where it finds no test.
+test-cluster: $(STAMP)  ## tests on clusters started on this machine: HDFS, Spark standalone
+	$(PY) -m pytest tests/cluster || [ $$? -eq 5 ]
+
+test-versions: $(PYTHONS:%=test-python-%) $(SPARKS:%=test-spark-%)  ## the tests on other Pythons and Sparks found here
+
+test-python-%:
+	@python=$$(command -v python$* "$$HOME"/.pyenv/versions/$*.*/bin/python | while read -r p; do \
+		"$$p" --version >/dev/null 2>&1 && echo "$$p" && break; done || true); \
+	if [ -z "$$python" ]; then echo "make: python$* is not here: SKIPPED"; \
+	else $(MAKE) --no-print-directory unit VENV=.venvs/python-$* PYTHON="$$python"; fi
+
+test-spark-%:
+	@$(MAKE) --no-print-directory venv VENV=.venvs/spark-$*
+	@.venvs/spark-$*/bin/python -m pip install --quiet pyspark==$*
+	.venvs/spark-$*/bin/python -m pytest tests/unit tests/integration

