@@ -1,0 +1,207 @@
+"""The model folder: `metadata.json` and `weights.safetensors`, which is all that is needed to run a model.
+
+Nothing in it is ever unpickled. The folder may hold Spark ML's own `metadata/` beside them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import nn
+
+from cxr_spark.errors import DataError
+from cxr_spark.models import tensors as tensor_files
+from cxr_spark.models.architectures import ARCHITECTURES, batch_norm_epsilon_of, build_empty
+from cxr_spark.models.weights import MEAN_BGR, Weights, WeightsHeader
+from cxr_spark.storage import Store
+
+METADATA_NAME = "metadata.json"
+WEIGHTS_NAME = "weights.safetensors"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Preprocessing(_Part):
+    """How an image becomes the network's input.
+
+    Attributes:
+        mean_bgr: taken off the pixels (0 to 255), in the order B, G, R.
+        input_size: side of the network's square input, pixels.
+        stored_size: side of the prepared images that it was trained on, pixels; a larger one than `input_size` means
+            that their centre was cropped out, or a random part while training.
+        resize: how a raw image was made square.
+    """
+
+    mean_bgr: tuple[float, float, float] = MEAN_BGR
+    input_size: int = Field(ge=1, le=4096)
+    stored_size: int = Field(ge=1, le=4096)
+    resize: Literal["squash", "pad", "crop"] = "squash"
+
+
+class BuildArguments(_Part):
+    """The arguments of `build` that shape the network."""
+
+    dropout: float = Field(0.0, ge=0, lt=1)
+    hidden: tuple[int, ...] = ()
+    batch_norm_epsilon: float | None = Field(None, gt=0)
+
+
+class ModelMetadata(_Part):
+    """All that is known about a model, as `metadata.json` holds it.
+
+    Attributes:
+        architecture: a key of `ARCHITECTURES`.
+        findings: what the outputs stand for, in order.
+        preprocessing: how an image becomes the input.
+        build: how the network is built.
+        training: the settings that it was trained with.
+        metrics: what it reached on the validation images.
+        versions: of the packages that it was trained with.
+        weights_sha256: of the bytes of `weights.safetensors`; filled in by `save_model`.
+    """
+
+    format_version: Literal[1] = 1
+    architecture: str
+    findings: tuple[str, ...] = Field(min_length=1)
+    n_outputs: int = Field(ge=1)
+    preprocessing: Preprocessing
+    build: BuildArguments = BuildArguments()
+    training: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    weights_sha256: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_outputs(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "n_outputs" not in values and "findings" in values:
+            return {**values, "n_outputs": len(values["findings"])}
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelMetadata:
+        if self.n_outputs != len(self.findings):
+            raise ValueError(f"n_outputs is {self.n_outputs}, but there are {len(self.findings)} findings")
+        if len(set(self.findings)) != len(self.findings):
+            raise ValueError("a finding stands twice")
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"unknown architecture {self.architecture!r}")
+        return self
+
+    @property
+    def model_id(self) -> str:
+        """The SHA-256 of the weights, by which predictions name their model."""
+        return self.weights_sha256
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready to run: the network in evaluation mode, on the CPU."""
+
+    module: nn.Module
+    metadata: ModelMetadata
+
+
+def save_model(store: Store, module: nn.Module, metadata: ModelMetadata) -> ModelMetadata:
+    """Writes a model folder, `metadata.json` last.
+
+    Args:
+        store: the folder; made if it is not there, other files in it are left alone.
+        module: the network; may be on any device and in any memory format, but not wrapped for distributed training.
+        metadata: what to write with it. The batch norm epsilon and the hash are filled in.
+
+    Returns:
+        The metadata as written.
+
+    Raises:
+        DataError: a weight is not finite, or the network is not the one that the metadata tell of.
+        RunError: the folder cannot be written.
+    """
+    build_arguments = metadata.build.model_copy(update={"batch_norm_epsilon": batch_norm_epsilon_of(module)})
+    metadata = metadata.model_copy(update={"build": build_arguments})
+    state = module.state_dict()
+    tensor_files.check(state, _empty(metadata).state_dict(), "the network to be saved")
+    data = tensor_files.to_bytes(state)
+    metadata = metadata.model_copy(update={"weights_sha256": tensor_files.sha256(data)})
+    # Without metadata there is no model: a reader never sees old metadata with new weights.
+    store.delete(METADATA_NAME)
+    store.write_bytes(WEIGHTS_NAME, data)
+    store.write_json(METADATA_NAME, metadata.model_dump(mode="json"))
+    return metadata
+
+
+def load_metadata(store: Store) -> ModelMetadata:
+    """Reads and checks the `metadata.json` of a model folder.
+
+    Raises:
+        DataError: the folder holds no model, or a damaged one.
+    """
+    uri = store.uri_of(METADATA_NAME)
+    try:
+        data = store.read_bytes(METADATA_NAME)
+    except FileNotFoundError:
+        raise DataError(f"{store.uri} holds no model: expected {METADATA_NAME} and {WEIGHTS_NAME} in it") from None
+    try:
+        return ModelMetadata.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{uri} is no model's metadata: {where or 'it'}: {first['msg']}") from None
+
+
+def load_model(store: Store) -> LoadedModel:
+    """Reads a model folder and builds its network.
+
+    Raises:
+        DataError: the folder holds no model, its weights are not those that the metadata name by their hash, or they
+            do not fit the network.
+    """
+    metadata = load_metadata(store)
+    module = _empty(metadata)
+    module.load_state_dict(_tensors(store, metadata), assign=True)
+    return LoadedModel(module.eval(), metadata)
+
+
+def read_model_weights(store: Store) -> Weights:
+    """Reads the weights of a model folder as the start of another training.
+
+    Raises:
+        DataError: as `load_model`.
+    """
+    metadata = load_metadata(store)
+    header = WeightsHeader(
+        architecture=metadata.architecture,
+        n_outputs=metadata.n_outputs,
+        batch_norm_epsilon=metadata.build.batch_norm_epsilon,
+        source=store.uri,
+        source_kind="model",
+        source_sha256=metadata.weights_sha256,
+        hidden=metadata.build.hidden,
+        findings=metadata.findings,
+    )
+    return Weights(header, _tensors(store, metadata))
+
+
+def _empty(metadata: ModelMetadata) -> nn.Module:
+    return build_empty(metadata.architecture, metadata.n_outputs, **metadata.build.model_dump())
+
+
+def _tensors(store: Store, metadata: ModelMetadata) -> dict[str, Any]:
+    what = store.uri_of(WEIGHTS_NAME)
+    try:
+        data = store.read_bytes(WEIGHTS_NAME)
+    except FileNotFoundError:
+        raise DataError(f"{store.uri} has {METADATA_NAME} but no {WEIGHTS_NAME}: copy the whole folder") from None
+    found = tensor_files.sha256(data)
+    if found != metadata.weights_sha256:
+        raise DataError(
+            f"{what} has SHA-256 {found}, its metadata say {metadata.weights_sha256 or 'nothing'}: the file was changed "
+            "or belongs to another model; copy the whole folder again"
+        )
+    tensors, _ = tensor_files.from_bytes(data, what)
+    tensor_files.check(tensors, _empty(metadata).state_dict(), what)
+    return tensors

@@ -1,0 +1,200 @@
+"""Pretrained weights in the one form that the program uses, wherever they came from.
+
+All of them take ImageNet-mean BGR input: what other tools trained on something else is folded on import.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+
+from cxr_spark.errors import ConfigError, DataError
+from cxr_spark.models import tensors as tensor_files
+from cxr_spark.models.architectures import architecture, batch_norm_epsilon_of, build_empty
+from cxr_spark.models.head import head_name
+from cxr_spark.storage import Store, parent_and_name, resolve
+
+log = logging.getLogger(__name__)
+
+#: The one preprocessing: pixels 0 to 255 in BGR order, less the means of ImageNet as Caffe's networks had them.
+IMAGENET_BGR = "imagenet_bgr"
+#: B, G, R (Simonyan & Zisserman 2014; the mean over ImageNet's training images).
+MEAN_BGR: tuple[float, float, float] = (103.939, 116.779, 123.68)
+
+_TORCHVISION_NAME = re.compile(r"^(\w+_Weights\.)?[A-Z][A-Z0-9_]*$")
+
+
+class WeightsHeader(BaseModel):
+    """What the header of a weights file says about its tensors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    architecture: str
+    n_outputs: int = Field(ge=1)
+    batch_norm_epsilon: float | None = Field(None, gt=0)
+    preprocessing: Literal["imagenet_bgr"] = "imagenet_bgr"
+    source: str
+    source_kind: Literal["torchvision", "keras_h5", "tfjs", "safetensors", "model"]
+    source_sha256: str
+    hidden: tuple[int, ...] = ()
+    findings: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of a whole network, its head included.
+
+    Attributes:
+        header: what they are for and where they are from.
+        tensors: the `state_dict()` of `build(header.architecture, header.n_outputs)`.
+    """
+
+    header: WeightsHeader
+    tensors: dict[str, Tensor]
+
+    def to_bytes(self) -> bytes:
+        """Returns the weights as a safetensors file; the same weights always give the same bytes."""
+        return tensor_files.to_bytes(self.tensors, self.header.model_dump_json())
+
+    @classmethod
+    def from_bytes(cls, data: bytes, what: str) -> Weights:
+        """Reads and checks a file of `to_bytes`.
+
+        Raises:
+            DataError: it is damaged, or is not such a file.
+        """
+        tensors, note = tensor_files.from_bytes(data, what)
+        if note is None:
+            raise DataError(
+                f"{what} does not say what preprocessing its weights expect: make a file that does with "
+                f"`cxr-spark import-weights {what} --architecture NAME --out FILE.safetensors`"
+            )
+        try:
+            header = WeightsHeader.model_validate_json(note)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise DataError(f"{what}: its header is damaged: {first['loc']}: {first['msg']}") from None
+        weights = cls(header, tensors)
+        weights.check(what)
+        return weights
+
+    def check(self, what: str) -> None:
+        """Makes sure that the tensors are those of the network that the header names.
+
+        Raises:
+            ConfigError: unknown architecture.
+            DataError: they are not.
+        """
+        empty = build_empty(self.header.architecture, self.header.n_outputs, hidden=self.header.hidden)
+        tensor_files.check(self.tensors, empty.state_dict(), what)
+
+
+def read_weights(uri: str) -> Weights:
+    """Reads a weights file, on the driver, an executor or a training rank.
+
+    Args:
+        uri: a safetensors file of `import-weights`, or a model folder.
+
+    Raises:
+        ConfigError: there is nothing of the kind.
+        DataError: it is damaged.
+    """
+    from cxr_spark.models.folder import METADATA_NAME, read_model_weights
+
+    store, name = parent_and_name(uri)
+    if name.endswith(".safetensors"):
+        try:
+            return Weights.from_bytes(store.read_bytes(name), uri)
+        except FileNotFoundError:
+            raise ConfigError(f"model.weights {uri!r}: no such file") from None
+    folder = Store(resolve(uri))
+    if folder.exists(METADATA_NAME):
+        return read_model_weights(folder)
+    if not store.exists(name):
+        raise ConfigError(f"model.weights {uri!r}: no such file or model folder")
+    raise ConfigError(
+        f"model.weights {uri!r} is neither a .safetensors file nor a model folder: weights of other tools are imported "
+        f"with `cxr-spark import-weights {uri} --architecture NAME --out FILE.safetensors`"
+    )
+
+
+def resolve_weights(value: str, architecture_name: str, *, default_fs: str = "file:///") -> Weights | None:
+    """Finds, reads and checks what the setting `model.weights` names. For the driver: it may download.
+
+    Args:
+        value: `random`, a URI of imported weights or of a model folder, or a torchvision weights name such as
+            `IMAGENET1K_V2`.
+        architecture_name: the setting `model.architecture`.
+        default_fs: what a bare path belongs to.
+
+    Returns:
+        The weights; None for `random`. Hand them to ranks and executors by `Weights.to_bytes` through a Store.
+
+    Raises:
+        ConfigError: there are no such weights, or they are of another architecture.
+        DataError: they are damaged.
+    """
+    architecture(architecture_name)
+    if value == "random":
+        return None
+    if _TORCHVISION_NAME.match(value):
+        from cxr_spark.models.importers.torchvision_hub import download
+
+        weights = download(value.rpartition(".")[2], architecture_name)
+    else:
+        weights = read_weights(resolve(value, default_fs))
+    if weights.header.architecture != architecture_name:
+        raise ConfigError(
+            f"model.weights {value!r} are of {weights.header.architecture}, but model.architecture is "
+            f"{architecture_name}: make the two agree"
+        )
+    return weights
+
+
+def load_initial_weights(module: nn.Module, weights: Weights, *, findings: Sequence[str] | None = None) -> bool:
+    """Copies pretrained weights into a network.
+
+    Args:
+        module: of `build`, made with `batch_norm_epsilon=weights.header.batch_norm_epsilon`.
+        weights: what to copy.
+        findings: the network's outputs. Where the weights are a model's of the same findings in the same order, and
+            the heads are of one shape, its head is copied too; else the head stays as it is.
+
+    Returns:
+        Whether the head was copied.
+
+    Raises:
+        ConfigError: the epsilon of the network's batch norms differs from the one the weights were trained with.
+        DataError: the network is another one.
+    """
+    what = f"weights of {weights.header.source}"
+    epsilon = weights.header.batch_norm_epsilon
+    if batch_norm_epsilon_of(module) != epsilon:
+        raise ConfigError(
+            f"{what} were trained with a batch norm epsilon of {epsilon}, the network has "
+            f"{batch_norm_epsilon_of(module)}: build it with batch_norm_epsilon={epsilon}"
+        )
+    head = head_name(module) + "."
+    own = module.state_dict()
+    fits = {name: t for name, t in weights.tensors.items() if name.startswith(head)}
+    reuse_head = (
+        findings is not None
+        and weights.header.findings == tuple(findings)
+        and {name: t.shape for name, t in fits.items()}
+        == {name: t.shape for name, t in own.items() if name.startswith(head)}
+    )
+
+    def wanted(name: str) -> bool:
+        return reuse_head or not name.startswith(head)
+
+    chosen = {name: t for name, t in weights.tensors.items() if wanted(name)}
+    tensor_files.check(chosen, {name: t for name, t in own.items() if wanted(name)}, what)
+    module.load_state_dict(chosen, strict=False)
+    log.info("initial weights: %s, head %s", weights.header.source, "reused" if reuse_head else "new")
+    return reuse_head
