@@ -33,7 +33,7 @@ $(STAMP): setup.py pyproject.toml $(LOCK)
 	@$(PY) -m pip --version >/dev/null 2>&1 || { $(make_venv); }
 	@echo "make: installing into $(VENV): the first time downloads about 3.5 GB"
 	@$(PY) -m pip install --quiet -c $(LOCK) pip setuptools
-	@$(PY) -m pip install --quiet --no-build-isolation -c $(LOCK) -e ".[dev]"
+	@PYTHONWARNINGS="ignore:Editable installation" $(PY) -m pip install --quiet --no-build-isolation -c $(LOCK) -e ".[dev]"
 	@$(PY) -m pip install --quiet --no-deps -c $(LOCK) six bigdl-core bigdl-dllib-spark3 \
 		|| echo "make: BigDL could not be installed: its backend will not work here, everything else does" >&2
 	@touch $@
