@@ -106,7 +106,7 @@ def _image_index(text: str) -> str:
 def _findings(text: str) -> NDArray[np.float32]:
     if not text:
         raise ValueError(f"is empty, expected findings separated by '|', or {NO_FINDING!r}")
-    names = [name.strip() for name in text.split("|")]
+    names = [shorten(name.strip()) for name in text.split("|")]
     try:
         vector = encode(names, NIH_FINDINGS)
     except DataError as fault:
@@ -162,13 +162,13 @@ def _first_rows(
         if not np.array_equal(labels[row], labels[before]):
             raise csv.error(
                 row,
-                f"{INDEX} {name!r} is labelled {shorten(cell[row])!r}, but on line {csv.lines[before]} "
+                f"{INDEX} {shorten(name)!r} is labelled {shorten(cell[row])!r}, but on line {csv.lines[before]} "
                 f"{shorten(cell[before])!r}: keep one of them",
             )
         if patients[row] != patients[before]:
             raise csv.error(
                 row,
-                f"{INDEX} {name!r} belongs to patient {patients[row]!r}, but on line {csv.lines[before]} to "
+                f"{INDEX} {shorten(name)!r} belongs to patient {patients[row]!r}, but on line {csv.lines[before]} to "
                 f"{patients[before]!r}: keep one of them",
             )
     return keep

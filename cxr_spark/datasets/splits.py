@@ -129,8 +129,8 @@ def _drawn(units: pd.Series[str], fraction: float, seed: int, purpose: str) -> p
 
     ordered = sorted(units.unique(), key=rank)
     count = round(fraction * len(ordered))
-    if fraction > 0 and count == 0 and len(ordered) > 1:
-        count = 1  # a small set has a split with one patient rather than an empty one
+    if fraction > 0:  # few patients: neither side is left empty where two patients are there
+        count = min(max(count, 1), len(ordered) - 1)
     rows: pd.Index[int] = units.index[units.isin(ordered[:count])]
     return rows
 
