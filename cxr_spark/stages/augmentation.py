@@ -1,171 +1,147 @@
-"""Random augmentations as small frozen objects: batch in, batch out. What the trainer runs on the device, every epoch.
-
-No Spark here. The stages of Spark ML (`RandomHorizontalFlip` and so on) own one of these; YAML settings build the same.
-"""
+"""Ordered lists of augmentations: running them, and building them from settings or from saved JSON. No Spark here."""
 
 from __future__ import annotations
 
+import difflib
 import json
-from typing import Annotated, ClassVar
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import ValidationError
 
-from cxr_spark.errors import DataError
-from cxr_spark.stages import kernels
-from cxr_spark.stages.random import uniforms
+from cxr_spark.errors import ConfigError
+from cxr_spark.stages.batch_augmentation import Affine, BatchAugmentation, Brightness, Crop, HorizontalFlip
+
+__all__ = [
+    "AUGMENTATIONS",
+    "BatchAugmentation",
+    "augment",
+    "from_config",
+    "from_json",
+    "make",
+    "numbered",
+    "output_size",
+    "without_draws",
+]
+
+#: The augmentations by the name that settings and saved pipelines use.
+AUGMENTATIONS: Mapping[str, type[BatchAugmentation]] = MappingProxyType(
+    {kind.name: kind for kind in (HorizontalFlip, Crop, Affine, Brightness)}
+)
 
 
-class BatchAugmentation(BaseModel):
-    """A random change of training images. The same image, seed and epoch always get the same change.
+def augment(
+    batch: torch.Tensor, augmentations: Iterable[BatchAugmentation], keys: NDArray[np.uint64], seed: int, epoch: int
+) -> torch.Tensor:
+    """Runs augmentations in order on a batch (N, H, W); see `BatchAugmentation.__call__`."""
+    for augmentation in augmentations:
+        batch = augmentation(batch, keys, seed, epoch)
+    return batch
 
-    Attributes:
-        stream: number of this augmentation among those of its kind in a list: two of a kind draw independently.
+
+def without_draws(batch: torch.Tensor, augmentations: Iterable[BatchAugmentation]) -> torch.Tensor:
+    """Runs what takes the augmentations' place in validation and scoring: a random crop becomes the middle one."""
+    for augmentation in augmentations:
+        batch = augmentation.deterministic(batch)
+    return batch
+
+
+def output_size(augmentations: Iterable[BatchAugmentation], size: tuple[int, int]) -> tuple[int, int]:
+    """Returns (height, width) after all augmentations for images of (height, width)."""
+    for augmentation in augmentations:
+        size = augmentation.output_size(size)
+    return size
+
+
+def numbered(augmentations: Iterable[BatchAugmentation]) -> list[BatchAugmentation]:
+    """Gives each augmentation its `stream`, so that two of a kind in one list draw independently."""
+    seen: dict[str, int] = {}
+    result = []
+    for augmentation in augmentations:
+        stream = seen.get(augmentation.name, 0)
+        seen[augmentation.name] = stream + 1
+        result.append(augmentation.model_copy(update={"stream": stream}))
+    return result
+
+
+def make(name: str, settings: Mapping[str, Any]) -> BatchAugmentation:
+    """Builds one augmentation.
+
+    Args:
+        name: one of `AUGMENTATIONS`.
+        settings: its attributes by name; those left out have their defaults.
+
+    Raises:
+        ConfigError: the name or a setting is unknown, or a value is out of range.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    name: ClassVar[str]
-    #: How many numbers it draws an image.
-    draws: ClassVar[int]
-
-    stream: Annotated[int, Field(ge=0)] = 0
-
-    def __call__(self, batch: torch.Tensor, keys: NDArray[np.uint64], seed: int, epoch: int) -> torch.Tensor:
-        """Augments a batch.
-
-        Args:
-            batch: (N, H, W) grey, uint8 or floating point with values 0..255, on any device.
-            keys: (N,) keys of the images, from `cxr_spark.stages.random.image_keys`.
-            seed: of the run.
-            epoch: from 0; every epoch draws anew.
-
-        Returns:
-            (N, H', W') of the same dtype on the same device; (H', W') is `output_size((H, W))`.
-
-        Raises:
-            DataError: the batch is not (N, H, W) with N keys, or its images do not fit.
-        """
-        if batch.ndim != 3 or len(batch) != len(keys):
-            raise DataError(
-                f"{self.name}: a batch of shape {tuple(batch.shape)} with {len(keys)} keys: expected (N, H, W) and N"
-            )
-        if len(batch) == 0:
-            return self.deterministic(batch)  # nothing to draw, and torch's samplers refuse an empty batch
-        numbers = uniforms(keys, self.draws, seed=seed, epoch=epoch, stage=f"{self.name}/{self.stream}")
-        return self._apply(batch, numbers)
-
-    def deterministic(self, batch: torch.Tensor) -> torch.Tensor:
-        """Returns what takes its place where nothing may be drawn (validation, scoring): here, the batch as it is."""
-        return batch
-
-    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Returns (height, width) of its output for images of (height, width)."""
-        return size
-
-    def to_json(self) -> str:
-        """Returns JSON that `cxr_spark.stages.augmentation_list.from_json` reads."""
-        return json.dumps({"name": self.name, **self.model_dump(mode="json")}, sort_keys=True)
-
-    def _apply(self, batch: torch.Tensor, numbers: NDArray[np.float64]) -> torch.Tensor:
-        raise NotImplementedError
+    kind = AUGMENTATIONS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        near = difflib.get_close_matches(str(name), AUGMENTATIONS, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ConfigError(f"unknown augmentation {name!r}{hint}: expected one of {', '.join(AUGMENTATIONS)}")
+    try:
+        return kind.model_validate({str(key): value for key, value in settings.items()})
+    except ValidationError as error:
+        problems = "; ".join(_problem(name, kind, item) for item in error.errors())
+        raise ConfigError(problems) from None
 
 
-class HorizontalFlip(BatchAugmentation):
-    """Mirrors an image left to right with probability `p`."""
+def from_config(entries: object) -> list[BatchAugmentation]:
+    """Builds augmentations from settings: a list whose entries are a name, or one name with its settings.
 
-    name = "random_horizontal_flip"
-    draws = 1
+    Args:
+        entries: such as `["random_horizontal_flip", {"random_affine": {"degrees": 5}}]`.
 
-    p: Annotated[float, Field(ge=0, le=1)] = 0.5
+    Returns:
+        The augmentations in order, numbered.
 
-    def _apply(self, batch: torch.Tensor, numbers: NDArray[np.float64]) -> torch.Tensor:
-        return kernels.hflip(batch, torch.from_numpy(numbers[:, 0] < self.p))
-
-
-class Crop(BatchAugmentation):
-    """Cuts a window of `height` x `width` pixels at a random place; the middle one where nothing may be drawn."""
-
-    name = "random_crop"
-    draws = 2
-
-    height: Annotated[int, Field(ge=1)] = 224
-    width: Annotated[int, Field(ge=1)] = 224
-
-    def deterministic(self, batch: torch.Tensor) -> torch.Tensor:
-        """Returns the window in the middle."""
-        return kernels.center_crop(batch, self.height, self.width)
-
-    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Returns the window's size."""
-        return self.height, self.width
-
-    def _apply(self, batch: torch.Tensor, numbers: NDArray[np.float64]) -> torch.Tensor:
-        places = np.array([batch.shape[1] - self.height + 1, batch.shape[2] - self.width + 1])
-        offsets = (numbers * places.clip(min=1)).astype(np.int64)
-        return kernels.random_crop(batch, offsets, self.height, self.width)
-
-
-def _check_zoom(zoom: tuple[float, float]) -> tuple[float, float]:
-    if not 0 < zoom[0] <= zoom[1]:
-        raise ValueError("expected two factors, both above 0, the smaller first, such as [0.9, 1.1]")
-    return zoom
-
-
-class Affine(BatchAugmentation):
-    """Rotates, shifts, shears and zooms about the centre, bilinear, black outside.
-
-    The map is that of torchvision's `functional.affine`: horizontal shear, rotation (clockwise), zoom, then shift.
-
-    Attributes:
-        degrees: the rotation is drawn from -degrees..degrees.
-        shift: the shift is drawn from -shift..shift, as a fraction of the width and, by itself, of the height.
-        shear: the horizontal shear is drawn from -shear..shear, in degrees.
-        zoom: (smallest, largest) factor; above 1 the image grows.
+    Raises:
+        ConfigError: not such a list; or see `make`.
     """
-
-    name = "random_affine"
-    draws = 5
-
-    degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
-    shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    shear: Annotated[float, Field(ge=0, lt=90)] = 0.0
-    zoom: Annotated[tuple[float, float], Field(strict=False), AfterValidator(_check_zoom)] = (1.0, 1.0)
-
-    def _apply(self, batch: torch.Tensor, numbers: NDArray[np.float64]) -> torch.Tensor:
-        return kernels.affine(batch, self.matrices(numbers, batch.shape[1], batch.shape[2]))
-
-    def matrices(self, numbers: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
-        """Maps uniform draws to the maps that `kernels.affine` takes.
-
-        Args:
-            numbers: (N, 5) in [0, 1): rotation, shift in x, shift in y, shear, zoom.
-            height: of the images, pixels.
-            width: of the images, pixels.
-
-        Returns:
-            (N, 2, 3), from output to input pixels about the centre.
-        """
-        signed = 2 * numbers - 1
-        angle, shear = np.deg2rad(self.degrees * signed[:, 0]), np.deg2rad(self.shear * signed[:, 3])
-        factor = self.zoom[0] + (self.zoom[1] - self.zoom[0]) * numbers[:, 4]
-        shift = self.shift * signed[:, 1:3] * (width, height)
-        cos, sin, slope = np.cos(angle), np.sin(angle), np.tan(shear)
-        # Input to output is shift + factor * rotation * [[1, -slope], [0, 1]] (determinant factor^2); this inverts it.
-        inverse = np.stack([cos - slope * sin, sin + slope * cos, -sin, cos], axis=1).reshape(-1, 2, 2)
-        inverse /= factor[:, None, None]
-        return np.concatenate([inverse, -(inverse @ shift[:, :, None])], axis=2)
+    if not isinstance(entries, list | tuple):
+        raise ConfigError(
+            f"augmentations is {entries!r}: expected a list such as [{{random_horizontal_flip: {{p: 0.5}}}}]"
+        )
+    return numbered([_from_entry(entry) for entry in entries])
 
 
-class Brightness(BatchAugmentation):
-    """Multiplies the grey values by a factor drawn from 1 - factor..1 + factor and clamps to 0..255."""
+def from_json(text: str) -> BatchAugmentation:
+    """Reads what `BatchAugmentation.to_json` wrote.
 
-    name = "random_brightness"
-    draws = 1
+    Raises:
+        ConfigError: not JSON of an augmentation; or see `make`.
+    """
+    try:
+        settings = json.loads(text)
+        name = settings.pop("name")
+    except (ValueError, AttributeError, KeyError, TypeError):
+        raise ConfigError(f"{text!r} is no augmentation: expected a JSON object with a name and its settings") from None
+    return make(name, settings)
 
-    factor: Annotated[float, Field(ge=0, le=1)] = 0.2
 
-    def _apply(self, batch: torch.Tensor, numbers: NDArray[np.float64]) -> torch.Tensor:
-        return kernels.scale_brightness(batch, 1 + self.factor * (2 * numbers[:, 0] - 1))
+def _from_entry(entry: object) -> BatchAugmentation:
+    if isinstance(entry, BatchAugmentation):
+        return entry
+    if isinstance(entry, str):
+        return make(entry, {})
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        ((name, settings),) = entry.items()
+        settings = {} if settings is None else settings
+        if isinstance(settings, Mapping) and "stream" not in settings:
+            return make(name, settings)
+    raise ConfigError(
+        f"augmentation {entry!r}: expected a name, or one name with its settings "
+        "such as {random_affine: {degrees: 5}}"
+    )
+
+
+def _problem(name: str, kind: type[BatchAugmentation], item: Any) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = ", ".join(sorted(set(kind.model_fields) - {"stream"}))
+        return f"{name} has no setting {where!r}: expected some of {known}"
+    return f"{name}.{where} is {item['input']!r}: {item['msg'].removeprefix('Value error, ')}"

@@ -7,9 +7,9 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tvf
 
 from cxr_spark.errors import ConfigError, DataError
-from cxr_spark.stages import augmentation_list as aug
+from cxr_spark.stages import augmentation as aug
 from cxr_spark.stages import kernels
-from cxr_spark.stages.augmentation import Affine, Brightness, Crop, HorizontalFlip
+from cxr_spark.stages.batch_augmentation import Affine, Brightness, Crop, HorizontalFlip
 from cxr_spark.stages.random import image_keys
 
 ALL = [
