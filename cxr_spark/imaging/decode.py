@@ -1,0 +1,85 @@
+"""The bytes of an image file to grey pixels: the format is told by the contents, never by the name."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_spark.imaging import jpeg, png
+from cxr_spark.imaging.rejected import EMPTY, NOT_AN_IMAGE, TOO_LARGE, UNSUPPORTED_FORMAT, ImageRejected
+
+#: The largest radiography detectors have about 16 megapixels and a stitched spine image three times that: what is
+#: larger than this is a decompression bomb or an error. It is checked before anything is allocated.
+MAX_PIXELS = 100_000_000
+#: Uncompressed bytes of a PNG: `MAX_PIXELS` of 16-bit grey. Colour images of that size do not exist either.
+MAX_INFLATED_BYTES = 2 * MAX_PIXELS
+#: No radiograph below `MAX_PIXELS` needs more, even as uncompressed 16-bit grey; it bounds what a worker reads at once.
+MAX_FILE_BYTES = 256 * 2**20
+
+#: First bytes of formats that are images, but not read here: so that the reason can name them.
+_OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"RIFF", "WebP"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+)
+
+
+def decode_grey(data: bytes | memoryview) -> NDArray[np.uint8]:
+    """Decodes a PNG or JPEG file to 8-bit grey.
+
+    Colours become BT.601 luma, alpha is dropped, 16-bit values map by v * 255 / 65535, smaller depths spread over
+    0..255, and a JPEG is turned as its EXIF orientation says. The whole file must be sound: half an image is none.
+
+    Args:
+        data: the contents of the file.
+
+    Returns:
+        Contiguous uint8 array of shape (height, width).
+
+    Raises:
+        ImageRejected: the file cannot be used; its `reason` is one of `rejected.REASONS`.
+    """
+    view = memoryview(data)
+    start = bytes(view[:16])
+    if not start:
+        raise ImageRejected(EMPTY, "file of 0 bytes")
+    check_file_size(len(view))
+    if start.startswith(png.SIGNATURE):
+        png_header = png.read_header(view)
+        _check_pixels(png_header.width, png_header.height)
+        _check_inflated(png_header.inflated_bytes)
+        return png.decode(view, png_header)
+    if start.startswith(jpeg.SIGNATURE):
+        jpeg_header = jpeg.read_header(view)
+        _check_pixels(jpeg_header.width, jpeg_header.height)
+        return jpeg.decode(view, jpeg_header)
+    for signature, name in _OTHER_FORMATS:
+        if start.startswith(signature):
+            raise ImageRejected(UNSUPPORTED_FORMAT, f"{name} file, expected PNG or JPEG")
+    if bytes(view[128:132]) == b"DICM":
+        raise ImageRejected(UNSUPPORTED_FORMAT, "DICOM file, expected PNG or JPEG")
+    raise ImageRejected(NOT_AN_IMAGE, f"file begins with {start[:8]!r}, expected PNG or JPEG")
+
+
+def check_file_size(size: int) -> None:
+    """Rejects a file for its mere size in bytes, which can be known before it is read.
+
+    Raises:
+        ImageRejected: `size` is above `MAX_FILE_BYTES`.
+    """
+    if size > MAX_FILE_BYTES:
+        raise ImageRejected(TOO_LARGE, f"file of {size} bytes, at most {MAX_FILE_BYTES} are read")
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageRejected(TOO_LARGE, f"{width} x {height} pixels, at most {MAX_PIXELS} are decoded")
+
+
+def _check_inflated(size: int) -> None:
+    if size > MAX_INFLATED_BYTES:
+        raise ImageRejected(TOO_LARGE, f"{size} bytes when uncompressed, at most {MAX_INFLATED_BYTES} are decoded")

@@ -1,0 +1,47 @@
+"""The one way from a file's bytes to the pixels that a network sees; preparing, scoring and explaining all take it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_spark.imaging.decode import decode_grey
+from cxr_spark.imaging.resize import ResizeMode, resize
+
+
+class PreparedImage(NamedTuple):
+    """A decoded and resized image.
+
+    Attributes:
+        pixels: contiguous uint8 array of shape (size, size).
+        height: height of the original in pixels.
+        width: width of the original in pixels.
+    """
+
+    pixels: NDArray[np.uint8]
+    height: int
+    width: int
+
+
+def prepare_image(data: bytes | memoryview, size: int, mode: ResizeMode = "squash") -> PreparedImage:
+    """Decodes an image file and resizes it to a square.
+
+    Args:
+        data: the contents of a PNG or JPEG file.
+        size: side of the result in pixels.
+        mode: see `resize`.
+
+    Raises:
+        ImageRejected: the file cannot be used; its `reason` says why.
+    """
+    image = decode_grey(data)
+    height, width = image.shape
+    return PreparedImage(resize(image, size, mode), height, width)
+
+
+def use_one_thread() -> None:
+    """Keeps OpenCV from starting threads of its own in this process: on executors Spark's tasks fill the cores."""
+    cv2.setNumThreads(0)

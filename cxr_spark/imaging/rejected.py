@@ -1,0 +1,39 @@
+"""Why a file cannot be used as an image: one exception with a short, stable reason code."""
+
+from __future__ import annotations
+
+from cxr_spark.errors import DataError
+
+EMPTY = "empty"
+NOT_AN_IMAGE = "not_an_image"
+UNSUPPORTED_FORMAT = "unsupported_format"
+CORRUPT = "corrupt"
+TRUNCATED = "truncated"
+TOO_LARGE = "too_large"
+
+#: What each reason code means; the codes are what quarantine tables and manifests hold.
+REASONS: dict[str, str] = {
+    EMPTY: "the file holds no bytes",
+    NOT_AN_IMAGE: "the first bytes are of no known image format",
+    UNSUPPORTED_FORMAT: "an image, but of a format or a variant that is not read",
+    CORRUPT: "a checksum is wrong or the contents contradict themselves",
+    TRUNCATED: "the file ends before the image does",
+    TOO_LARGE: "the header promises more pixels or bytes than any radiograph has",
+}
+
+
+class ImageRejected(DataError):  # noqa: N818 - it says what happened, as FileNotFound would
+    """The bytes of a file are not an image that can be used.
+
+    Attributes:
+        reason: one of the codes in `REASONS`.
+        detail: what was seen, in words.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
