@@ -29,6 +29,8 @@ class Architecture:
         stem_norm: dotted name of the batch norm that follows it; None where the convolution has a bias instead.
         last_conv: dotted name of the last layer whose output is still a map over the image (for Grad-CAM).
         classifier: dotted name of the linear layer that the head replaces.
+        rgb_mean: what torchvision's weights of this network expect to be taken off R, G, B (0 to 1) ...
+        rgb_std: ... and what to divide them by then.
     """
 
     name: str
@@ -39,6 +41,12 @@ class Architecture:
     stem_norm: str | None = "bn1"
     last_conv: str = "layer4"
     classifier: str = "fc"
+    rgb_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    rgb_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+#: torchvision's weights of these rescale the usual normalised input inside the network, to (rgb - 0.5) / 0.5.
+TRANSFORMED_INPUT = ("inception_v3", "googlenet")
 
 
 def _resnet50_v1() -> nn.Module:
@@ -88,6 +96,8 @@ ARCHITECTURES: dict[str, Architecture] = {
             stem="Conv2d_1a_3x3.conv",
             stem_norm="Conv2d_1a_3x3.bn",
             last_conv="Mixed_7c",
+            rgb_mean=(0.5, 0.5, 0.5),
+            rgb_std=(0.5, 0.5, 0.5),
         ),
         Architecture(
             name="googlenet",
@@ -95,6 +105,8 @@ ARCHITECTURES: dict[str, Architecture] = {
             stem="conv1.conv",
             stem_norm="conv1.bn",
             last_conv="inception5b",
+            rgb_mean=(0.5, 0.5, 0.5),
+            rgb_std=(0.5, 0.5, 0.5),
         ),
         Architecture(
             name="efficientnet_b0",

@@ -199,8 +199,8 @@ def _tensors(store: Store, metadata: ModelMetadata) -> dict[str, Any]:
     found = tensor_files.sha256(data)
     if found != metadata.weights_sha256:
         raise DataError(
-            f"{what} has SHA-256 {found}, its metadata say {metadata.weights_sha256 or 'nothing'}: the file was changed "
-            "or belongs to another model; copy the whole folder again"
+            f"{what} has SHA-256 {found}, its metadata say {metadata.weights_sha256 or 'nothing'}: the file was "
+            "changed or belongs to another model; copy the whole folder again"
         )
     tensors, _ = tensor_files.from_bytes(data, what)
     tensor_files.check(tensors, _empty(metadata).state_dict(), what)

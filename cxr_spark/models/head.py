@@ -32,8 +32,10 @@ class Head(nn.Sequential):
     def forward(self, features: Tensor) -> Tensor:
         """Maps features (N, in_features) of any floating dtype to float32 logits (N, n_outputs)."""
         with torch.autocast(device_type=features.device.type, enabled=False):
-            logits: Tensor = super().forward(features.float())
-        return logits
+            values = features.float()
+            for layer in self:
+                values = layer(values)
+        return values
 
 
 def head_name(module: nn.Module) -> str:
@@ -44,5 +46,5 @@ def head_name(module: nn.Module) -> str:
     """
     for name, child in module.named_modules():
         if isinstance(child, Head):
-            return name
+            return str(name)
     raise ValueError("the module has no Head: make it with cxr_spark.models.architectures.build")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -36,7 +37,7 @@ class WeightsHeader(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     architecture: str
-    n_outputs: int = Field(ge=1)
+    n_outputs: int = Field(ge=0)  # 0: the file that they are from had no classifier
     batch_norm_epsilon: float | None = Field(None, gt=0)
     preprocessing: Literal["imagenet_bgr"] = "imagenet_bgr"
     source: str
@@ -91,8 +92,12 @@ class Weights:
             ConfigError: unknown architecture.
             DataError: they are not.
         """
-        empty = build_empty(self.header.architecture, self.header.n_outputs, hidden=self.header.hidden)
-        tensor_files.check(self.tensors, empty.state_dict(), what)
+        empty = build_empty(self.header.architecture, max(self.header.n_outputs, 1), hidden=self.header.hidden)
+        expected = empty.state_dict()
+        if self.header.n_outputs == 0:
+            head = head_name(empty) + "."
+            expected = OrderedDict((name, t) for name, t in expected.items() if not name.startswith(head))
+        tensor_files.check(self.tensors, expected, what)
 
 
 def read_weights(uri: str) -> Weights:

@@ -1,0 +1,55 @@
+"""Turns pretrained weights of other tools into one safetensors file that takes ImageNet-mean BGR input.
+
+SOURCE is a torchvision .pth, a Keras .h5, a TensorFlow.js model.json (its shards beside it) or a safetensors file of
+torchvision's layout. The result goes into the setting model.weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+
+from cxr_spark.errors import UsageError
+from cxr_spark.models.architectures import ARCHITECTURES
+from cxr_spark.models.importers import import_weights
+from cxr_spark.models.tensors import sha256
+from cxr_spark.models.weights import Weights
+from cxr_spark.storage import parent_and_name, resolve
+
+log = logging.getLogger(__name__)
+
+HELP = "turn pretrained weights of other tools into one file"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's own options."""
+    parser.add_argument("source", metavar="SOURCE", help="URI of the weights; for TensorFlow.js of its model.json")
+    parser.add_argument(
+        "--architecture", required=True, metavar="NAME", help=f"the network: {', '.join(ARCHITECTURES)}"
+    )
+    parser.add_argument("--out", required=True, metavar="F.safetensors", help="URI of the file to write")
+
+
+def run(args: argparse.Namespace) -> dict[str, object]:
+    """Imports the weights.
+
+    Raises:
+        UsageError: wrong options, or the output is there and differs.
+        DataError: the weights are damaged or of another network.
+    """
+    started = time.monotonic()
+    out = resolve(args.out)
+    if not out.endswith(".safetensors"):
+        raise UsageError(f"--out {args.out!r}: expected the name of a file that ends with .safetensors")
+    weights = import_weights(resolve(args.source), args.architecture)
+    data = weights.to_bytes()
+    store, name = parent_and_name(out)
+    if store.exists(name) and not args.overwrite and store.read_bytes(name) != data:
+        raise UsageError(f"--out {out} is there already and differs: choose another name, or say --overwrite")
+    store.write_bytes(name, data)
+    # Read back what lies there now: a file that cannot be used must show here, not in a month's training.
+    Weights.from_bytes(store.read_bytes(name), out)
+    header = weights.header
+    log.info("imported %s as %s in %.1f s", header.source, header.architecture, time.monotonic() - started)
+    return {"out": out, "sha256": sha256(data), "tensors": len(weights.tensors), **header.model_dump(mode="json")}

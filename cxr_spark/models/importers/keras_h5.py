@@ -1,0 +1,78 @@
+"""Keras .h5 files: weights alone (`save_weights`) and whole models (`model.save`)."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_spark.errors import DataError
+from cxr_spark.models.importers.keras_model import KerasModel, read_config, role_of
+from cxr_spark.models.tensors import sha256
+
+MAGIC = b"\x89HDF\r\n\x1a\n"
+#: VGG-16's first dense layer, the largest there is, has a fifth of this.
+_MAX_VALUES = 1 << 29
+
+
+def read_h5(data: bytes, what: str) -> KerasModel:
+    """Reads a Keras .h5 file.
+
+    Raises:
+        DataError: it is damaged, or is HDF5 of another program or of Keras 3's own layout.
+    """
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            root = file.get("model_weights", file)
+            if not _names(root, "layer_names"):
+                raise DataError(
+                    f"{what} is HDF5, but has no Keras layer names: save the weights with "
+                    "model.save_weights('NAME.h5') or the model with model.save('NAME.h5') of Keras 2"
+                )
+            layers: dict[str, dict[str, NDArray[np.float32]]] = {}
+            for layer, role, array in _weights(file, root, what):
+                layers.setdefault(layer, {})[role] = array
+            text = file.attrs.get("model_config")
+            config = read_config(json.loads(text), what) if text is not None else {}
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{what} cannot be read as a Keras .h5 file ({error}): copy it again") from None
+    return KerasModel(what=what, kind="keras_h5", sha256=sha256(data), layers=layers, config=config)
+
+
+def _weights(file: h5py.File, root: Any, what: str) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
+    for group_name in _names(root, "layer_names"):
+        group = root[group_name]
+        names = _names(group, "weight_names")
+        # A layer that is a model itself holds the weights of many layers; the part before the role tells them apart.
+        # In an ordinary group it may differ from the layer's name: Keras numbers layers that are made twice.
+        prefixes = {name.rpartition("/")[0] for name in names}
+        for name in names:
+            dataset = group[name]
+            _check_dataset(file, dataset, f"{what}: {group_name}/{name}")
+            layer = group_name if len(prefixes) == 1 else name.rpartition("/")[0].removeprefix(f"{group_name}/")
+            yield layer, role_of(name, what), np.asarray(dataset, dtype=np.float32)
+
+
+def _check_dataset(file: h5py.File, dataset: Any, what: str) -> None:
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
+        raise DataError(f"{what} is not an array of floating-point numbers")
+    if dataset.file != file or dataset.external:  # HDF5 can make a file point at any other file of this machine
+        raise DataError(f"{what} is not in the file itself but in another one")
+    if dataset.size > _MAX_VALUES:  # a few bytes of HDF5 can declare any size
+        raise DataError(f"{what} has {dataset.size:,} values: no layer of a network that can be imported has so many")
+
+
+def _names(group: Any, attribute: str) -> list[str]:
+    """Reads a list of names; Keras splits long ones over `NAME0`, `NAME1`, ..., since HDF5 limits an attribute."""
+    if attribute in group.attrs:
+        chunks = [group.attrs[attribute]]
+    else:
+        chunks = []
+        while f"{attribute}{len(chunks)}" in group.attrs:
+            chunks.append(group.attrs[f"{attribute}{len(chunks)}"])
+    return [name.decode() if isinstance(name, bytes) else str(name) for chunk in chunks for name in chunk]

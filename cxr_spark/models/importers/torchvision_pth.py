@@ -1,0 +1,117 @@
+"""Weights with torchvision's names: its .pth files, and safetensors files of the same layout."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from cxr_spark.errors import DataError, UsageError
+from cxr_spark.models import tensors as tensor_files
+from cxr_spark.models.architectures import Architecture, architecture, batch_norm_epsilon_of, build_empty
+from cxr_spark.models.importers.fold import fold_rgb_input
+from cxr_spark.models.weights import Weights, WeightsHeader
+
+#: Classifiers of GoogLeNet and Inception that only help to train from scratch.
+_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+#: torchvision's DenseNet file is older than its module names: `denselayer1.norm.1.weight` is now `...norm1.weight`.
+_OLD_DENSENET = re.compile(
+    r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$"
+)
+
+
+def read_pth(data: bytes, what: str) -> dict[str, Tensor]:
+    """Reads a `state_dict` that torch saved. Nothing but tensors and plain containers is unpickled.
+
+    Raises:
+        DataError: it is no such file, or holds more than tensors.
+    """
+    try:
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        first = str(error).strip().splitlines()[0]
+        raise DataError(
+            f"{what} is not a file of plain torch weights ({first}): save the network's state_dict() with torch.save"
+        ) from None
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):  # a training checkpoint
+        loaded = loaded["state_dict"]
+    return _plain(loaded, what)
+
+
+def _plain(loaded: Any, what: str) -> dict[str, Tensor]:
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise DataError(f"{what} holds {type(loaded).__name__}, expected the named tensors of a state_dict()")
+    found = {}
+    for name, value in loaded.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+            raise DataError(f"{what}: {name!r} is {type(value).__name__}, expected a dense tensor under a name")
+        plain = value.float() if value.is_floating_point() else value
+        found[name.removeprefix("module.")] = plain  # the prefix is DataParallel's
+    return found
+
+
+def from_state_dict(
+    state: Mapping[str, Tensor],
+    architecture_name: str,
+    *,
+    what: str,
+    source_kind: Literal["torchvision", "safetensors"],
+    source_sha256: str,
+    normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> Weights:
+    """Turns weights with torchvision's names, for normalised RGB input, into the program's own form.
+
+    Args:
+        state: the tensors.
+        architecture_name: a key of `ARCHITECTURES`.
+        what: where they are from: the file's name, for messages and the record.
+        source_kind: for the record.
+        source_sha256: for the record.
+        normalisation: mean and std of R, G, B (pixels 0 to 1) that the weights expect; default: those of
+            torchvision's weights for this architecture.
+
+    Raises:
+        UsageError: torchvision's layout does not have this architecture.
+        DataError: the tensors are not of this architecture, or damaged.
+    """
+    spec = architecture(architecture_name)
+    if architecture_name == "resnet50_v1":
+        raise UsageError(
+            f"{what} has torchvision's layout, whose ResNet-50 has its strides on the 3x3 convolutions: import it with "
+            "--architecture resnet50 (resnet50_v1 is Caffe's and Keras's)"
+        )
+    tensors = {_renamed(name, spec): t for name, t in state.items() if not name.startswith(_AUXILIARY)}
+    head = f"{spec.classifier}.output.weight"
+    if head not in tensors or tensors[head].ndim != 2:
+        raise DataError(f"{what} has no matrix {spec.classifier}.weight: these are not weights of {architecture_name}")
+    n_outputs = tensors[head].shape[0]
+    network = build_empty(architecture_name, n_outputs)
+    expected = network.state_dict()
+    for name, wanted in expected.items():  # a count that files older than torch 0.4.1 lack, and nothing uses
+        if name.endswith("num_batches_tracked"):
+            tensors.setdefault(name, torch.zeros(wanted.shape, dtype=wanted.dtype))
+    tensor_files.check(tensors, expected, what)
+    mean, std = normalisation or (spec.rgb_mean, spec.rgb_std)
+    header = WeightsHeader(
+        architecture=architecture_name,
+        n_outputs=n_outputs,
+        batch_norm_epsilon=batch_norm_epsilon_of(network),
+        source=what,
+        source_kind=source_kind,
+        source_sha256=source_sha256,
+    )
+    return Weights(header, fold_rgb_input(tensors, spec, mean, std))
+
+
+def _renamed(name: str, spec: Architecture) -> str:
+    name = _OLD_DENSENET.sub(r"\1\2", name)
+    for part in ("weight", "bias"):
+        if name == f"{spec.classifier}.{part}":
+            return f"{spec.classifier}.output.{part}"
+    return name
