@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import nn
 
 from cxr_spark.errors import DataError
+from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.models import tensors as tensor_files
 from cxr_spark.models.architectures import ARCHITECTURES, batch_norm_epsilon_of, build_empty
-from cxr_spark.models.weights import MEAN_BGR, Weights, WeightsHeader
+from cxr_spark.models.weights import Weights, WeightsHeader
+from cxr_spark.stages.kernels import IMAGENET_MEAN_BGR
 from cxr_spark.storage import Store
 
 METADATA_NAME = "metadata.json"
@@ -36,10 +38,18 @@ class Preprocessing(_Part):
         resize: how a raw image was made square.
     """
 
-    mean_bgr: tuple[float, float, float] = MEAN_BGR
+    mean_bgr: tuple[float, float, float] = IMAGENET_MEAN_BGR
     input_size: int = Field(ge=1, le=4096)
     stored_size: int = Field(ge=1, le=4096)
-    resize: Literal["squash", "pad", "crop"] = "squash"
+    resize: ResizeMode = "squash"
+
+    @model_validator(mode="after")
+    def _check(self) -> Preprocessing:
+        if self.mean_bgr != IMAGENET_MEAN_BGR:  # nothing else is ever written, nor can it be computed
+            raise ValueError(f"mean_bgr is {self.mean_bgr}, expected {IMAGENET_MEAN_BGR}")
+        if self.input_size > self.stored_size:
+            raise ValueError(f"input_size {self.input_size} is larger than stored_size {self.stored_size}")
+        return self
 
 
 class BuildArguments(_Part):

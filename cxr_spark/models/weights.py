@@ -23,11 +23,6 @@ from cxr_spark.storage import Store, parent_and_name, resolve
 
 log = logging.getLogger(__name__)
 
-#: The one preprocessing: pixels 0 to 255 in BGR order, less the means of ImageNet as Caffe's networks had them.
-IMAGENET_BGR = "imagenet_bgr"
-#: B, G, R (Simonyan & Zisserman 2014; the mean over ImageNet's training images).
-MEAN_BGR: tuple[float, float, float] = (103.939, 116.779, 123.68)
-
 _TORCHVISION_NAME = re.compile(r"^(\w+_Weights\.)?[A-Z][A-Z0-9_]*$")
 
 

@@ -44,7 +44,7 @@ def import_weights(uri: str, architecture_name: str) -> Weights:
             source_kind="torchvision",
             source_sha256=tensor_files.sha256(data),
         )
-    if data[8:9] == b"{":
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data):  # the length of a header, then JSON
         return _from_safetensors(data, name, architecture_name)
     if data.lstrip()[:1] == b"{":
         return from_keras(read_tfjs(store, name, data, name), architecture_name)

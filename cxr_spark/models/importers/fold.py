@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cxr_spark.models.architectures import Architecture
-from cxr_spark.models.weights import MEAN_BGR
+from cxr_spark.stages.kernels import IMAGENET_MEAN_BGR
 
 
 def fold_rgb_input(
@@ -34,7 +34,7 @@ def fold_rgb_input(
         All tensors, the rewritten ones among them.
     """
     folded = dict(tensors)
-    imagenet = torch.tensor(MEAN_BGR[::-1], dtype=torch.float64)
+    imagenet = torch.tensor(IMAGENET_MEAN_BGR[::-1], dtype=torch.float64)
     shift = imagenet - 255 * torch.tensor(mean, dtype=torch.float64)
     scale = 255 * torch.tensor(std, dtype=torch.float64)
     kernel = tensors[f"{spec.stem}.weight"].double() / scale[:, None, None]

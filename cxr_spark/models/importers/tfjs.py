@@ -17,6 +17,8 @@ from cxr_spark.storage import Store
 #: A shard is a plain file beside model.json: no folders, no way up, no other scheme.
 _SHARD_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")
 
+_EXPECTED = "expected the model.json of a TensorFlow.js layers model"
+
 
 def read_tfjs(store: Store, name: str, data: bytes, what: str) -> KerasModel:
     """Reads a layers model.
@@ -33,12 +35,10 @@ def read_tfjs(store: Store, name: str, data: bytes, what: str) -> KerasModel:
     try:
         root = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{what} is not JSON ({error}): expected the model.json of a TensorFlow.js layers model"
-        ) from None
+        raise DataError(f"{what} is not JSON ({error}): {_EXPECTED}") from None
     manifest = root.get("weightsManifest") if isinstance(root, dict) else None
     if not isinstance(manifest, list) or not manifest:
-        raise DataError(f"{what} has no weightsManifest: expected the model.json of a TensorFlow.js layers model")
+        raise DataError(f"{what} has no weightsManifest: {_EXPECTED}")
     if root.get("format", "layers-model") != "layers-model":
         raise DataError(f"{what} is a TensorFlow.js {root['format']!r}: convert the Keras model to a layers model")
     topology = root.get("modelTopology")

@@ -21,9 +21,7 @@ from cxr_spark.models.weights import Weights, WeightsHeader
 #: Classifiers of GoogLeNet and Inception that only help to train from scratch.
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 #: torchvision's DenseNet file is older than its module names: `denselayer1.norm.1.weight` is now `...norm1.weight`.
-_OLD_DENSENET = re.compile(
-    r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$"
-)
+_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
 
 def read_pth(data: bytes, what: str) -> dict[str, Tensor]:
