@@ -52,8 +52,8 @@ for python in $(or $(PYTHON),python3 python3.12 python3.11 python3.10); do \
 		exit 2; \
 	fi; \
 done; \
-echo "make: Python 3.10 to 3.12 is needed, $(or $(PYTHON),python3) is \
-$$($(or $(PYTHON),python3) --version 2>&1 | head -n 1 || true): give one as make venv PYTHON=/path/to/python3.12" >&2; \
+echo "make: Python 3.10 to 3.12 is needed, $(or $(PYTHON),python3) \
+is $$($(or $(PYTHON),python3) --version 2>/dev/null || echo not there): give one as make PYTHON=/path/to/python3.12 venv" >&2; \
 exit 2
 endef
 
