@@ -36,3 +36,7 @@ class RunError(CxrError):
     """Work that began with good input and failed: a lost worker, a full disk, a loss that is not finite."""
 
     exit_status = 4
+
+
+class DivergedError(RunError):
+    """A training whose loss is not finite: to start it again would only repeat it."""

@@ -66,7 +66,7 @@ class Lock:
             holder = read_holder(self._store)
             if holder is None:
                 continue
-            if _alive(holder):
+            if holder_is_alive(holder):
                 age = time.time() - float(holder.get("heartbeat", 0))
                 raise UsageError(
                     f"{self._store.uri} is in use by {holder.get('application')} (process {holder.get('pid')} on "
@@ -120,7 +120,7 @@ def read_holder(store: Store) -> dict[str, Any] | None:
     return holder
 
 
-def _alive(holder: dict[str, Any]) -> bool:
+def holder_is_alive(holder: dict[str, Any]) -> bool:
     if holder.get("host") == socket.gethostname():
         try:
             started = psutil.Process(int(holder["pid"])).create_time()
@@ -129,5 +129,5 @@ def _alive(holder: dict[str, Any]) -> bool:
         except psutil.AccessDenied:
             return True
         # Another process may have the number by now.
-        return abs(started - float(holder.get("started", started))) < 2
+        return bool(abs(started - float(holder.get("started", started))) < 2)
     return time.time() - float(holder.get("heartbeat", 0)) < STALE_AFTER

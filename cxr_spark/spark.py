@@ -64,12 +64,12 @@ def session(app_name: str, master: str | None = None, conf: Mapping[str, str] | 
     """
     conf = dict(conf or {})
     submitted = under_spark_submit()
+    _let_children_import()
     if submitted:
         _refuse_late(master, conf)
     else:
         _ensure_java()
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        _let_children_import()
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.appName(app_name)
@@ -78,6 +78,7 @@ def session(app_name: str, master: str | None = None, conf: Mapping[str, str] | 
         master = master or os.environ.get("MASTER") or "local[*]"
         builder = builder.master(master)
         if master.startswith("local"):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             defaults |= _LOCAL_DEFAULTS
     else:
         from pyspark import SparkConf

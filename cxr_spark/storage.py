@@ -311,7 +311,7 @@ class Store:
         return pafs.PyFileSystem(pafs.FSSpecHandler(self._fs)), self._root
 
 
-def _hdfs_classes() -> tuple[type, ...]:
+def _hdfs_classes() -> tuple[Any, ...]:
     try:
         from hdfs_native.fsspec import HdfsFileSystem, ViewfsFileSystem
     except ImportError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -11,7 +12,7 @@ from cxr_spark.errors import ConfigError
 from cxr_spark.models.architectures import batch_norms
 from cxr_spark.models.head import head_name
 
-FreezeSpec = str | Mapping[str, object]
+FreezeSpec = str | Mapping[Any, Any]
 
 
 def layer_names(module: nn.Module) -> list[str]:

@@ -1,0 +1,112 @@
+"""Everything about a training that is checked, decided and written before its ranks start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cxr_spark.config import Settings
+from cxr_spark.errors import ConfigError, DataError
+from cxr_spark.models.architectures import architecture, batch_norm_epsilon_of, build
+from cxr_spark.models.freezing import freeze
+from cxr_spark.models.weights import load_initial_weights, resolve_weights
+from cxr_spark.output import digest
+from cxr_spark.prepared import PreparedDataset
+from cxr_spark.schema import TRAIN, VALIDATION
+from cxr_spark.stages.augmentation import from_config, output_size
+from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
+from cxr_spark.training.job import TrainingJob, stored_side
+
+#: Settings that change how fast or how safely a training runs, but not its result.
+_NOT_IN_RESULT = {"max_restarts", "checkpoint_every_steps", "keep_checkpoints", "rank_timeout"}
+
+
+def fingerprint(settings: Settings, dataset: PreparedDataset) -> dict[str, Any]:
+    """Returns all that decides the result of a training, as JSON values."""
+    return {
+        "data": dataset.store.uri,
+        "data_manifest": digest(dataset.manifest),
+        "model": settings.model.model_dump(mode="json"),
+        "train": settings.train.model_dump(mode="json", exclude=_NOT_IN_RESULT),
+    }
+
+
+def plan(
+    settings: Settings, dataset: PreparedDataset, run_uri: str, *, threads: int, lock_token: str | None, default_fs: str
+) -> TrainingJob:
+    """Checks a training and writes its first checkpoint, or checks that the ones there are its own.
+
+    Args:
+        settings: the sections `model` and `train` are used.
+        dataset: what to train on.
+        run_uri: folder of the run.
+        threads: CPU threads of a rank.
+        lock_token: token of the lock that the caller holds on the run.
+        default_fs: what bare paths in settings belong to.
+
+    Raises:
+        ConfigError: settings that do not go together, or checkpoints of other settings.
+        DataError: nothing to train on.
+    """
+    train, model = settings.train, settings.model
+    _check_images(dataset, train.workers)
+    augmentations = from_config(train.augmentations)
+    known = architecture(model.architecture)
+    input_size = model.input_size or known.input_size
+    if input_size < known.minimum_size:
+        raise ConfigError(
+            f"model.input_size {input_size} is too small for {known.name}: it needs {known.minimum_size} or more"
+        )
+    stored = stored_side(dataset.size, input_size, augmentations)
+    result = output_size(augmentations, (stored, stored))
+    if result != (input_size, input_size):
+        raise ConfigError(
+            f"train.augmentations make images of {result[0]} x {result[1]} from {dataset.size} x {dataset.size}, "
+            f"but model.input_size is {input_size}: make them agree"
+        )
+    weights = resolve_weights(model.weights, model.architecture, default_fs=default_fs)
+    epsilon = weights.header.batch_norm_epsilon if weights else None
+    module = build(
+        model.architecture,
+        len(dataset.findings),
+        dropout=model.dropout,
+        hidden=model.hidden,
+        batch_norm_epsilon=epsilon,
+        seed=train.seed,
+    )
+    freeze(module, model.freeze)
+    job = TrainingJob(
+        run_uri=run_uri,
+        data_uri=dataset.store.uri,
+        findings=dataset.findings,
+        stored_size=stored,
+        input_size=input_size,
+        batch_norm_epsilon=batch_norm_epsilon_of(module),
+        model=model,
+        train=train,
+        threads=threads,
+        lock_token=lock_token,
+    )
+    checkpoints = Checkpoints(job.checkpoints, train.keep_checkpoints)
+    mark = digest(fingerprint(settings, dataset))
+    manifest = checkpoints.manifest()
+    if manifest is None:
+        if weights:
+            load_initial_weights(module, weights, findings=dataset.findings)
+        checkpoints.save(Checkpoint(Progress(), module.state_dict()), ("last",), mark)
+    elif manifest.get("fingerprint") != mark:
+        raise ConfigError(
+            f"{job.checkpoints.uri} holds checkpoints of other settings or data: choose another --out, or say "
+            "--overwrite to start anew"
+        )
+    return job
+
+
+def _check_images(dataset: PreparedDataset, workers: int) -> None:
+    for split, least in ((TRAIN, workers), (VALIDATION, 0)):
+        found = dataset.images(split)
+        if found < least or (split == TRAIN and found == 0):
+            raise DataError(
+                f"split {split!r} of {dataset.store.uri} has {found} images, fewer than the {workers} workers: prepare "
+                "more images, or lower --workers"
+            )
+    dataset.files(TRAIN)
