@@ -1,0 +1,90 @@
+"""The look of all plots: one type, one grid, colours that colour-blind readers can tell apart.
+
+Figures are made without pyplot, so nothing global changes and no display is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+INK, GREY, FAINT = "#1b1f24", "#6b7280", "#d7dbe0"
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#E69F00"
+#: Okabe and Ito's palette (2008) without yellow, which is faint on white; purple is Tol's darker one.
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE)
+#: Each colour comes in these line styles before it comes again.
+DASHES = ("solid", (0, (5, 1.6)), (0, (1.2, 1.3)), (0, (6, 1.5, 1.2, 1.5)))
+
+_DPI = 150
+_LONGEST_NAME = 34
+
+_STYLE: Mapping[Any, Any] = MappingProxyType(
+    {
+        "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every node
+        "font.size": 9.5,
+        "text.parse_math": False,  # names may hold dollar signs
+        "text.color": INK,
+        "axes.edgecolor": GREY,
+        "axes.labelcolor": INK,
+        "axes.titlesize": 11,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": FAINT,
+        "grid.linewidth": 0.6,
+        "xtick.color": GREY,
+        "ytick.color": GREY,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+        "figure.facecolor": "white",
+        "figure.constrained_layout.w_pad": 0.12,
+        "figure.constrained_layout.h_pad": 0.1,
+    }
+)
+
+
+@contextmanager
+def figure(width: float, height: float, target: str | Path | IO[bytes]) -> Iterator[Figure]:
+    """Gives a figure to draw on and saves it as PNG when the block ends.
+
+    Args:
+        width: inches.
+        height: inches.
+        target: a path or a binary file.
+    """
+    with matplotlib.rc_context(dict(_STYLE)):
+        drawing = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(drawing)
+        yield drawing
+        # No version in the file: the same numbers give the same bytes.
+        drawing.savefig(target, format="png", dpi=_DPI, metadata={"Software": None})
+
+
+def line_look(number: int) -> dict[str, Any]:
+    """Returns colour and line style of the curve with a number, distinct for the first 20."""
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
+
+
+def display_name(name: str) -> str:
+    """Returns a finding's name as plots show it: one line, underscores as blanks, not too long."""
+    text = "".join(c if c.isprintable() else " " for c in name.replace("_", " "))
+    text = " ".join(text.split()) or "(blank)"
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1].rstrip() + "…"
+
+
+def empty_note(axes: Axes, text: str) -> None:
+    """Says in the middle of a plot why nothing is drawn."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GREY, wrap=True)
