@@ -61,8 +61,17 @@ class BatchAugmentation(BaseModel):
         """Returns what takes its place where nothing may be drawn (validation, scoring): here, the batch as it is."""
         return batch
 
+    @property
+    def fixed_size(self) -> int | None:
+        """The side of its square output where that does not depend on the input; else None."""
+        return None
+
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Returns (height, width) of its output for images of (height, width)."""
+        """Returns (height, width) of its output for images of (height, width).
+
+        Raises:
+            DataError: it cannot take images of that size.
+        """
         return size
 
     def to_json(self) -> str:
@@ -86,26 +95,36 @@ class HorizontalFlip(BatchAugmentation):
 
 
 class Crop(BatchAugmentation):
-    """Cuts a window of `height` x `width` pixels at a random place; the middle one where nothing may be drawn."""
+    """Cuts a window of `size` x `size` pixels at a random place; the middle one where nothing may be drawn."""
 
     name = "random_crop"
     draws = 2
 
-    height: Annotated[int, Field(ge=1)] = 224
-    width: Annotated[int, Field(ge=1)] = 224
+    size: Annotated[int, Field(ge=1)] = 224
+
+    @property
+    def fixed_size(self) -> int:
+        """The window's side."""
+        return self.size
 
     def deterministic(self, batch: torch.Tensor) -> torch.Tensor:
         """Returns the window in the middle."""
-        return kernels.center_crop(batch, self.height, self.width)
+        return kernels.center_crop(batch, self.size, self.size)
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Returns the window's size."""
-        return self.height, self.width
+        """Returns the window's (height, width).
+
+        Raises:
+            DataError: the images are smaller.
+        """
+        kernels.check_crop(size, self.size, self.size)
+        return self.size, self.size
 
     def _apply(self, batch: torch.Tensor, numbers: NDArray[np.float64]) -> torch.Tensor:
-        places = np.array([batch.shape[1] - self.height + 1, batch.shape[2] - self.width + 1])
-        offsets = (numbers * places.clip(min=1)).astype(np.int64)
-        return kernels.random_crop(batch, offsets, self.height, self.width)
+        size = (batch.shape[1], batch.shape[2])
+        kernels.check_crop(size, self.size, self.size)
+        offsets = (numbers * (np.array(size) - self.size + 1)).astype(np.int64)
+        return kernels.random_crop(batch, offsets, self.size, self.size)
 
 
 def _check_zoom(zoom: tuple[float, float]) -> tuple[float, float]:

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from cxr_spark.errors import DataError
+from cxr_spark.imaging.resize import ResizeMode
+from cxr_spark.imaging.resize import resize as resize_image
 
 #: Mean of the ImageNet training images in blue, green, red order, 0..255: the preprocessing of He's Caffe ResNets
 #: (https://github.com/KaimingHe/deep-residual-networks), taken over by Keras as `preprocess_input` in "caffe" mode.
@@ -109,7 +111,7 @@ def center_crop(batch: torch.Tensor, height: int, width: int) -> torch.Tensor:
     Raises:
         DataError: the images are smaller than that.
     """
-    _check_fits(batch, height, width)
+    check_crop((batch.shape[-2], batch.shape[-1]), height, width)
     top, left = (batch.shape[-2] - height) // 2, (batch.shape[-1] - width) // 2
     return batch[..., top : top + height, left : left + width]
 
@@ -129,7 +131,7 @@ def random_crop(batch: torch.Tensor, offsets: NDArray[np.int64], height: int, wi
     Raises:
         DataError: the images are smaller than that.
     """
-    _check_fits(batch, height, width)
+    check_crop((batch.shape[-2], batch.shape[-1]), height, width)
     top, left = torch.from_numpy(np.ascontiguousarray(offsets.T)).to(batch.device)
     # All windows as a view without a copy, from which one gather takes N.
     windows = batch.unfold(1, height, 1).unfold(2, width, 1)
@@ -178,9 +180,36 @@ def scale_brightness(batch: torch.Tensor, factors: NDArray[np.float64]) -> torch
     return scaled.to(batch.dtype) if batch.is_floating_point() else scaled.round_().to(batch.dtype)
 
 
-def _check_fits(batch: torch.Tensor, height: int, width: int) -> None:
-    if batch.shape[-2] < height or batch.shape[-1] < width:
+def resize(batch: torch.Tensor, size: int, mode: ResizeMode = "squash") -> torch.Tensor:
+    """Resizes images to squares, each as `cxr_spark.imaging.resize.resize` does, on the CPU.
+
+    Args:
+        batch: uint8 (N, H, W).
+        size: side of the result in pixels.
+        mode: squash, pad or crop.
+
+    Returns:
+        uint8 (N, size, size) on the device of `batch`.
+    """
+    result = np.empty((len(batch), size, size), dtype=np.uint8)
+    for i, image in enumerate(batch.cpu().numpy()):
+        result[i] = resize_image(image, size, mode)
+    return torch.from_numpy(result).to(batch.device)
+
+
+def check_crop(size: tuple[int, int], height: int, width: int) -> None:
+    """Checks that a window fits.
+
+    Args:
+        size: (height, width) of the images.
+        height: of the window.
+        width: of the window.
+
+    Raises:
+        DataError: it does not.
+    """
+    if size[0] < height or size[1] < width:
         raise DataError(
-            f"cannot crop {height}x{width} out of images of {batch.shape[-2]}x{batch.shape[-1]}: "
-            "resize them to at least the crop's size first"
+            f"cannot crop {height} x {width} out of images of {size[0]} x {size[1]}: "
+            "crop less, or resize them to more than that first"
         )
