@@ -128,6 +128,9 @@ class PipelineSettings(Section):
     steps: tuple[Literal["prepare", "train", "score", "evaluate"], ...] = Field(
         ("prepare", "train", "score", "evaluate"), description="jobs in order", min_length=1
     )
+    spark: dict[Literal["all", "prepare", "train", "score", "evaluate"], dict[str, str]] = Field(
+        {}, description="Spark settings of all jobs, and of single ones, such as {train: {spark.task.cpus: '8'}}"
+    )
 
 
 class Settings(Section):

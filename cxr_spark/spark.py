@@ -75,7 +75,7 @@ def session(app_name: str, master: str | None = None, conf: Mapping[str, str] | 
     builder = SparkSession.builder.appName(app_name)
     defaults = dict(_ALWAYS)
     if not submitted:
-        master = master or os.environ.get("MASTER") or "local[*]"
+        master = master or "local[*]"
         builder = builder.master(master)
         if master.startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
