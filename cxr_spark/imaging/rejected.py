@@ -1,4 +1,4 @@
-"""Why a file cannot be used as an image: one exception with a short, stable reason code."""
+"""Why a file cannot be used as an image: short, stable reason codes, and the exception that carries one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ UNSUPPORTED_FORMAT = "unsupported_format"
 CORRUPT = "corrupt"
 TRUNCATED = "truncated"
 TOO_LARGE = "too_large"
+UNREADABLE = "unreadable"
+HIDDEN_NAME = "hidden_name"
+UNUSABLE_NAME = "unusable_name"
+DUPLICATE_NAME = "duplicate_name"
 
 #: What each reason code means; the codes are what quarantine tables and manifests hold.
 REASONS: dict[str, str] = {
@@ -19,6 +23,10 @@ REASONS: dict[str, str] = {
     CORRUPT: "a checksum is wrong or the contents contradict themselves",
     TRUNCATED: "the file ends before the image does",
     TOO_LARGE: "the header promises more pixels or bytes than any radiograph has",
+    UNREADABLE: "the storage did not give the file: no permission, gone, a failing disk or node",
+    HIDDEN_NAME: "its name, or that of a folder above it, begins with _ or ., which Spark's readers never see",
+    UNUSABLE_NAME: "its name has a line break or is not UTF-8",
+    DUPLICATE_NAME: "files in different folders have this name: which of them the label means is not known",
 }
 
 

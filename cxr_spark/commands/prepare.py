@@ -1,0 +1,183 @@
+"""Reads, checks and resizes images, joins their labels, splits by patient, and writes a prepared dataset."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cxr_spark.config import PrepareSettings
+from cxr_spark.errors import DataError, UsageError
+from cxr_spark.output import claim
+from cxr_spark.spark import default_fs, resolve_shared, session
+from cxr_spark.storage import Store, parent_and_name, read_uri, resolve
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from cxr_spark.imaging.listing import ImageFiles
+
+HELP = "read, check and resize images, join their labels, split by patient"
+
+#: The lists of NIH's download; found beside the label file where they are not named.
+OFFICIAL_LISTS = {"train_list": "train_val_list.txt", "test_list": "test_list.txt"}
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's own options."""
+    add = parser.add_argument
+    add("--images", metavar="URI", action="append", help="folder or glob, searched with all below it; repeatable")
+    add("--labels", metavar="CSV", help="label file, gzipped or not")
+    add("--out", metavar="URI", required=True, help="folder of the prepared dataset")
+    add("--dataset", help="whose layout images and labels have (default: nih)")
+    add("--split", help="official lists, by patient, or the label file's column `split` (default: official)")
+    add("--train-list", metavar="FILE", help="official list of training images (default: beside the labels)")
+    add("--test-list", metavar="FILE", help="official list of test images (default: beside the labels)")
+    add("--val-fraction", metavar="F", help="part of the training patients for validation (default: 0.1)")
+    add("--test-fraction", metavar="F", help="part of all patients for testing, with --split patient (default: 0.2)")
+    add("--size", metavar="PX", help="side of the stored square images (default: 224)")
+    add("--resize", help="squash, pad or crop to a square (default: squash)")
+    add("--seed", metavar="N", help="seed of the split (default: 42)")
+    add("--max-bad-fraction", metavar="F", help="fail if more of the labelled images are bad (default: 0.01)")
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Full URIs of all that is read; None where there is nothing."""
+
+    images: tuple[str, ...]
+    labels: str
+    train_list: str | None
+    test_list: str | None
+
+
+def run(args: argparse.Namespace) -> dict[str, object]:
+    """Writes OUT/data, OUT/quarantine and OUT/manifest.json."""
+    from cxr_spark.datasets.registry import dataset_named
+    from cxr_spark.datasets.splits import assign_splits
+    from cxr_spark.imaging.listing import find_images
+    from cxr_spark.preparation.job import Request, prepare
+    from cxr_spark.preparation.plan import make_plan
+
+    settings = _settings(args)
+    spark = session("cxr-spark prepare", args.master, args.spark_conf)
+    store = Store(resolve_shared(spark, args.out, "--out"))
+    sources = _sources(spark, settings)
+    _refuse_inputs_inside(store, sources)
+
+    dataset = dataset_named(settings.dataset)
+    texts = {name: _read(name, getattr(sources, name)) for name in ("labels", *OFFICIAL_LISTS)}
+    labels = dataset.read_labels(texts["labels"] or b"", sources.labels)
+    assignment = assign_splits(
+        labels,
+        settings.split,
+        train_list=texts["train_list"],
+        test_list=texts["test_list"],
+        val_fraction=settings.val_fraction,
+        test_fraction=settings.test_fraction,
+        seed=settings.seed,
+    )
+    found = find_images(sources.images)
+    log.info("found %d images and %d other files", len(found.files), found.ignored)
+    fingerprint = _fingerprint(settings, sources, texts, found)
+    with claim(store, "prepare", fingerprint, args.overwrite) as claimed:
+        args.status_uri = store.uri
+        if claimed.finished is not None:
+            return claimed.finished
+        plan = make_plan(
+            found,
+            dataset.image_index,
+            labels.table["image_index"],
+            assignment.table,
+            size=settings.size,
+            cores=spark.sparkContext.defaultParallelism,
+        )
+        request = Request(
+            plan=plan,
+            findings=labels.findings,
+            size=settings.size,
+            mode=settings.resize,
+            max_bad_fraction=settings.max_bad_fraction,
+            settings=_recorded(settings),
+            sources=vars(sources),
+            notes={**labels.notes, **assignment.notes},
+        )
+        manifest = prepare(spark, request, store)
+        summary = _summary(store, manifest)
+        claimed.done(summary)
+    return summary
+
+
+def _settings(args: argparse.Namespace) -> PrepareSettings:
+    changes = {f"prepare.{name}": getattr(args, name) for name in PrepareSettings.model_fields}
+    settings: PrepareSettings = args.settings.updated(changes).prepare
+    for name in ("images", "labels"):
+        if not getattr(settings, name):
+            raise UsageError(f"--{name} is missing: give it, or prepare.{name} in the settings file")
+    return settings
+
+
+def _sources(spark: SparkSession, settings: PrepareSettings) -> _Sources:
+    """Resolves what is read. Images must be in reach of every executor; the rest is read here."""
+    base = default_fs(spark)
+    images = tuple(resolve_shared(spark, pattern, "--images") for pattern in settings.images)
+    labels = resolve(settings.labels or "", base)
+    given = {name: getattr(settings, name) for name in OFFICIAL_LISTS}
+    lists = {name: resolve(path, base) if path else None for name, path in given.items()}
+    if settings.split == "official" and not any(lists.values()):
+        folder, _ = parent_and_name(labels)
+        if all(folder.exists(name) for name in OFFICIAL_LISTS.values()):
+            lists = {name: folder.uri_of(file) for name, file in OFFICIAL_LISTS.items()}
+            log.info("official lists found beside the labels: %s", ", ".join(OFFICIAL_LISTS.values()))
+    return _Sources(images, labels, **lists)
+
+
+def _refuse_inputs_inside(store: Store, sources: _Sources) -> None:
+    """An output folder is cleared by --overwrite: nothing that is read may lie in it."""
+    for uri in (*sources.images, sources.labels, sources.train_list, sources.test_list):
+        if uri is not None and f"{uri}/".startswith(f"{store.uri.rstrip('/')}/"):
+            raise UsageError(f"--out {store.uri} holds {uri}, which is read: choose a folder of its own")
+
+
+def _read(option: str, uri: str | None) -> bytes | None:
+    if uri is None:
+        return None
+    try:
+        return read_uri(uri)
+    except FileNotFoundError:
+        raise DataError(f"--{option.replace('_', '-')} {uri}: no such file") from None
+
+
+def _recorded(settings: PrepareSettings) -> dict[str, Any]:
+    """The settings that decide the result, for fingerprint and manifest; where the inputs are is told by sources."""
+    return settings.model_dump(mode="json", exclude={"images", "labels", "train_list", "test_list"})
+
+
+def _fingerprint(
+    settings: PrepareSettings, sources: _Sources, texts: dict[str, bytes | None], found: ImageFiles
+) -> dict[str, Any]:
+    contents = {name: hashlib.sha256(text).hexdigest() for name, text in texts.items() if text is not None}
+    files = _digest(f"{file.uri}\0{file.size}\0{file.modified}" for file in found.files)
+    return {**_recorded(settings), **contents, "images": list(sources.images), "image_files": files}
+
+
+def _digest(lines: Iterable[str]) -> str:
+    hashed = hashlib.sha256()
+    for line in lines:
+        hashed.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return hashed.hexdigest()
+
+
+def _summary(store: Store, manifest: dict[str, Any]) -> dict[str, object]:
+    counted: Sequence[str] = ("images_found", "joined", "prepared", "images_without_label", "labels_without_image")
+    return {
+        "out": store.uri,
+        **{name: manifest[name] for name in counted},
+        "quarantined": manifest["quarantined"],
+        "splits": {name: split["images"] for name, split in manifest["splits"].items()},
+    }

@@ -1,0 +1,1 @@
+"""The prepare job: image files and labels in, a prepared dataset with quarantine and manifest out."""

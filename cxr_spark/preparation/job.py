@@ -1,0 +1,171 @@
+"""The prepare job on the driver: plan, let Spark's tasks write, clean up, count, and commit by the manifest."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cxr_spark.errors import DataError, RunError
+from cxr_spark.imaging.resize import ResizeMode
+from cxr_spark.preparation.manifest import make_manifest, quarantined
+from cxr_spark.preparation.plan import Part, Plan
+from cxr_spark.preparation.write import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, write_quarantine
+from cxr_spark.prepared import MANIFEST_NAME
+from cxr_spark.schema import PREPARED, to_spark
+from cxr_spark.storage import Store
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+#: Names that this job gives to files, finished or not. Nothing else is ever deleted.
+_OWN_FILE = re.compile(r"(data/split=[a-z]+|quarantine)/(part-[^/]+\.parquet|\.part-[^/]+\.tmp)")
+_OWN_ERROR = re.compile(r"^cxr_spark\.errors\.\w+: (.+)$", re.MULTILINE)
+_PYTHON_ERROR = re.compile(r"^(\w*(?:Error|Exception)\b.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to prepare.
+
+    Attributes:
+        plan: images and labels.
+        findings: the label order.
+        size: side of the stored images, pixels.
+        mode: how an image becomes a square.
+        max_bad_fraction: the job fails if more of the wanted images cannot be prepared.
+        settings: what of the settings the manifest records.
+        sources: URIs of what was read, by kind.
+        notes: what was dropped or changed in the labels, by kind.
+    """
+
+    plan: Plan
+    findings: Sequence[str]
+    size: int
+    mode: ResizeMode
+    max_bad_fraction: float
+    settings: Mapping[str, Any]
+    sources: Mapping[str, Any]
+    notes: Mapping[str, int]
+
+
+def prepare(spark: SparkSession, request: Request, store: Store) -> dict[str, Any]:
+    """Writes a prepared dataset.
+
+    What an earlier run left unfinished in the folder is deleted first. The manifest is written last.
+
+    Args:
+        spark: the session.
+        request: what to prepare.
+        store: the output folder, held by this run.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DataError: too many images are bad. Their quarantine is kept, the prepared images are not.
+        RunError: files could not be written, or were lost.
+    """
+    store.delete(MANIFEST_NAME)
+    _delete_strays(store, ())
+    files: list[WrittenFile] = []
+    if request.plan.set_aside.num_rows:
+        name = f"{QUARANTINE_FOLDER}/part-names-{secrets.token_hex(8)}.parquet"
+        files.append(write_quarantine(store, name, request.plan.set_aside))
+    files += _run(spark, request, store)
+    _delete_strays(store, files)
+    _check_written(store, files)
+    manifest = make_manifest(
+        request.plan.counts,
+        files,
+        request.findings,
+        settings=request.settings,
+        sources=request.sources,
+        notes=request.notes,
+    )
+    _refuse_too_many_bad(store, request, manifest, files)
+    store.write_json(MANIFEST_NAME, manifest)
+    return manifest
+
+
+def _run(spark: SparkSession, request: Request, store: Store) -> list[WrittenFile]:
+    """Lets Spark's tasks write, one part each."""
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+
+    parts = request.plan.parts
+    images = sum(part.images.num_rows for part in parts)
+    writer = PartWriter(store.uri, request.size, request.mode, _spark_schema(request.size))
+    log.info("preparing %d images in %d files of %s", images, len(parts), store.uri_of(DATA))
+    started = time.monotonic()
+    try:
+        files = _tasks(spark, parts).mapPartitions(writer).collect()
+    except Py4JJavaError as error:
+        raise RunError(f"preparing failed: {_reason(str(error.java_exception))}") from error
+    seconds = time.monotonic() - started
+    log.info("prepared %d images in %.1f s, %.0f images/s", images, seconds, images / seconds)
+    return list(files)
+
+
+def _tasks(spark: SparkSession, parts: Sequence[Part]) -> Any:
+    """Spreads the parts over one task each: their names and labels, a few hundred bytes an image."""
+    return spark.sparkContext.parallelize(parts, len(parts))
+
+
+def _spark_schema(size: int) -> str:
+    """Returns the schema that Spark finds in the files, with the shape of the pixels in their column's metadata."""
+    schema = to_spark(PREPARED)
+    schema["pixels"].metadata = {"cxr": {"shape": [size, size], "dtype": "uint8"}}
+    return str(schema.json())
+
+
+def _reason(trace: str) -> str:
+    """Finds in what Spark tells of a failed task the error that Python raised there."""
+    found = _OWN_ERROR.search(trace) or _PYTHON_ERROR.search(trace)
+    if found:
+        return found[1]
+    return trace.strip().splitlines()[0] if trace.strip() else "no reason given"
+
+
+def _delete_strays(store: Store, files: Sequence[WrittenFile]) -> None:
+    """Deletes files of this job that are not in a list: of earlier runs, and of failed or repeated tasks."""
+    keep = {file.name for file in files}
+    for info in _own_files(store):
+        if info not in keep:
+            log.debug("deleting %s, which no task reported", info)
+            store.delete(info)
+
+
+def _own_files(store: Store) -> list[str]:
+    names = []
+    for folder in (DATA, QUARANTINE_FOLDER):
+        if store.exists(folder):
+            names += [info.name for info in store.files(folder) if _OWN_FILE.fullmatch(info.name)]
+    return names
+
+
+def _check_written(store: Store, files: Sequence[WrittenFile]) -> None:
+    missing = {file.name for file in files} - set(_own_files(store))
+    if missing:
+        raise RunError(f"{len(missing)} files are gone after they were written, such as {store.uri_of(min(missing))}")
+
+
+def _refuse_too_many_bad(
+    store: Store, request: Request, manifest: Mapping[str, Any], files: Sequence[WrittenFile]
+) -> None:
+    if manifest["bad_fraction"] <= request.max_bad_fraction:
+        return
+    for file in files:
+        if file.split is not None:
+            store.delete(file.name)
+    wanted = request.plan.counts.wanted
+    reasons = ", ".join(f"{reason} {count}" for reason, count in quarantined(files).items())
+    raise DataError(
+        f"{wanted - manifest['prepared']} of {wanted} labelled images are bad ({reasons}), more than the fraction "
+        f"{request.max_bad_fraction} that --max-bad-fraction allows: see {store.uri_of(QUARANTINE_FOLDER)}"
+    )

@@ -1,0 +1,97 @@
+"""`manifest.json` of a prepared dataset: what went in, what came out, and what was left out."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import cv2
+import isal
+import numpy as np
+import pyarrow as pa
+import pyspark
+
+from cxr_spark import __version__
+from cxr_spark.preparation.plan import Counts
+from cxr_spark.preparation.write import WrittenFile
+from cxr_spark.schema import SPLITS
+
+#: Raised when a reader of an older version could misread the data.
+FORMAT = 1
+
+
+def make_manifest(
+    counts: Counts,
+    files: Sequence[WrittenFile],
+    findings: Sequence[str],
+    *,
+    settings: Mapping[str, Any],
+    sources: Mapping[str, Any],
+    notes: Mapping[str, int],
+) -> dict[str, Any]:
+    """Builds the manifest.
+
+    Args:
+        counts: how files and labels met.
+        files: everything that was written.
+        findings: the label order.
+        settings: `size`, `resize`, `seed` and what else decided the result; they stand at the manifest's top level.
+        sources: URIs of what was read, by kind.
+        notes: what was dropped or changed in the labels, by kind.
+
+    Returns:
+        A JSON value.
+    """
+    data = [file for file in files if file.split is not None]
+    met = asdict(counts)
+    wanted = met.pop("wanted")
+    prepared = sum(file.rows for file in data)
+    return {
+        "format": FORMAT,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **met,
+        "prepared": prepared,
+        "quarantined": quarantined(files),
+        "bad_fraction": (wanted - prepared) / wanted,
+        "splits": {split: _split(split, data, findings) for split in SPLITS},
+        "findings": list(findings),
+        **settings,
+        "sources": dict(sources),
+        "notes": dict(notes),
+        "bytes": sum(file.bytes for file in data),
+        "files": [
+            {"name": file.name, "rows": file.rows, "bytes": file.bytes, "sha256": file.sha256}
+            for file in sorted(files, key=lambda file: file.name)
+        ],
+        "versions": {
+            "cxr_spark": __version__,
+            "python": platform.python_version(),
+            "pyspark": pyspark.__version__,
+            "pyarrow": pa.__version__,
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+            "isal": isal.__version__,
+        },
+    }
+
+
+def quarantined(files: Iterable[WrittenFile]) -> dict[str, int]:
+    """Returns the number of quarantined images by reason."""
+    reasons: Counter[str] = Counter()
+    for file in files:
+        reasons.update(file.reasons)
+    return dict(sorted(reasons.items()))
+
+
+def _split(split: str, files: Sequence[WrittenFile], findings: Sequence[str]) -> dict[str, Any]:
+    own = [file for file in files if file.split == split]
+    positives = [sum(column) for column in zip(*(file.positives for file in own), strict=True)] or [0] * len(findings)
+    return {
+        "images": sum(file.rows for file in own),
+        "patients": len(frozenset().union(*(file.patients for file in own))),
+        "findings": dict(zip(findings, positives, strict=True)),
+    }
