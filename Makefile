@@ -62,13 +62,11 @@ ifeq ($(NIH),)
 	$(BIN)/cxr-spark sample-data --out demo/images
 	$(BIN)/cxr-spark pipeline --config conf/demo.yaml $(ARGS)
 else
-	@nih="$${NIH%/}"; labels=$$(ls "$$nih"/Data_Entry_2017*.csv* 2>/dev/null | tail -n 1); \
+	@labels=$$(ls "$$NIH"/Data_Entry_2017*.csv* 2>/dev/null | tail -n 1 || true); \
 	quoted() { printf "'%s'" "$${1//\'/\'\'}"; }; \
 	$(BIN)/cxr-spark pipeline --config conf/demo.yaml --set pipeline.out=demo/nih \
-		--set prepare.images="[$$(quoted "$$nih")]" \
-		--set prepare.labels="$$(quoted "$${labels:-$$nih/Data_Entry_2017.csv}")" \
-		--set prepare.train_list="$$(quoted "$$nih/train_val_list.txt")" \
-		--set prepare.test_list="$$(quoted "$$nih/test_list.txt")" $(ARGS)
+		--set prepare.images="[$$(quoted "$$NIH")]" \
+		--set prepare.labels="$$(quoted "$${labels:-$$NIH/Data_Entry_2017.csv}")" $(ARGS)
 endif
 
 test: lint unit  ## ruff, mypy, and the unit and integration tests
