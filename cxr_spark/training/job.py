@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cxr_spark.config import ModelSettings, TrainSettings
 from cxr_spark.prepared import PreparedDataset
-from cxr_spark.stages.augmentation import from_config, output_size
+from cxr_spark.stages.augmentation import from_config
 from cxr_spark.stages.batch_augmentation import BatchAugmentation
 from cxr_spark.storage import Store
 
@@ -59,14 +59,3 @@ class TrainingJob(BaseModel):
     def augmentations(self) -> list[BatchAugmentation]:
         """Builds the augmentations."""
         return from_config(self.train.augmentations)
-
-
-def stored_side(prepared_size: int, input_size: int, augmentations: list[BatchAugmentation]) -> int:
-    """Returns the side at which images are held in training, pixels.
-
-    Images are resized to the network's input once, when a rank reads them; unless an augmentation cuts the input out
-    of larger ones.
-    """
-    if output_size(augmentations, (prepared_size, prepared_size)) == (input_size, input_size):
-        return prepared_size
-    return input_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cxr_spark.config import Settings
@@ -13,8 +14,9 @@ from cxr_spark.output import digest
 from cxr_spark.prepared import PreparedDataset
 from cxr_spark.schema import TRAIN, VALIDATION
 from cxr_spark.stages.augmentation import from_config, output_size
+from cxr_spark.stages.batch_augmentation import BatchAugmentation
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
-from cxr_spark.training.job import TrainingJob, stored_side
+from cxr_spark.training.job import TrainingJob
 
 #: Settings that change how fast or how safely a training runs, but not its result.
 _NOT_IN_RESULT = {"max_restarts", "checkpoint_every_steps", "keep_checkpoints", "rank_timeout"}
@@ -57,12 +59,6 @@ def plan(
             f"model.input_size {input_size} is too small for {known.name}: it needs {known.minimum_size} or more"
         )
     stored = stored_side(dataset.size, input_size, augmentations)
-    result = output_size(augmentations, (stored, stored))
-    if result != (input_size, input_size):
-        raise ConfigError(
-            f"train.augmentations make images of {result[0]} x {result[1]} from {dataset.size} x {dataset.size}, "
-            f"but model.input_size is {input_size}: make them agree"
-        )
     weights = resolve_weights(model.weights, model.architecture, default_fs=default_fs)
     epsilon = weights.header.batch_norm_epsilon if weights else None
     module = build(
@@ -99,6 +95,29 @@ def plan(
             "--overwrite to start anew"
         )
     return job
+
+
+def stored_side(prepared_size: int, input_size: int, augmentations: Sequence[BatchAugmentation]) -> int:
+    """Returns the side at which images are held in training, pixels.
+
+    Images are resized to the network's input once, when a rank reads them; unless an augmentation cuts the input out
+    of larger ones.
+
+    Raises:
+        ConfigError: the augmentations do not make images of the network's input size.
+    """
+    cuts = any(a.fixed_size is not None for a in augmentations)
+    side = prepared_size if cuts else input_size
+    try:
+        result = output_size(augmentations, (side, side))
+    except DataError as error:
+        raise ConfigError(f"train.augmentations: {error}") from None
+    if result != (input_size, input_size):
+        raise ConfigError(
+            f"train.augmentations make images of {result[0]} x {result[1]} from {side} x {side}, but model.input_size "
+            f"is {input_size}: make them agree"
+        )
+    return side
 
 
 def _check_images(dataset: PreparedDataset, workers: int) -> None:

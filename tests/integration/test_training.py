@@ -1,0 +1,215 @@
+"""Training as a user runs it: repeated, killed and resumed, on one rank and on several."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cxr_spark.cli import main
+from cxr_spark.config import load_settings
+from cxr_spark.errors import ConfigError, DataError
+from cxr_spark.prepared import PreparedDataset
+from cxr_spark.training.checkpoints import Checkpoints
+from cxr_spark.training.plan import plan
+from tests.prepared_sets import write_prepared
+
+#: A network with dropout and batch norms, small enough to train in seconds.
+SMALL = ("model.architecture=efficientnet_b0", "model.input_size=32", "model.dropout=0.2", "train.learning_rate=1e-3")
+RUN = (*SMALL, "train.epochs=2", "train.global_batch=12", "train.checkpoint_every_steps=2")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_prepared(tmp_path_factory.mktemp("data") / "prepared", {"train": 50, "val": 11, "test": 5}, masked=0.1)
+
+
+def planned(data, out, *overrides, threads=1):
+    settings = load_settings(None, [*RUN, *overrides])
+    job = plan(
+        settings,
+        PreparedDataset.open(str(data)),
+        f"file://{out}",
+        threads=threads,
+        lock_token=None,
+        default_fs="file:///",
+    )
+    out.mkdir(exist_ok=True)
+    (out / "job.json").write_text(job.model_dump_json())
+    return job
+
+
+def start(out, workers):
+    """Starts the ranks in a process group of their own, without Spark."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={workers}"]
+    with (out / "ranks.log").open("a") as log:
+        return subprocess.Popen(
+            [*command, "-m", "cxr_spark.training.rank", str(out / "job.json")],
+            start_new_session=True,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def finish(out, workers):
+    assert start(out, workers).wait(300) == 0, (out / "ranks.log").read_text()[-3000:]
+    last = Checkpoints(planned_store(out)).load()
+    assert last.progress.finished
+    return last
+
+
+def planned_store(out):
+    from cxr_spark.storage import Store
+
+    return Store(str(out / "checkpoints"))
+
+
+def wait_for_step(out, step, process):
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        manifest = Checkpoints(planned_store(out)).manifest()
+        if manifest and manifest["entries"][-1]["global_step"] >= step:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"step {step} was never reached: " + (out / "ranks.log").read_text()[-2000:])
+
+
+def without_times(history):
+    return [{k: v for k, v in entry.items() if k not in ("seconds", "images_per_second")} for entry in history]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_a_killed_training_goes_on_to_the_very_same_weights(data, tmp_path, workers):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    planned(data, whole, f"train.workers={workers}")
+    expected = finish(whole, workers)
+    planned(data, killed, f"train.workers={workers}")
+    process = start(killed, workers)
+    wait_for_step(killed, 2, process)  # in the middle of the first epoch
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not Checkpoints(planned_store(killed)).load().progress.finished
+    found = finish(killed, workers)
+    assert without_times(found.progress.history) == without_times(expected.progress.history)
+    for part in ("network", "optimizer"):
+        ours, theirs = getattr(found, part), getattr(expected, part)
+        assert ours.keys() == theirs.keys()
+        different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+        assert different == []
+
+
+def test_another_seed_gives_other_weights(data, tmp_path):
+    results = []
+    for seed in (1, 2):
+        out = tmp_path / str(seed)
+        planned(data, out, f"train.seed={seed}", "train.epochs=1")
+        results.append(finish(out, 1).network)
+    assert any(not torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def train(data, out, *options):
+    more = [text for override in (*SMALL, "train.global_batch=10") for text in ("--set", override)]
+    return main(["train", "--data", str(data), "--out", str(out), *more, *options])
+
+
+def test_the_command_writes_all_that_it_promises_and_leaves_finished_work_alone(data, tmp_path, capsys, spark):
+    out = tmp_path / "run"
+    assert train(data, out, "--set", "train.epochs=2", "--workers", "2") == 0
+    history = json.loads((out / "history.json").read_text())
+    assert [entry["epoch"] for entry in history] == [1, 2]
+    assert set(history[0]) >= {
+        "epoch", "train_loss", "val_loss", "val_macro_auc", "learning_rate", "images_per_second", "seconds",
+    }  # fmt: skip
+    metadata = json.loads((out / "model" / "metadata.json").read_text())
+    assert metadata["findings"] == ["Effusion", "Mass", "No Finding"]
+    weights = load_file(out / "model" / "weights.safetensors")
+    assert all(torch.isfinite(t).all() for t in weights.values())
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    before = (out / "model" / "weights.safetensors").stat().st_mtime_ns
+    capsys.readouterr()
+    assert train(data, out, "--set", "train.epochs=2", "--workers", "2") == 0
+    assert (out / "model" / "weights.safetensors").stat().st_mtime_ns == before
+    assert json.loads(capsys.readouterr().out)["model_id"] == metadata["weights_sha256"]
+    assert train(data, out, "--set", "train.epochs=3", "--workers", "2") == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_at_once(data, tmp_path, capfd, spark):
+    assert train(data, tmp_path / "run", "--set", "train.optimizer=sgd", "--set", "train.learning_rate=1e30") == 4
+    error = [line for line in capfd.readouterr().err.splitlines() if line.startswith("cxr-spark train:")]
+    assert len(error) == 1
+    assert "not finite" in error[0]
+    assert "train.learning_rate" in error[0]
+
+
+def test_a_rank_that_dies_is_started_again(data, tmp_path, spark):
+    out = tmp_path / "run"
+    undisturbed = tmp_path / "undisturbed"
+    options = ["--set", "train.epochs=2", "--workers", "2", "--set", "train.checkpoint_every_steps=1"]
+    assert train(data, undisturbed, *options) == 0
+    command = [sys.executable, "-m", "cxr_spark.cli", "train", "--data", str(data), "--out", str(out), *options]
+    for override in (*SMALL, "train.global_batch=10"):
+        command += ["--set", override]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    wait_for_step_of(out, 2, process, tmp_path / "log")
+    victims = ranks_of(process)
+    assert len(victims) == 2
+    os.kill(victims[-1], signal.SIGKILL)
+    assert process.wait(300) == 0, (tmp_path / "log").read_text()[-3000:]
+    assert "1 of 3 restarts" in (tmp_path / "log").read_text()
+    ids = [json.loads((f / "model" / "metadata.json").read_text())["weights_sha256"] for f in (out, undisturbed)]
+    assert ids[0] == ids[1]
+
+
+def wait_for_step_of(out, step, process, log):
+    (out).mkdir(exist_ok=True)
+    if not (out / "ranks.log").exists():
+        (out / "ranks.log").symlink_to(log)
+    wait_for_step(out, step, process)
+
+
+def ranks_of(process: subprocess.Popen) -> list[int]:
+    """Finds the training processes below a job: torchrun gives each a LOCAL_RANK."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    return sorted(child.pid for child in below if "LOCAL_RANK" in child.environ())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "match"),
+    [
+        (
+            ("train.augmentations=[{random_crop: {size: 48}}]",),
+            ConfigError,
+            "cannot crop 48 x 48 out of images",
+        ),
+        (("model.input_size=16",), ConfigError, "too small"),
+        (("model.freeze={until: no_such_layer}",), ConfigError, "no_such_layer"),
+        (("train.workers=60", "train.global_batch=60"), DataError, "fewer than the 60 workers"),
+        (("model.weights=/no/such/file.safetensors",), ConfigError, "no such file"),
+        (("train.augmentations=[random_flop]",), ConfigError, "random_flop"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_rank_starts(data, tmp_path, overrides, error, match):
+    with pytest.raises(error, match=match):
+        planned(data, tmp_path / "run", *overrides)
+
+
+def test_checkpoints_of_other_settings_are_refused(data, tmp_path):
+    planned(data, tmp_path / "run")
+    with pytest.raises(ConfigError, match="checkpoints of other settings"):
+        planned(data, tmp_path / "run", "train.learning_rate=0.5")
+
+
+def test_an_empty_training_split_is_refused(tmp_path):
+    empty = write_prepared(tmp_path / "empty", {"train": 0, "val": 3})
+    with pytest.raises(DataError, match="has 0 images"):
+        planned(empty, tmp_path / "run")
