@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.preparation.manifest import make_manifest, quarantined
-from cxr_spark.preparation.plan import Part, Plan
+from cxr_spark.preparation.plan import Plan
 from cxr_spark.preparation.write import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, write_quarantine
 from cxr_spark.prepared import MANIFEST_NAME
 from cxr_spark.schema import PREPARED, to_spark
 from cxr_spark.storage import Store
+from cxr_spark.tasks import run_parts
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,8 +27,6 @@ log = logging.getLogger(__name__)
 
 #: Names that this job gives to files, finished or not. Nothing else is ever deleted.
 _OWN_FILE = re.compile(r"(data/split=[a-z]+|quarantine)/(part-[^/]+\.parquet|\.part-[^/]+\.tmp)")
-_OWN_ERROR = re.compile(r"^cxr_spark\.errors\.\w+: (.+)$", re.MULTILINE)
-_PYTHON_ERROR = re.compile(r"^(\w*(?:Error|Exception)\b.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -96,25 +95,15 @@ def prepare(spark: SparkSession, request: Request, store: Store) -> dict[str, An
 
 def _run(spark: SparkSession, request: Request, store: Store) -> list[WrittenFile]:
     """Lets Spark's tasks write, one part each."""
-    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-
     parts = request.plan.parts
     images = sum(part.images.num_rows for part in parts)
     writer = PartWriter(store.uri, request.size, request.mode, _spark_schema(request.size))
     log.info("preparing %d images in %d files of %s", images, len(parts), store.uri_of(DATA))
     started = time.monotonic()
-    try:
-        files = _tasks(spark, parts).mapPartitions(writer).collect()
-    except Py4JJavaError as error:
-        raise RunError(f"preparing failed: {_reason(str(error.java_exception))}") from error
+    files = run_parts(spark, parts, writer, "preparing")
     seconds = time.monotonic() - started
     log.info("prepared %d images in %.1f s, %.0f images/s", images, seconds, images / seconds)
-    return list(files)
-
-
-def _tasks(spark: SparkSession, parts: Sequence[Part]) -> Any:
-    """Spreads the parts over one task each: their names and labels, a few hundred bytes an image."""
-    return spark.sparkContext.parallelize(parts, len(parts))
+    return files
 
 
 def _spark_schema(size: int) -> str:
@@ -122,14 +111,6 @@ def _spark_schema(size: int) -> str:
     schema = to_spark(PREPARED)
     schema["pixels"].metadata = {"cxr": {"shape": [size, size], "dtype": "uint8"}}
     return str(schema.json())
-
-
-def _reason(trace: str) -> str:
-    """Finds in what Spark tells of a failed task the error that Python raised there."""
-    found = _OWN_ERROR.search(trace) or _PYTHON_ERROR.search(trace)
-    if found:
-        return found[1]
-    return trace.strip().splitlines()[0] if trace.strip() else "no reason given"
 
 
 def _delete_strays(store: Store, files: Sequence[WrittenFile]) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,23 +13,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr_spark.errors import RunError
-from cxr_spark.imaging.decode import check_file_size
 from cxr_spark.imaging.prepare import prepare_image, use_one_thread
-from cxr_spark.imaging.rejected import UNREADABLE, ImageRejected
+from cxr_spark.imaging.reading import ahead, read_image_file
+from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.preparation.plan import Part
 from cxr_spark.schema import PREPARED, QUARANTINE
-from cxr_spark.storage import Store, read_uri
+from cxr_spark.storage import Store
 
 DATA, QUARANTINE_FOLDER = "data", "quarantine"
 #: Under this key of a Parquet footer Spark keeps its own schema, with the metadata of the columns.
 SPARK_SCHEMA_KEY = b"org.apache.spark.sql.parquet.row.metadata"
 
-#: Files that are read while another is decoded; hides the latency of HDFS and object stores.
-_READ_AHEAD = 4
-#: Seconds until a file that could not be read is tried again, once.
-_RETRY_AFTER = 0.5
 #: Bytes of pixels in a row group: readers skip row groups by image_index, and memory holds two of them.
 _ROW_GROUP_BYTES = 4 * 2**20
 #: zstd at its fastest takes a tenth off the pixels of radiographs for 0.2 ms an image, and reads as fast as none.
@@ -98,7 +91,7 @@ class PartWriter:
         data = _DataFile(self.size, self.spark_schema)
         rejected: list[dict[str, str]] = []
         rows = part.images.to_pylist()
-        for row, content in zip(rows, _read_ahead(rows), strict=True):
+        for row, content in zip(rows, ahead(rows, _read), strict=True):
             try:
                 image = prepare_image(content.result(), self.size, self.mode)
             except ImageRejected as error:
@@ -182,27 +175,5 @@ def _write(store: Store, name: str, sink: pa.BufferOutputStream, **counts: Any) 
     return WrittenFile(name=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), **counts)
 
 
-def _read_ahead(rows: list[dict[str, Any]]) -> Iterator[Future[bytes]]:
-    """Reads files in order, a few ahead of the one that is asked for."""
-    with ThreadPoolExecutor(_READ_AHEAD, thread_name_prefix="read-ahead") as pool:
-        waiting: deque[Future[bytes]] = deque()
-        for row in rows:
-            waiting.append(pool.submit(_read, row["uri"], row["size"]))
-            if len(waiting) > _READ_AHEAD:
-                yield waiting.popleft()
-        yield from waiting
-
-
-def _read(uri: str, size: int) -> bytes:
-    """Reads an image file; one that the storage does not give is a rejected image, not a failed task."""
-    check_file_size(size)
-    try:
-        return read_uri(uri)
-    except RunError:  # the network or a node; a second try often helps
-        time.sleep(_RETRY_AFTER)
-    except FileNotFoundError as error:
-        raise ImageRejected(UNREADABLE, f"gone since it was listed: {error}") from error
-    try:
-        return read_uri(uri)
-    except (RunError, FileNotFoundError) as error:
-        raise ImageRejected(UNREADABLE, str(error)) from error
+def _read(row: dict[str, Any]) -> bytes:
+    return read_image_file(row["uri"], row["size"])

@@ -1,0 +1,61 @@
+"""Runs work on Spark's executors in parts, one task each, and tells why one failed in its own words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from cxr_spark import errors
+from cxr_spark.errors import CxrError, RunError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+_OWN_ERROR = re.compile(r"^cxr_spark\.(?:\w+\.)+(\w+): (.+)$", re.MULTILINE)
+_PYTHON_ERROR = re.compile(r"^(\w*(?:Error|Exception)\b.*)$", re.MULTILINE)
+
+
+def run_parts(
+    spark: SparkSession,
+    parts: Sequence[Part],
+    work: Callable[[Iterable[Part]], Iterator[Result]],
+    doing: str,
+) -> list[Result]:
+    """Runs a function over parts, each in a task of its own.
+
+    Args:
+        spark: the session.
+        parts: what to work on; small, they travel with the tasks.
+        work: from parts to results; both come back to the driver, so they are small, too.
+        doing: what this is, for messages.
+
+    Returns:
+        All results, in the order of the parts.
+
+    Raises:
+        CxrError: what a task raised.
+        RunError: a task failed otherwise.
+    """
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+
+    if not parts:
+        return []
+    try:
+        return list(spark.sparkContext.parallelize(parts, len(parts)).mapPartitions(work).collect())
+    except Py4JJavaError as error:
+        raise _error(str(error.java_exception), doing) from error
+
+
+def _error(trace: str, doing: str) -> CxrError:
+    """Finds in what Spark tells of a failed task the error that Python raised there."""
+    own = _OWN_ERROR.search(trace)
+    if own:
+        kind = getattr(errors, own[1], RunError)
+        return kind(own[2]) if issubclass(kind, CxrError) else RunError(own[2])
+    found = _PYTHON_ERROR.search(trace)
+    first = trace.strip().splitlines()[0] if trace.strip() else "no reason given"
+    return RunError(f"{doing} failed: {found[1] if found else first}")
