@@ -90,7 +90,7 @@ def map_column(
 
 def with_image_column(dataset: DataFrame, values: Column, name: str, content: ImageColumn) -> DataFrame:
     """Adds or replaces a binary column together with the metadata that says what it holds."""
-    return dataset.withColumn(name, values).withMetadata(name, content.to_metadata())
+    return dataset.withColumn(name, values.alias(name, metadata=content.to_metadata()))
 
 
 def _limit_arrow_batches(dataset: DataFrame, row_bytes: int) -> None:

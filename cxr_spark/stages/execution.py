@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.decode import decode_grey
+from cxr_spark.imaging.prepare import use_one_thread
 from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.imaging.resize import ResizeMode, resize
 from cxr_spark.stages import kernels
@@ -56,6 +57,7 @@ def map_images(values: Objects, source: Source, kernel: Kernel) -> Objects:
     Raises:
         DataError: an invalid row, where the policy is `error`; or what the kernel raises.
     """
+    use_one_thread()
     results = np.full(len(values), None, dtype=object)
     for chosen, shape in _chunks(values, source):
         results[chosen] = _split(kernel(_join(values, chosen, shape, source.column)))
@@ -97,6 +99,7 @@ def decode_images(
     mode: ResizeMode,
 ) -> Objects:
     """Decodes a column of image files and resizes each to `size` x `size` grey; see `map_images`."""
+    use_one_thread()
     results = np.full(len(values), None, dtype=object)
     for i, data in enumerate(values):
         where = "" if image_indices is None else f" of {image_indices[i]!r}"

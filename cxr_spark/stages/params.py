@@ -21,14 +21,26 @@ class CheckedParams(Params):
 
     _paramMap: dict[Param[Any], Any]
 
+    def copy(self: P, extra: dict[Param[Any], Any] | None = None) -> P:
+        """Returns a copy, with the values of `extra` in place of its own.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
+        result: P = super().copy(extra)
+        result.check_params()
+        return result
+
     def _set(self: P, **kwargs: Any) -> P:
         before = dict(self._paramMap)
         super()._set(**kwargs)
-        try:
-            self.check_params()
-        except ConfigError:
-            self._paramMap = before
-            raise
+        # While `copy` fills a new object, values and defaults come in one by one: it checks at its end.
+        if all(self.isDefined(param) for param in self.params):
+            try:
+                self.check_params()
+            except ConfigError:
+                self._paramMap = before
+                raise
         return self
 
 

@@ -14,13 +14,13 @@ from cxr_spark.stages.random import image_keys
 
 ALL = [
     HorizontalFlip(p=0.3),
-    Crop(height=10, width=8),
+    Crop(size=10),
     Affine(degrees=10, shift=0.1, shear=5, zoom=(0.8, 1.2)),
     Brightness(factor=0.4),
 ]
 
 
-def batch(n: int = 64, height: int = 16, width: int = 12) -> torch.Tensor:
+def batch(n: int = 64, height: int = 16, width: int = 13) -> torch.Tensor:
     return torch.randint(0, 256, (n, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
@@ -45,7 +45,7 @@ def test_an_image_is_changed_the_same_way_in_any_batch_and_keeps_its_dtype(augme
     images = batch().to(dtype)
     whole = augmentation(images, KEYS, seed=3, epoch=4)
     assert whole.dtype == dtype
-    assert whole.shape[1:] == augmentation.output_size((16, 12))
+    assert whole.shape[1:] == augmentation.output_size((16, 13))
     order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
     parts = [augmentation(images[part], KEYS[part.numpy()], 3, 4) for part in order.split(10)]
     torch.testing.assert_close(torch.cat(parts), whole[order])
@@ -56,28 +56,28 @@ def test_an_image_is_changed_the_same_way_in_any_batch_and_keeps_its_dtype(augme
 
 @pytest.mark.parametrize("augmentation", ALL, ids=lambda a: a.name)
 def test_an_empty_batch_and_a_batch_at_odds_with_its_keys(augmentation):
-    assert augmentation(batch()[:0], KEYS[:0], 0, 0).shape == (0, *augmentation.output_size((16, 12)))
-    with pytest.raises(DataError, match=r"\(64, 16, 12\) with 63 keys"):
+    assert augmentation(batch()[:0], KEYS[:0], 0, 0).shape == (0, *augmentation.output_size((16, 13)))
+    with pytest.raises(DataError, match=r"\(64, 16, 13\) with 63 keys"):
         augmentation(batch(), KEYS[:-1], 0, 0)
 
 
 def test_crops_are_windows_of_the_image_at_every_place():
-    image = torch.arange(16 * 12, dtype=torch.uint8).view(1, 16, 12)
+    image = torch.arange(15 * 14, dtype=torch.uint8).view(1, 15, 14)
     keys = image_keys(str(i) for i in range(2_000))
-    crops = Crop(height=14, width=11)(image.expand(2_000, -1, -1), keys, 0, 0)
+    crops = Crop(size=13)(image.expand(2_000, -1, -1), keys, 0, 0)
     corners, counts = torch.unique(crops[:, 0, 0], return_counts=True)
-    assert corners.tolist() == [0, 1, 12, 13, 24, 25]  # 3 x 2 places
+    assert corners.tolist() == [0, 1, 14, 15, 28, 29]  # 3 x 2 places
     assert counts.min() > 2_000 / 6 * 0.8
     for crop in crops[:20]:
-        top, left = divmod(int(crop[0, 0]), 12)
-        assert torch.equal(crop, image[0, top : top + 14, left : left + 11])
+        top, left = divmod(int(crop[0, 0]), 14)
+        assert torch.equal(crop, image[0, top : top + 13, left : left + 13])
 
 
 def test_without_draws_a_random_crop_is_the_middle_one_and_the_rest_is_nothing():
     result = aug.without_draws(batch(), ALL)
-    assert torch.equal(result, batch()[:, 3:13, 2:10])
-    assert aug.output_size(ALL, (16, 12)) == (10, 8)
-    with pytest.raises(DataError, match="cannot crop 10x8 out of images of 9x9"):
+    assert torch.equal(result, batch()[:, 3:13, 1:11])
+    assert aug.output_size(ALL, (16, 13)) == (10, 10)
+    with pytest.raises(DataError, match="cannot crop 10 x 10 out of images of 9 x 9"):
         ALL[1](batch(height=9, width=9), KEYS, 0, 0)
 
 
@@ -130,13 +130,13 @@ def test_json_and_pickle_bring_back_the_same(augmentation):
 def test_from_config_takes_names_settings_and_defaults():
     entries = [
         "random_horizontal_flip",
-        {"random_crop": {"height": 200, "width": 210}},
+        {"random_crop": {"size": 200}},
         {"random_brightness": None},
         {"random_affine": {"degrees": 5, "zoom": [0.9, 1.1]}},
     ]
     assert aug.from_config(entries) == [
         HorizontalFlip(),
-        Crop(height=200, width=210),
+        Crop(size=200),
         Brightness(),
         Affine(degrees=5, zoom=(0.9, 1.1)),
     ]
@@ -156,8 +156,8 @@ def test_from_config_takes_names_settings_and_defaults():
         ([{"random_affine": {"zoom": [1.2, 0.8]}}], r"random_affine\.zoom is .*the smaller first"),
         ([{"random_affine": {"zoom": [0, 1]}}], "above 0"),
         ([{"random_affine": {"zoom": 1}}], r"random_affine\.zoom is 1"),
-        ([{"random_crop": {"height": 0}}], r"random_crop\.height is 0"),
-        ([{"random_crop": {"height": 10.5}}], r"random_crop\.height is 10\.5"),
+        ([{"random_crop": {"size": 0}}], r"random_crop\.size is 0"),
+        ([{"random_crop": {"size": 10.5}}], r"random_crop\.size is 10\.5"),
         (
             ["random_horizontal_flp"],
             r"unknown augmentation 'random_horizontal_flp' \(did you mean random_horizontal_flip\?",
