@@ -24,6 +24,8 @@ _HEALTHY_FRACTION = 0.3
 _PICTURES = (0.42, 0.22, 0.14, 0.10, 0.07, 0.05)
 #: How often a picture with a finding has 0, 1 or 2 more.
 _COMPANIONS = (0.45, 0.40, 0.15)
+#: A picture with more would be a jumble.
+_MOST_FINDINGS = 4
 
 #: Share of each finding among the pictures with any. In NIH's order of frequency but much flatter: a set of a few
 #: hundred pictures has enough of each to learn from.
@@ -192,8 +194,9 @@ def _draw_findings(count: int, rng: np.random.Generator) -> list[tuple[str, ...]
             likely = _OFTEN_WITH[min(findings)] if rng.random() < 0.6 else names
             findings.add(str(rng.choice(likely)))
     for missing in [name for name in names if not any(name in findings for findings in drawn)]:
-        if drawn:
-            min(drawn, key=len).add(missing)
+        fewest = min(drawn, key=len, default=None)
+        if fewest is not None and len(fewest) < _MOST_FINDINGS:
+            fewest.add(missing)
     drawn += [set() for _ in range(count - ill)]
     order = rng.permutation(count)
     return [tuple(name for name in NIH_FINDINGS if name in drawn[i]) for i in order]

@@ -161,7 +161,7 @@ def _fibrosis(scene: Scene, side: int, rng: np.random.Generator) -> Places:
 
 def _pleural_thickening(scene: Scene, side: int, rng: np.random.Generator) -> Places:
     """Draws a bright, uneven rind along the outer wall of one lung."""
-    thick = np.float32(rng.uniform(0.022, 0.032)) + np.float32(0.004) * scene.texture(rng, 0.08)
+    thick = np.float32(rng.uniform(0.028, 0.038)) + np.float32(0.005) * scene.texture(rng, 0.08)
     rind = scene.lungs[side] * scene.step(thick - (scene.outer(scene.y) - scene.span), 0.004)
     rind *= scene.step(scene.y - np.float32(rng.uniform(0.27, 0.33)), 0.03) * scene.step(0.66 - scene.y, 0.03)
     scene.fill(rind, WATER + 0.10)
