@@ -112,6 +112,9 @@ class ScoreSettings(Section):
 
     split: Literal["train", "val", "test", "all"] = Field("test", description="which split of prepared data to score")
     batch: int = Field(32, ge=1, le=4096, description="images per forward pass")
+    image_index: Literal["name", "path"] = Field(
+        "name", description="what a raw image is called: its file's name, or its path below the folder that is searched"
+    )
 
 
 class EvaluateSettings(Section):

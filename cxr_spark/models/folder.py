@@ -6,7 +6,7 @@ Nothing in it is ever unpickled. The folder may hold Spark ML's own `metadata/` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
@@ -21,6 +21,20 @@ from cxr_spark.storage import Store
 
 METADATA_NAME = "metadata.json"
 WEIGHTS_NAME = "weights.safetensors"
+
+
+class ModelFolder(Protocol):
+    """What reading a model takes of a folder: a `Store` has it."""
+
+    @property
+    def uri(self) -> str:
+        """Where the folder is."""
+
+    def uri_of(self, name: str) -> str:
+        """Returns the full URI of a file in it."""
+
+    def read_bytes(self, name: str) -> bytes:
+        """Returns the content of a file; FileNotFoundError where there is none."""
 
 
 class _Part(BaseModel):
@@ -144,7 +158,7 @@ def save_model(store: Store, module: nn.Module, metadata: ModelMetadata) -> Mode
     return metadata
 
 
-def load_metadata(store: Store) -> ModelMetadata:
+def load_metadata(store: ModelFolder) -> ModelMetadata:
     """Reads and checks the `metadata.json` of a model folder.
 
     Raises:
@@ -163,7 +177,7 @@ def load_metadata(store: Store) -> ModelMetadata:
         raise DataError(f"{uri} is no model's metadata: {where or 'it'}: {first['msg']}") from None
 
 
-def load_model(store: Store) -> LoadedModel:
+def load_model(store: ModelFolder) -> LoadedModel:
     """Reads a model folder and builds its network.
 
     Raises:
@@ -176,7 +190,7 @@ def load_model(store: Store) -> LoadedModel:
     return LoadedModel(module.eval(), metadata)
 
 
-def read_model_weights(store: Store) -> Weights:
+def read_model_weights(store: ModelFolder) -> Weights:
     """Reads the weights of a model folder as the start of another training.
 
     Raises:
@@ -200,7 +214,7 @@ def _empty(metadata: ModelMetadata) -> nn.Module:
     return build_empty(metadata.architecture, metadata.n_outputs, **metadata.build.model_dump())
 
 
-def _tensors(store: Store, metadata: ModelMetadata) -> dict[str, Any]:
+def _tensors(store: ModelFolder, metadata: ModelMetadata) -> dict[str, Any]:
     what = store.uri_of(WEIGHTS_NAME)
     try:
         data = store.read_bytes(WEIGHTS_NAME)

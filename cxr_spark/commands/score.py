@@ -1,0 +1,136 @@
+"""Writes the probabilities of every finding for every image, of prepared data or of raw image files."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cxr_spark.config import ScoreSettings
+from cxr_spark.errors import UsageError
+from cxr_spark.output import claim, digest
+from cxr_spark.spark import default_fs, resolve_shared, session
+from cxr_spark.storage import Store, resolve
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from cxr_spark.models.folder import ModelMetadata
+    from cxr_spark.scoring.plan import Part
+
+HELP = "write the probabilities of every finding for every image"
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's own options."""
+    add = parser.add_argument
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", metavar="URI", help="output of the prepare job")
+    source.add_argument("--images", metavar="URI", action="append", help="folder or glob of raw images; repeatable")
+    add("--model", metavar="URI", required=True, help="model folder: RUN/model of the train job")
+    add("--out", metavar="URI", required=True, help="folder of the predictions")
+    add("--split", help="split of prepared data: train, val, test or all (default: test)")
+    add(
+        "--image-index",
+        help="raw images are called by their file name, or by the path below the folder (default: name)",
+    )
+    add("--batch", metavar="N", help="images a forward pass (default: 32)")
+
+
+def run(args: argparse.Namespace) -> dict[str, object]:
+    """Writes OUT/*.parquet, and OUT/_quarantine with the raw images that cannot be read."""
+    from cxr_spark.models.folder import load_metadata
+    from cxr_spark.scoring.job import score, threads_of_a_task
+    from cxr_spark.scoring.shipping import ship_model
+    from cxr_spark.scoring.write import PartScorer
+
+    if args.images and args.split:
+        raise UsageError("--split is for prepared data: give it with --data, or leave it out with --images")
+    changes = {f"score.{name}": getattr(args, name) for name in ScoreSettings.model_fields}
+    settings: ScoreSettings = args.settings.updated(changes).score
+    spark = session("cxr-spark score", args.master, args.spark_conf)
+    store = Store(resolve_shared(spark, args.out, "--out"))
+    model_uri = resolve(args.model, default_fs(spark))
+    metadata = load_metadata(Store(model_uri))
+    if args.data:
+        work = _prepared(resolve_shared(spark, args.data, "--data"), settings.split, metadata)
+    else:
+        patterns = [resolve_shared(spark, pattern, "--images") for pattern in args.images]
+        work = _raw(patterns, settings, spark.sparkContext.defaultParallelism)
+    fingerprint = {"model_id": metadata.model_id, **work.fingerprint}
+    with claim(store, "score", fingerprint, args.overwrite) as claimed:
+        args.status_uri = store.uri
+        if claimed.finished is not None:
+            return claimed.finished
+        model, _ = ship_model(spark, model_uri)
+        scorer = PartScorer(
+            out=store.uri,
+            tag=digest(fingerprint)[:12],
+            model=model,
+            data=work.data,
+            labels=work.labels,
+            threads=threads_of_a_task(spark, len(work.parts)),
+            batch=settings.batch,
+        )
+        counts = score(spark, work.parts, work.set_aside, scorer)
+        summary = {"out": store.uri, "model_id": model.model_id, "findings": list(metadata.findings), **counts}
+        claimed.done(summary)
+    return summary
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What there is to score.
+
+    Attributes:
+        parts: of the work, one a task.
+        set_aside: quarantine rows of images that are not even read.
+        fingerprint: all that decides the result, beside the model.
+        data: URI of the prepared dataset; None for raw images.
+        labels: for each finding of the model its place among the dataset's labels.
+    """
+
+    parts: Sequence[Part]
+    set_aside: pa.Table
+    fingerprint: dict[str, Any]
+    data: str | None = None
+    labels: tuple[int | None, ...] = ()
+
+
+def _prepared(uri: str, split: str, metadata: ModelMetadata) -> _Work:
+    from cxr_spark.prepared import PreparedDataset
+    from cxr_spark.schema import QUARANTINE
+    from cxr_spark.scoring.plan import label_order, prepared_parts
+
+    dataset = PreparedDataset.open(uri)
+    labels = label_order(metadata.findings, dataset.findings, uri)
+    unlabelled = [name for name, place in zip(metadata.findings, labels, strict=True) if place is None]
+    if unlabelled:
+        log.warning("the data have no labels of %s: not known in the predictions", ", ".join(unlabelled))
+    made, wanted = dataset.manifest.get("resize"), metadata.preprocessing.resize
+    if made not in (None, wanted):
+        log.warning("the data were made square by %s, the model was trained on %s: expect worse AUCs", made, wanted)
+    return _Work(
+        prepared_parts(dataset, split),
+        QUARANTINE.empty_table(),
+        {"data": uri, "split": split, "manifest": digest(dataset.manifest)},
+        data=uri,
+        labels=labels,
+    )
+
+
+def _raw(patterns: list[str], settings: ScoreSettings, cores: int) -> _Work:
+    from cxr_spark.imaging.listing import find_images
+    from cxr_spark.scoring.plan import NAMINGS, raw_parts
+
+    found = find_images(patterns)
+    log.info("found %d images and %d other files", len(found.files), found.ignored)
+    parts, set_aside = raw_parts(found, NAMINGS[settings.image_index], cores)
+    listed = "".join(f"{file.uri}\0{file.size}\0{file.modified}\n" for file in found.files)
+    hashed = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
+    return _Work(parts, set_aside, {"images": patterns, "image_index": settings.image_index, "image_files": hashed})

@@ -1,0 +1,162 @@
+"""Which images are scored by which task: files of a prepared dataset, or runs of raw image files. No Spark."""
+
+from __future__ import annotations
+
+import math
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from cxr_spark.errors import DataError
+from cxr_spark.imaging.listing import ImageFiles
+from cxr_spark.imaging.rejected import DUPLICATE_NAME, REASONS
+from cxr_spark.prepared import PreparedDataset
+from cxr_spark.schema import QUARANTINE, SPLITS
+
+#: Raw images in one task at the most: a minute or so of work.
+MAX_IMAGES = 512
+#: Tasks for each core on small data, so that none is long idle ...
+TASKS_PER_CORE = 3
+#: ... as long as a task keeps this many images: each pays for a file and a round trip.
+MIN_IMAGES = 16
+
+
+def _name(uri: str, root: str) -> str:
+    return posixpath.basename(uri)
+
+
+def _path(uri: str, root: str) -> str:
+    return uri[len(root.rstrip("/")) + 1 :]
+
+
+#: What a raw image is called, by the setting `score.image_index`: from its URI and that of the folder searched.
+NAMINGS: Mapping[str, Callable[[str, str], str]] = MappingProxyType({"name": _name, "path": _path})
+
+
+class RawImage(NamedTuple):
+    """An image file to score.
+
+    Attributes:
+        image_index: its name in the predictions.
+        uri: full URI.
+        size: bytes.
+    """
+
+    image_index: str
+    uri: str
+    size: int
+
+
+@dataclass(frozen=True)
+class RawPart:
+    """Image files that one task scores.
+
+    Attributes:
+        number: position among all parts; in the name of the file that is written.
+        images: in order of image_index.
+    """
+
+    number: int
+    images: tuple[RawImage, ...]
+
+
+@dataclass(frozen=True)
+class PreparedPart:
+    """One file of a prepared dataset.
+
+    Attributes:
+        number: position among all parts.
+        split: split of its images.
+        name: of the file in the dataset's store.
+    """
+
+    number: int
+    split: str
+    name: str
+
+
+Part = PreparedPart | RawPart
+
+
+def prepared_parts(dataset: PreparedDataset, split: str) -> list[PreparedPart]:
+    """Cuts a split of a prepared dataset into parts, one a file.
+
+    Args:
+        dataset: the dataset.
+        split: a name of `schema.SPLITS`, or `all`.
+
+    Raises:
+        DataError: there are no images.
+    """
+    splits = SPLITS if split == "all" else (split,)
+    files = [(one, name) for one in splits for name in dataset.files(one)]
+    if not files:
+        counts = ", ".join(f"{name} {dataset.images(name)}" for name in SPLITS)
+        raise DataError(f"{dataset.store.uri} has no images in split {split!r}: choose another --split ({counts})")
+    return [PreparedPart(i, one, name) for i, (one, name) in enumerate(files)]
+
+
+def raw_parts(found: ImageFiles, image_index: Callable[[str, str], str], cores: int) -> tuple[list[RawPart], pa.Table]:
+    """Cuts raw images into parts.
+
+    Args:
+        found: the image files.
+        image_index: the name of an image, from its URI and the URI of the folder that was searched.
+        cores: tasks that run at the same time.
+
+    Returns:
+        The parts; and columns of `schema.QUARANTINE`: files that are ruled out by their names alone.
+
+    Raises:
+        DataError: there are no images.
+    """
+    if not found.files:
+        raise DataError(f"no .png, .jpg or .jpeg file found among {found.ignored} files: check --images")
+    names = [image_index(file.uri, file.root) for file in found.files]
+    times = Counter(name for name, file in zip(names, found.files, strict=True) if file.problem is None)
+    images: list[RawImage] = []
+    aside: list[dict[str, str]] = []
+    for name, file in zip(names, found.files, strict=True):
+        problem = file.problem or (DUPLICATE_NAME if times[name] > 1 else None)
+        if problem is None:
+            images.append(RawImage(name, file.uri, file.size))
+        else:
+            row = {"image_index": _printable(name), "uri": _printable(file.uri), "reason": problem}
+            aside.append({**row, "detail": REASONS[problem]})
+    images.sort()
+    n = number_of_parts(len(images), cores)
+    cuts = np.linspace(0, len(images), n + 1).astype(int).tolist()
+    parts = [RawPart(i, tuple(images[a:b])) for i, (a, b) in enumerate(pairwise(cuts))]
+    return parts, pa.Table.from_pylist(aside, schema=QUARANTINE)
+
+
+def number_of_parts(images: int, cores: int) -> int:
+    """Returns into how many tasks so many raw images are cut."""
+    by_cores = min(TASKS_PER_CORE * cores, math.ceil(images / MIN_IMAGES))
+    return min(images, max(math.ceil(images / MAX_IMAGES), by_cores))
+
+
+def label_order(model: Sequence[str], data: Sequence[str], source: str) -> tuple[int | None, ...]:
+    """Returns, for each finding of a model, its place among a dataset's labels; None where it has no such label.
+
+    Raises:
+        DataError: the two have no finding in common.
+    """
+    places = {name: i for i, name in enumerate(data)}
+    if not places.keys() & set(model):
+        raise DataError(
+            f"{source} has labels of {', '.join(data)}, the model's findings are {', '.join(model)}: none in common"
+        )
+    return tuple(places.get(name) for name in model)
+
+
+def _printable(name: str) -> str:
+    """Makes any file name storable as UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,73 @@
+"""Probabilities of a batch of grey images, as pure torch code: the score job, Spark ML and validation share it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cxr_spark.errors import DataError, RunError
+from cxr_spark.imaging.resize import resize
+from cxr_spark.models.folder import ModelMetadata, Preprocessing
+from cxr_spark.stages.kernels import center_crop, imagenet_bgr
+from cxr_spark.training.device import Compute, choose
+
+
+@torch.inference_mode()
+def predict(
+    module: nn.Module,
+    metadata: ModelMetadata,
+    pixels: NDArray[np.uint8],
+    *,
+    compute: Compute | None = None,
+    batch: int = 32,
+) -> NDArray[np.float32]:
+    """Computes probabilities.
+
+    Args:
+        module: the network, placed by `compute.place` and in evaluation mode.
+        metadata: of the model: how images are brought to the network's input.
+        pixels: uint8 (N, S, S) grey images of any one side S.
+        compute: how to compute; default: the hardware's best.
+        batch: images a forward pass.
+
+    Returns:
+        float32 (N, K) between 0 and 1, in the order of `metadata.findings`.
+
+    Raises:
+        DataError: `pixels` has another shape or dtype.
+        RunError: a probability is not a number.
+    """
+    if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2] or pixels.dtype != np.uint8:
+        raise DataError(f"images are {pixels.dtype} {pixels.shape}: expected square grey images, uint8 (N, S, S)")
+    compute = compute or choose("auto")
+    results = [np.empty((0, metadata.n_outputs), np.float32)]
+    for start in range(0, len(pixels), batch):
+        images = network_input(pixels[start : start + batch], metadata.preprocessing).to(compute.device)
+        with compute.autocast():
+            logits = module(imagenet_bgr(images, torch.channels_last))
+        results.append(torch.sigmoid(logits.float()).cpu().numpy())
+    probabilities = np.concatenate(results)
+    if np.isnan(probabilities).any():
+        raise RunError(f"model {metadata.model_id[:12]} gives probabilities that are not numbers: train it again")
+    return probabilities
+
+
+def network_input(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch.Tensor:
+    """Brings prepared images to the size of the network's input, as training did.
+
+    They are resized to the size that they had in training, and the middle is cut out where training cut the input
+    out of larger images.
+
+    Args:
+        pixels: uint8 (N, S, S).
+        preprocessing: of the model.
+
+    Returns:
+        uint8 (N, input_size, input_size).
+    """
+    if pixels.shape[1] != preprocessing.stored_size:
+        pixels = np.stack([resize(image, preprocessing.stored_size, "squash") for image in pixels])
+    images = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
+    return center_crop(images, preprocessing.input_size, preprocessing.input_size)

@@ -1,0 +1,137 @@
+"""Models on their way to the executors: by URI where they can read it, else with Spark's broadcast."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, LoadedModel, ModelMetadata, load_model
+from cxr_spark.scoring.predict import predict
+from cxr_spark.storage import Store, scheme_of
+from cxr_spark.training.device import Compute, choose
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BytesFolder:
+    """A model folder in memory.
+
+    Attributes:
+        uri: where it is from, for messages.
+        files: name to content.
+    """
+
+    uri: str
+    files: dict[str, bytes]
+
+    def uri_of(self, name: str) -> str:
+        """Returns the full URI that a file came from."""
+        return f"{self.uri}/{name}"
+
+    def read_bytes(self, name: str) -> bytes:
+        """Returns the content of a file."""
+        return self.files[name]
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """A checked model that executors can load. It is small; the weights follow when a worker asks for them.
+
+    Attributes:
+        model_id: SHA-256 of the weights.
+        uri: the model folder.
+        broadcast: Spark's broadcast of the folder's files, where executors cannot read the URI.
+    """
+
+    model_id: str
+    uri: str
+    broadcast: Any = field(default=None, compare=False)
+
+    def folder(self) -> Store | BytesFolder:
+        """Opens the model folder, on the driver or an executor."""
+        return Store(self.uri) if self.broadcast is None else BytesFolder(self.uri, self.broadcast.value)
+
+    def on_worker(self, threads: int) -> ReadyModel:
+        """Returns the model, ready to run in this process: loaded on the first call, kept for the next.
+
+        Args:
+            threads: CPU threads that this process may use.
+        """
+        return _ready(self, threads)
+
+
+@dataclass(frozen=True)
+class ReadyModel:
+    """A model on its device.
+
+    Attributes:
+        module: the network.
+        metadata: of the model.
+        compute: how to compute.
+    """
+
+    module: nn.Module
+    metadata: ModelMetadata
+    compute: Compute
+
+    def predict(self, pixels: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
+        """Computes probabilities, float32 (N, K), of uint8 (N, S, S) images: see `scoring.predict.predict`."""
+        return predict(self.module, self.metadata, pixels, compute=self.compute, batch=batch)
+
+
+def ship_model(spark: SparkSession, uri: str) -> tuple[ShippedModel, LoadedModel]:
+    """Checks a model on the driver, and makes it available to the executors.
+
+    Args:
+        spark: the session.
+        uri: full URI of the model folder.
+
+    Returns:
+        What travels to the executors, and the model itself.
+
+    Raises:
+        DataError: the folder holds no model, or a damaged one.
+    """
+    store = Store(uri)
+    loaded = load_model(store)
+    context = spark.sparkContext
+    shared = context.getConf().get("spark.cxr.sharedLocal", "false") == "true"
+    if scheme_of(store.uri) != "file" or shared or context.master.startswith("local"):
+        return ShippedModel(loaded.metadata.model_id, store.uri), loaded
+    files = {name: store.read_bytes(name) for name in (METADATA_NAME, WEIGHTS_NAME)}
+    log.info("sending the model with the tasks: executors cannot read %s", store.uri)
+    return ShippedModel(loaded.metadata.model_id, store.uri, context.broadcast(files)), loaded
+
+
+@lru_cache(maxsize=1)  # one model in a worker's memory
+def _ready(model: ShippedModel, threads: int) -> ReadyModel:
+    torch.set_num_threads(threads)
+    loaded = load_model(model.folder())
+    compute = choose("auto", _gpu())
+    return ReadyModel(compute.place(loaded.module).eval(), loaded.metadata, compute)
+
+
+def _gpu() -> int:
+    """Returns the number of this task's GPU: the one that Spark gave it, else one by its partition."""
+    if not torch.cuda.is_available():
+        return 0
+    from pyspark import TaskContext
+
+    task = TaskContext.get()
+    if task is None:
+        return 0
+    given = task.resources().get("gpu")
+    if given is not None:
+        return int(given.addresses[0])
+    return int(task.partitionId()) % torch.cuda.device_count()
