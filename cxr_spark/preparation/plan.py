@@ -29,7 +29,7 @@ FILES_PER_CORE = 3
 #: ... as long as a file keeps this many images ...
 MIN_FILE_ROWS = 32
 #: ... and this many files even then, so that some training ranks can share a tiny split.
-MIN_FILES = 8
+MIN_FILES = 4
 
 #: What a part holds of each image: its labels and the file to read.
 WORK: pa.Schema = (
