@@ -1,4 +1,4 @@
-"""The area under the ROC curve as an exact count of pairs, for one set of weights or for many at once.
+"""The area under the ROC curve as an exact count of pairs.
 
 The AUC is the probability that a positive image scores above a negative one, ties counted half (Hanley and McNeil,
 Radiology 143, 1982): U / (n_positive * n_negative) with the Mann-Whitney statistic U. Here 2U is counted in integers,
@@ -10,11 +10,9 @@ Nothing here needs Spark.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numba
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 
 def auc_of_counts(twice_u: int, n_positive: int, n_negative: int) -> float | None:
@@ -67,65 +65,3 @@ def mean_of_defined(values: Sequence[float | None]) -> float | None:
     """Returns the mean of the values that are not None; None where there is none."""
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None
-
-
-def weighted_pair_counts(
-    scores: NDArray[np.float64],
-    labels: NDArray[np.bool_],
-    patients: NDArray[np.int64],
-    weights: NDArray[np.uint8],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Counts positives, negatives and 2U for many weightings of the same rows in one pass over them.
-
-    Args:
-        scores: shape (n,), ascending.
-        labels: shape (n,), whether the finding is present.
-        patients: shape (n,), row of `weights` of each image's patient.
-        weights: shape (n_patients, n_weightings): how many times a patient's images count.
-
-    Returns:
-        n_positive, n_negative and 2U, each int64 of shape (n_weightings,).
-    """
-    width = weights.shape[1]
-    counts = (np.zeros(width, np.int64), np.zeros(width, np.int64), np.zeros(width, np.int64))
-    _count_pairs(scores, labels, patients, weights, *counts)
-    return counts
-
-
-def _count_pairs_loop(
-    scores: Any, labels: Any, patients: Any, weights: Any, n_positive: Any, n_negative: Any, twice_u: Any
-) -> None:
-    # The inner loops run over weightings, which lie side by side in memory, so that the compiler makes them SIMD.
-    n, width = scores.shape[0], weights.shape[1]
-    tied_positive, tied_negative = np.zeros(width, np.int64), np.zeros(width, np.int64)
-    first = 0
-    while first < n:
-        after = first + 1
-        while after < n and scores[after] == scores[first]:
-            after += 1
-        if after == first + 1:  # the usual case: no tie
-            weight = weights[patients[first]]
-            if labels[first]:
-                for b in range(width):
-                    n_positive[b] += weight[b]
-                    twice_u[b] += 2 * n_negative[b] * weight[b]
-            else:
-                for b in range(width):
-                    n_negative[b] += weight[b]
-        else:
-            tied_positive[:] = 0
-            tied_negative[:] = 0
-            for row in range(first, after):
-                weight = weights[patients[row]]
-                tied = tied_positive if labels[row] else tied_negative
-                for b in range(width):
-                    tied[b] += weight[b]
-            for b in range(width):
-                twice_u[b] += tied_positive[b] * (2 * n_negative[b] + tied_negative[b])
-                n_positive[b] += tied_positive[b]
-                n_negative[b] += tied_negative[b]
-        first = after
-
-
-# Compiled on first use in a process (1.5 s); a cache on disk would need a writable folder on every node.
-_count_pairs = numba.njit(nogil=True)(_count_pairs_loop)

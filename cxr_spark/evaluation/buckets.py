@@ -6,7 +6,7 @@ curve. All counts are integers, so the sum does not depend on where the ranges w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cxr_spark.evaluation import curves
-from cxr_spark.evaluation.auc import auc_of_counts, weighted_pair_counts
+from cxr_spark.evaluation.auc import auc_of_counts
 from cxr_spark.evaluation.bootstrap import poisson_weights
 from cxr_spark.evaluation.curves import Counts, OperatingPoint
+from cxr_spark.evaluation.pair_counts import weighted_pair_counts
 
 #: One image's score for one curve. `patient` is a 64-bit key.
 PAIRS = pa.schema(
@@ -77,55 +78,56 @@ class Ranges:
 
 @dataclass(frozen=True)
 class Plan:
-    """What executors need to know to count.
+    """What to count.
 
     Attributes:
-        ranges: the buckets of every curve.
         drawn: curves below this number also get average precision, operating point and ROC points.
         replicates: bootstrap replicates beside the sample itself.
         seed: of the bootstrap.
     """
 
-    ranges: Mapping[int, Ranges]
     drawn: int
     replicates: int
     seed: int
 
 
-def counter(plan: Plan) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Returns the function that turns the pairs of one partition into its buckets, both as Arrow batches."""
-
-    def count(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        pairs = pa.Table.from_batches(batches, schema=PAIRS)
-        if pairs.num_rows:
-            yield pa.RecordBatch.from_pylist(list(count_buckets(pairs, plan)), schema=BUCKETS)
-
-    return count
-
-
-def count_buckets(pairs: pa.Table, plan: Plan) -> Iterator[dict[str, Any]]:
+def count_buckets(pairs: pa.Table, plan: Plan, ranges: Mapping[int, Ranges] | None = None) -> Iterator[pa.RecordBatch]:
     """Counts every bucket of some pairs.
 
     Args:
-        pairs: rows of `PAIRS`, in any order: all the rows of one or more buckets.
+        pairs: rows of `PAIRS`, in any order, not none: all the rows of one or more buckets.
         plan: what to count.
+        ranges: the buckets of every curve; None where `pairs` are all there are, each curve being one bucket.
 
     Yields:
         Rows of `BUCKETS`.
+
+    Raises:
+        KeyError: a bucket is not among the ranges.
     """
-    columns = [pairs.column(name).combine_chunks().to_numpy(zero_copy_only=False) for name in PAIRS.names]
+    columns = [pairs.column(name).to_numpy() for name in PAIRS.names]
     order = np.lexsort((columns[1], columns[0]))
     curve, score, label, patient = (column[order] for column in columns)
     starts = np.flatnonzero(np.r_[True, curve[1:] != curve[:-1]])
     slices = [slice(a, b) for a, b in zip(starts, [*starts[1:], curve.size], strict=True)]
-    for rows, counts in zip(slices, _replicate_counts(score, label, patient, slices, plan), strict=True):
-        number, lowest = int(curve[rows.start]), float(score[rows.start])
-        yield {
-            "curve": number,
-            "lowest": lowest,
-            **{name: n.tobytes() for name, n in zip(("positive", "negative", "twice_u"), counts, strict=True)},
-            **_drawn(score[rows], label[rows], plan.ranges[number], lowest, number < plan.drawn),
-        }
+    rows = []
+    for here, counts in zip(slices, _replicate_counts(score, label, patient, slices, plan), strict=True):
+        number, lowest = int(curve[here.start]), float(score[here.start])
+        whole = ranges[number] if ranges is not None else _one_range(score[here], label[here])
+        rows.append(
+            {
+                "curve": number,
+                "lowest": lowest,
+                **{name: n.tobytes() for name, n in zip(("positive", "negative", "twice_u"), counts, strict=True)},
+                **_drawn(score[here], label[here], whole, lowest, number < plan.drawn),
+            }
+        )
+    yield pa.RecordBatch.from_pylist(rows, schema=BUCKETS)
+
+
+def _one_range(score: NDArray[np.float64], label: NDArray[np.bool_]) -> Ranges:
+    positive = np.count_nonzero(label)
+    return Ranges(score[:1], np.array([positive]), np.array([label.size - positive]))
 
 
 def _replicate_counts(

@@ -1,103 +1,113 @@
 """Exact curves of predictions of any size: Spark sorts the scores into ranges, executors count, the driver adds up.
 
-Only counts come to the driver: one row a range, never a row an image.
+Only counts come to the driver: one row a range, never a row an image. What fits one task well is not sorted into ranges
+at all: a test set of the size of NIH's takes a second of one core, less than a shuffle of its pairs.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
-from cxr_spark.evaluation.buckets import BUCKETS, Curve, Plan, Ranges, combine, counter
+from cxr_spark.evaluation.buckets import BUCKETS, PAIRS, Curve, Plan, Ranges, combine, count_buckets
+from cxr_spark.evaluation.images import ArrowFunction
+from cxr_spark.evaluation.pairs import Subgroup, pairs_of
 from cxr_spark.schema import to_spark
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame, Row
 
 log = logging.getLogger(__name__)
 
-#: The curve of all (image, finding) pairs together.
-MICRO = -1
-#: Pairs of one partition: some 100 MB in the executor's Python process, and half a second of work.
-_PAIRS_PER_PARTITION = 1_000_000
-
-
-def curve_number(finding: int, group: int, n_findings: int) -> int:
-    """Returns the number of the curve of a finding among all images (group 0) or in a subgroup (1, 2, ...)."""
-    return group * n_findings + finding
-
-
-def pairs_of(predictions: DataFrame, n_findings: int, groups: Sequence[Column]) -> DataFrame:
-    """Spreads predictions to one row for each curve and image with a known label.
-
-    Args:
-        predictions: columns `patient` (64-bit key), `labels` and `scores` (arrays of doubles, NaN label: not known).
-        n_findings: length of both arrays.
-        groups: one integer column a grouping: the number (from 1) of the subgroup an image belongs to, or null.
-
-    Returns:
-        Rows of `buckets.PAIRS`.
-    """
-    from pyspark.sql import functions as F  # noqa: N812 (its usual name)
-
-    of_groups = F.filter(F.array(F.lit(0), *groups), lambda group: group.isNotNull())
-    long = predictions.select("patient", of_groups.alias("of"), F.posexplode(F.arrays_zip("labels", "scores")))
-    known = long.where(F.col("col.labels").isNotNull() & ~F.isnan("col.labels"))
-    numbers = F.concat(F.array(F.lit(MICRO)), F.transform("of", lambda group: group * F.lit(n_findings) + F.col("pos")))
-    return known.select(
-        F.explode(numbers).cast("int").alias("curve"),
-        (F.col("col.scores") + F.lit(0.0)).alias("score"),  # -0.0 becomes 0.0: they are one threshold
-        (F.col("col.labels") == 1).alias("label"),
-        "patient",
-    )
+#: Pairs that one task counts: some 300 MB in the executor's Python process, and one or two seconds of work.
+_PAIRS_PER_TASK = 4_000_000
 
 
 def curves_of(
-    pairs: DataFrame, *, drawn: int, replicates: int, seed: int, partitions: int | None = None
+    images: DataFrame,
+    *,
+    n_images: int,
+    n_findings: int,
+    subgroups: Sequence[Subgroup],
+    replicates: int,
+    seed: int,
+    partitions: int | None = None,
 ) -> dict[int, Curve]:
     """Computes exact curves.
 
     Args:
-        pairs: rows of `buckets.PAIRS`.
-        drawn: curves below this number also get average precision, operating point and ROC points.
+        images: rows of `images.IMAGES`, all with labels; read twice or more: persist them.
+        n_images: how many they are.
+        n_findings: length of their labels and scores.
+        subgroups: those to make curves of.
         replicates: bootstrap replicates over patients.
         seed: of the bootstrap.
         partitions: into how many ranges to sort; default by the number of pairs. The result is the same for any. Equal
             scores of a curve go to one range, so a range can be larger than others where most scores are equal.
 
     Returns:
-        Curve by number; those without any pair are absent.
+        Curve by number (`pairs.first_curve`); those without any pair are absent.
     """
+    started = time.monotonic()
+    copies = 2 + len({group.grouping for group in subgroups})
+    tasks = partitions or -(-n_images * n_findings * copies // _PAIRS_PER_TASK)
+    plan = Plan(drawn=n_findings, replicates=replicates, seed=seed)
+    spread = _spreader(n_findings, subgroups)
+    if tasks <= 1:
+        rows = images.repartition(1).mapInArrow(_whole_counter(spread, plan), to_spark(BUCKETS)).collect()
+    else:
+        rows = _in_ranges(images.mapInArrow(spread, to_spark(PAIRS)), plan, tasks)
+    curves = combine([row.asDict() for row in rows], plan)
+    log.info("counted %d ranges with %d replicates in %.1f s", len(rows), replicates, time.monotonic() - started)
+    return curves
+
+
+def _spreader(n_findings: int, subgroups: Sequence[Subgroup]) -> ArrowFunction:
+    def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield from pairs_of(pa.Table.from_batches([batch]), n_findings, subgroups).to_batches()
+
+    return spread
+
+
+def _whole_counter(spread: ArrowFunction, plan: Plan) -> ArrowFunction:
+    """Counts the pairs of all images in one task."""
+
+    def count(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        pairs = pa.Table.from_batches(spread(batches), schema=PAIRS)
+        if pairs.num_rows:
+            yield from count_buckets(pairs, plan)
+
+    return count
+
+
+def _in_ranges(pairs: DataFrame, plan: Plan, n: int) -> list[Row]:
+    """Counts pairs in n ranges of (curve, score), in two passes: first how many each range holds."""
     from pyspark import StorageLevel
     from pyspark.sql import functions as F  # noqa: N812 (its usual name)
 
-    started = time.monotonic()
-    n = partitions or max(1, -(-pairs.count() // _PAIRS_PER_PARTITION))
-    sorted_pairs = pairs.repartition(1) if n == 1 else pairs.repartitionByRange(n, "curve", "score")
-    sorted_pairs = sorted_pairs.persist(StorageLevel.MEMORY_AND_DISK)
+    ordered = pairs.repartitionByRange(n, "curve", "score").persist(StorageLevel.MEMORY_AND_DISK)
     try:
         found = (
-            sorted_pairs.groupBy(F.spark_partition_id(), "curve")
+            ordered.groupBy(F.spark_partition_id(), "curve")
             .agg(F.min("score"), F.sum(F.col("label").cast("long")), F.count("*"))
             .collect()
         )
-        plan = Plan(_ranges([tuple(row)[1:] for row in found]), drawn, replicates, seed)
-        rows = sorted_pairs.mapInArrow(counter(plan), to_spark(BUCKETS)).collect()
+        ranges = _ranges([tuple(row)[1:] for row in found])
+
+        def count(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            some = [batch for batch in batches if batch.num_rows]
+            if some:  # cast: Spark does not always know that a column has no nulls
+                yield from count_buckets(pa.Table.from_batches(some).cast(PAIRS), plan, ranges)
+
+        return list(ordered.mapInArrow(count, to_spark(BUCKETS)).collect())
     finally:
-        sorted_pairs.unpersist()
-    result = combine([row.asDict() for row in rows], plan)
-    log.info(
-        "counted %d pairs in %d ranges with %d replicates in %.1f s",
-        sum(row[4] for row in found),
-        len(rows),
-        replicates,
-        time.monotonic() - started,
-    )
-    return result
+        ordered.unpersist()
 
 
 def _ranges(found: Sequence[tuple[int, float, int, int]]) -> dict[int, Ranges]:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from cxr_spark.evaluation.auc import auc_of_counts, macro_micro_auc, roc_auc, weighted_pair_counts
+from cxr_spark.evaluation.auc import auc_of_counts, macro_micro_auc, roc_auc
+from cxr_spark.evaluation.pair_counts import weighted_pair_counts
 
 
 @st.composite

@@ -1,0 +1,125 @@
+"""From curves to the numbers of metrics.json. No Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_spark.evaluation.auc import mean_of_defined
+from cxr_spark.evaluation.bootstrap import percentile_interval
+from cxr_spark.evaluation.buckets import Curve
+from cxr_spark.evaluation.curves import Counts
+
+NO_CURVE = Curve(Counts(0, 0), None, np.empty(0))
+#: With fewer positive images than this an AUC says little.
+FEW_POSITIVES = 10
+
+
+def of_finding(curve: Curve) -> dict[str, Any]:
+    """Returns the numbers of one finding; those that need both classes are None without them.
+
+    `threshold` is Youden's: chosen on these very images, so sensitivity, specificity and F1 at it are optimistic.
+    """
+    positive, negative = curve.counts.positive, curve.counts.negative
+    known = positive + negative
+    numbers: dict[str, Any] = {
+        "auc": curve.auc,
+        "auc_ci95": percentile_interval(curve.replicate_aucs) if curve.auc is not None else None,
+        "average_precision": curve.average_precision,
+        "n_positive": positive,
+        "n_negative": negative,
+        "prevalence": positive / known if known else None,
+        **dict.fromkeys(("threshold", "sensitivity", "specificity", "f1")),
+    }
+    if curve.best is not None:
+        true, false = curve.best.true_positives, curve.best.false_positives
+        numbers["threshold"] = curve.best.threshold
+        numbers["sensitivity"] = true / positive
+        numbers["specificity"] = 1 - false / negative
+        numbers["f1"] = 2 * true / (true + false + positive)
+    return numbers
+
+
+def macro(curves: Mapping[str, Curve]) -> dict[str, Any]:
+    """Returns the mean over the findings that have both classes, and says which have not.
+
+    A bootstrap replicate's macro AUC is the mean over those findings that have both classes in the replicate.
+    """
+    used = {name: curve for name, curve in curves.items() if curve.auc is not None}
+    return {
+        "auc": mean_of_defined([curve.auc for curve in used.values()]),
+        "auc_ci95": percentile_interval(_mean_replicates([curve.replicate_aucs for curve in used.values()])),
+        "average_precision": mean_of_defined([curve.average_precision for curve in used.values()]),
+        "findings_used": len(used),
+        "findings_left_out": {name: _reason(curve) for name, curve in curves.items() if name not in used},
+    }
+
+
+def _mean_replicates(replicates: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    if not replicates:
+        return np.empty(0)
+    values = np.stack(replicates)
+    defined = ~np.isnan(values)
+    counts = defined.sum(axis=0)
+    return np.where(counts > 0, np.where(defined, values, 0).sum(axis=0) / np.maximum(counts, 1), np.nan)
+
+
+def _reason(curve: Curve) -> str:
+    if curve.counts.positive:
+        return "every image with a known label has it"
+    return "no image has it" if curve.counts.negative else "no image has a known label for it"
+
+
+def micro(curve: Curve) -> dict[str, Any]:
+    """Returns the numbers of all (image, finding) pairs with a known label, one-class findings too."""
+    numbers = of_finding(curve)
+    return {name: numbers[name] for name in ("auc", "auc_ci95", "average_precision", "n_positive", "n_negative")}
+
+
+def of_subgroup(curves: Mapping[str, Curve], n_images: int) -> dict[str, Any]:
+    """Returns the AUCs of a subgroup: macro over the findings that have both classes in it, and each finding's."""
+    whole = macro(curves)
+    return {
+        "n_images": n_images,
+        "macro_auc": whole["auc"],
+        "macro_auc_ci95": whole["auc_ci95"],
+        "findings_used": whole["findings_used"],
+        "findings": {
+            name: {"auc": curve.auc, "n_positive": curve.counts.positive, "n_negative": curve.counts.negative}
+            for name, curve in curves.items()
+        },
+    }
+
+
+def warnings_of(metrics: Mapping[str, Any]) -> list[str]:
+    """Returns what a reader of the numbers should know, a sentence each."""
+    return list(_warnings(metrics))
+
+
+def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
+    if metrics.get("synthetic"):
+        yield "The images are synthetic: these numbers say nothing about real X-rays."
+    left_out = metrics["macro"]["findings_left_out"]
+    for name, reason in left_out.items():
+        yield f"{name} has no AUC and is left out of macro: {reason}."
+    few = [f"{name} ({f['n_positive']})" for name, f in metrics["findings"].items() if f["n_positive"] < FEW_POSITIVES]
+    few = [text for text in few if text.rpartition(" (")[0] not in left_out]
+    if few:
+        yield f"Fewer than {FEW_POSITIVES} positive images, so the AUC is very uncertain: {', '.join(few)}."
+    if metrics["n_patients"] is None:
+        yield "No image names its patient: intervals take every image as a patient of its own and may be too narrow."
+    elif metrics["n_images_without_patient"]:
+        yield (
+            f"{metrics['n_images_without_patient']:,} images do not name their patient and are taken as a patient each."
+        )
+    splits = metrics["images_by_split"]
+    if "train" in splits:
+        yield f"{splits['train']:,} of the images are of the training split: the numbers are too good."
+    if metrics.get("n_patients_in_several_splits"):
+        yield f"{metrics['n_patients_in_several_splits']:,} patients have images in more than one split."
+    unmatched = metrics["unmatched"]
+    if unmatched["predictions_without_label"]:
+        yield f"{unmatched['predictions_without_label']:,} predictions have no label and are left out."

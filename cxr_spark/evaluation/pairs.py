@@ -1,0 +1,74 @@
+"""Spreads checked images to (curve, score) pairs. This runs on executors; nothing here needs Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cxr_spark.evaluation.buckets import PAIRS
+from cxr_spark.evaluation.images import GROUPINGS, matrix_of
+
+#: The curve of all (image, finding) pairs together.
+MICRO = -1
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """Images that share a value.
+
+    Attributes:
+        grouping: one of `images.GROUPINGS`.
+        value: what they share: `F`, `20-39`, `PA`.
+        n_images: how many with labels there are.
+        number: from 1, unique over all groupings.
+    """
+
+    grouping: str
+    value: str
+    n_images: int
+    number: int
+
+
+def first_curve(group: int, n_findings: int) -> int:
+    """Returns the number of the first finding's curve in a subgroup (1, 2, ...), or among all images (group 0)."""
+    return group * n_findings
+
+
+def pairs_of(images: pa.Table, n_findings: int, subgroups: Sequence[Subgroup]) -> pa.Table:
+    """Spreads images to one row for each curve they belong to.
+
+    Args:
+        images: rows of `images.IMAGES`, all with labels.
+        n_findings: length of their labels and scores.
+        subgroups: those to make curves of.
+
+    Returns:
+        Rows of `buckets.PAIRS`: the pairs whose label is known, each in micro, in its finding, and in its subgroups.
+    """
+    labels = matrix_of(images, "labels", n_findings)
+    scores = matrix_of(images, "scores", n_findings) + 0.0  # -0.0 becomes 0.0: they are one threshold
+    patients = images.column("patient").to_numpy()
+    rows, findings = np.nonzero(~np.isnan(labels))
+    curves: list[NDArray[np.int64]] = [np.full(rows.size, MICRO), findings + first_curve(0, n_findings)]
+    sources = [np.arange(rows.size)] * 2
+    for grouping in GROUPINGS:
+        numbers = {group.value: group.number for group in subgroups if group.grouping == grouping}
+        if numbers:
+            first = {value: first_curve(number, n_findings) for value, number in numbers.items()}
+            firsts = np.array([first.get(value, 0) for value in images.column(grouping).to_pylist()], np.int64)[rows]
+            members = np.flatnonzero(firsts)
+            curves.append(firsts[members] + findings[members])
+            sources.append(members)
+    source = np.concatenate(sources)
+    row, finding = rows[source], findings[source]
+    columns = [
+        np.concatenate(curves).astype(np.int32),
+        scores[row, finding],
+        labels[row, finding] == 1,
+        patients[row],
+    ]
+    return pa.Table.from_arrays([pa.array(column) for column in columns], schema=PAIRS)

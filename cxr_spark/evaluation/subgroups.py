@@ -1,0 +1,48 @@
+"""Finds the subgroups of images by sex, age and view, to see whether a model serves all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cxr_spark.evaluation.images import GROUPINGS
+from cxr_spark.evaluation.pairs import Subgroup
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+#: Of a column with more values only the most frequent become subgroups.
+_MOST_VALUES = 6
+
+
+def values_of(frame: DataFrame) -> tuple[list[Subgroup], dict[str, int]]:
+    """Finds the subgroups and the splits that occur, in one pass.
+
+    Args:
+        frame: rows of `images.IMAGES`.
+
+    Returns:
+        The subgroups of those groupings that have more than one value, and the number of images of each split.
+    """
+    from pyspark.sql import functions as F  # noqa: N812 (its usual name)
+
+    columns = (*GROUPINGS, "split")
+    pairs = F.array(*(F.struct(F.lit(name).alias("name"), F.col(name).alias("value")) for name in columns))
+    counted = (
+        frame.select(F.explode(pairs).alias("pair"))
+        .where("pair.value is not null and trim(pair.value) != ''")
+        .groupBy("pair.name", "pair.value")
+        .count()
+        .orderBy(F.desc("count"), "name", "value")
+        .limit(200)  # a column of free text must not fill the driver
+        .collect()
+    )
+    found: dict[str, list[tuple[str, int]]] = {name: [] for name in columns}
+    for name, value, count in counted:
+        found[name].append((value, count))
+    splits = dict(sorted(found.pop("split")))
+    subgroups: list[Subgroup] = []
+    for name, values in found.items():
+        if len(values) > 1:
+            for value, count in sorted(values[:_MOST_VALUES], key=lambda pair: pair[0]):
+                subgroups.append(Subgroup(name, value, count, len(subgroups) + 1))
+    return subgroups, splits
