@@ -165,10 +165,11 @@ class Store:
         """
         with _faults("list", self.uri_of(name)):
             found = sorted(self._fs.walk(self._path(name), recursive))
-        base = join(self._root, "").rstrip("/") + "/"
+        skipped = len(self._root.rstrip("/") + "/")
+        base = self.uri if self.uri.endswith("/") else self.uri + "/"
         for path, size, modified in found:
-            relative = path[len(base) :]
-            yield FileInfo(relative, f"{self.uri.rstrip('/')}/{relative}", size, modified)
+            relative = path[skipped:]
+            yield FileInfo(relative, base + relative, size, modified)
 
     def names(self, name: str = "") -> list[str]:
         """Returns the sorted names of what lies in a folder: files, folders and links, hidden ones too.

@@ -7,7 +7,7 @@ import os
 import threading
 
 from cxr_spark.errors import RunError
-from cxr_spark.lock import holder_is_alive, read_holder
+from cxr_spark.lock import Witness, read_holder
 from cxr_spark.storage import Store
 
 log = logging.getLogger(__name__)
@@ -29,11 +29,12 @@ def watch(run: Store, token: str | None) -> None:
 
 def _watch(run: Store, token: str) -> None:
     pause = threading.Event()
+    witness = Witness()
     while not pause.wait(_EVERY):
         try:
             holder = read_holder(run)
         except RunError:  # a store that fails for a moment
             continue
-        if holder is None or holder.get("token") != token or not holder_is_alive(holder):
+        if holder is None or holder.get("token") != token or witness.is_alive(holder) is False:
             log.error("the driver of this run is gone: this rank stops")
             os._exit(70)
