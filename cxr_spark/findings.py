@@ -30,6 +30,24 @@ NIH_FINDINGS: tuple[str, ...] = (
     NO_FINDING,
 )
 
+#: The observations of CheXpert (Irvin et al., AAAI 2019), in the order of its label files.
+CHEXPERT_FINDINGS: tuple[str, ...] = (
+    NO_FINDING,
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+)
+
 
 def encode(names: Iterable[str], vocabulary: Sequence[str]) -> NDArray[np.float32]:
     """Encodes the findings of one image as a multi-hot vector.

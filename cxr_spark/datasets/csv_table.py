@@ -31,7 +31,7 @@ _OTHER_KINDS = (
     (b"\xff\xfe", "UTF-16 text"),
     (b"\xfe\xff", "UTF-16 text"),
 )
-_BRACKETED = re.compile(r"(?P<name>[^\[]*)\[(?P<parts>[^\]]*,[^\]]*)\]")
+_BRACKETED = re.compile(r"(?P<name>[^\[]*)\[(?P<parts>[^\]]*)\]")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ Source: Wang et al., "ChestX-ray8", CVPR 2017, and the NIH Clinical Center's dow
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cxr_spark.datasets.base import LabelTable, label_table
+from cxr_spark.datasets.columns import first_rows, read_ages, read_codes, read_sexes
 from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
 from cxr_spark.errors import DataError
 from cxr_spark.findings import NIH_FINDINGS, NO_FINDING, encode
@@ -23,14 +23,9 @@ from cxr_spark.findings import NIH_FINDINGS, NO_FINDING, encode
 INDEX, FINDINGS = "Image Index", "Finding Labels"
 PATIENT, AGE, SEX, VIEW, SPLIT = "Patient ID", "Patient Age", "Patient Gender", "View Position", "split"
 
-MAX_AGE_YEARS = 120.0
-#: Years in a unit of a DICOM age string (PS3.5, value representation AS): days, weeks, months, years.
-_YEARS: Mapping[str, float] = MappingProxyType({"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0})
-_AGE = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,9})?)([DWMY]?)", re.IGNORECASE)
-_NUMBER = re.compile(r"0*([0-9]+?)(?:\.0*)?")
+_NUMBER = re.compile(r"([0-9]+)(?:\.0*)?")
 _NIH_NAME = re.compile(r"([0-9]{8})_[0-9]{3}\..+")
 _VIEWS = MappingProxyType({"PA": "PA", "AP": "AP"})
-_SEXES = MappingProxyType({"M": "M", "F": "F", "MALE": "M", "FEMALE": "F"})
 
 
 def read_nih_labels(data: bytes, source: str) -> LabelTable:
@@ -54,11 +49,8 @@ def read_nih_labels(data: bytes, source: str) -> LabelTable:
         DataError: the file is of another kind, or a row is wrong; names the line and the value.
     """
     csv = read_csv(data, source)
-    if (
-        INDEX not in csv.columns
-        and len(csv.columns) == 1
-        and next(iter(csv.columns)).lower().endswith((".png", ".jpg"))
-    ):
+    first = next(iter(csv.columns))
+    if len(csv.columns) == 1 and first.lower().endswith((".png", ".jpg")):
         raise DataError(f"{source}: is a list of images, expected NIH's label file with {INDEX!r} and {FINDINGS!r}")
     csv.require([INDEX, FINDINGS], "NIH's label file (Data_Entry_2017.csv)")
 
@@ -66,25 +58,16 @@ def read_nih_labels(data: bytes, source: str) -> LabelTable:
     label_codes, encoded = csv.parse(FINDINGS, _findings)
     labels = np.stack(encoded)[label_codes]
     patients = _patients(csv, index)
-    ages = csv.parsed(AGE, _age) if AGE in csv.columns else [None] * len(csv)
-    views, odd_views = _coded(csv, VIEW, _VIEWS)
-    sexes, odd_sexes = _coded(csv, SEX, _SEXES)
-
-    keep = _first_rows(csv, index, labels, patients)
-    over = [age is not None and age > MAX_AGE_YEARS for age in ages]
-    table = label_table(
-        index,
-        patients,
-        labels,
-        view_position=views,
-        sex=sexes,
-        age=[None if old else age for age, old in zip(ages, over, strict=True)],
-    )
+    ages, over = read_ages(csv, AGE)
+    views, odd_views = read_codes(csv, VIEW, _VIEWS)
+    sexes, odd_sexes = read_sexes(csv, SEX)
+    keep = first_rows(csv, index, labels, patients, lambda row: csv.columns[FINDINGS][row])
+    table = label_table(index, patients, labels, view_position=views, sex=sexes, age=ages)
     given = pa.array(csv.columns[SPLIT], type=pa.string()) if SPLIT in csv.columns else None
     notes = {
         "rows": len(csv),
         "duplicates_dropped": len(csv) - int(keep.sum()),
-        "ages_over_120": int(np.sum(over, where=keep)),
+        "ages_over_120": int(over[keep].sum()),
         "patients_unknown": sum(patients[row] is None for row in np.flatnonzero(keep)),
         "view_positions_unknown": int(odd_views[keep].sum()),
         "sexes_unknown": int(odd_sexes[keep].sum()),
@@ -116,15 +99,6 @@ def _findings(text: str) -> NDArray[np.float32]:
     return vector
 
 
-def _age(text: str) -> float | None:
-    if not text:
-        return None
-    match = _AGE.fullmatch(text)
-    if not match:
-        raise ValueError(f"{shorten(text)!r} is not an age, expected years like '58' or '058Y', '018M', '001D'")
-    return float(match[1]) * _YEARS[match[2].upper()]
-
-
 def _patients(csv: CsvTable, index: list[str]) -> list[str | None]:
     if PATIENT in csv.columns:
         return csv.parsed(PATIENT, _patient)
@@ -134,41 +108,4 @@ def _patients(csv: CsvTable, index: list[str]) -> list[str | None]:
 
 def _patient(text: str) -> str | None:
     match = _NUMBER.fullmatch(text)
-    return match[1] if match else text or None
-
-
-def _coded(csv: CsvTable, name: str, meaning: Mapping[str, str]) -> tuple[list[str | None], NDArray[np.bool_]]:
-    """Reads a column of codes; the second result marks cells that hold something else than a known code."""
-    if name not in csv.columns:
-        return [None] * len(csv), np.zeros(len(csv), dtype=bool)
-    values = csv.parsed(name, lambda text: meaning.get(text.upper()))
-    return values, np.array(
-        [value is None and text != "" for value, text in zip(values, csv.columns[name], strict=True)]
-    )
-
-
-def _first_rows(
-    csv: CsvTable, index: list[str], labels: NDArray[np.float32], patients: list[str | None]
-) -> NDArray[np.bool_]:
-    """Marks the first row of every image; a later one must agree with it in labels and patient."""
-    first: dict[str, int] = {}
-    keep = np.ones(len(csv), dtype=bool)
-    for row, name in enumerate(index):
-        before = first.setdefault(name, row)
-        if before == row:
-            continue
-        keep[row] = False
-        cell = csv.columns[FINDINGS]
-        if not np.array_equal(labels[row], labels[before]):
-            raise csv.error(
-                row,
-                f"{INDEX} {shorten(name)!r} is labelled {shorten(cell[row])!r}, but on line {csv.lines[before]} "
-                f"{shorten(cell[before])!r}: keep one of them",
-            )
-        if patients[row] != patients[before]:
-            raise csv.error(
-                row,
-                f"{INDEX} {shorten(name)!r} belongs to patient {patients[row]!r}, but on line {csv.lines[before]} to "
-                f"{patients[before]!r}: keep one of them",
-            )
-    return keep
+    return (match[1].lstrip("0") or "0") if match else text or None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from cxr_spark.datasets.base import LabelTable
+from cxr_spark.datasets.chexpert import chexpert_image_index, read_chexpert_labels
+from cxr_spark.datasets.folder import folder_image_index, labels_from_folders, refuse_label_file
 from cxr_spark.datasets.nih import read_nih_labels
 from cxr_spark.errors import ConfigError
 
@@ -20,11 +22,13 @@ class Dataset:
         name: what `--dataset` takes.
         read_labels: label file (bytes, and their source for messages) to labels.
         image_index: the `image_index` of an image file, from its URI and the URI of the folder that was searched.
+        labels_of_images: labels from the `image_index` of all images, where the dataset has no label file; else None.
     """
 
     name: str
     read_labels: Callable[[bytes, str], LabelTable]
     image_index: Callable[[str, str], str]
+    labels_of_images: Callable[[Sequence[str]], LabelTable] | None = None
 
 
 def base_name(uri: str, root: str) -> str:
@@ -32,9 +36,12 @@ def base_name(uri: str, root: str) -> str:
     return posixpath.basename(uri)
 
 
-DATASETS: Mapping[str, Dataset] = MappingProxyType(
-    {dataset.name: dataset for dataset in (Dataset("nih", read_nih_labels, base_name),)}
+_ALL = (
+    Dataset("nih", read_nih_labels, base_name),
+    Dataset("chexpert", read_chexpert_labels, chexpert_image_index),
+    Dataset("folder", refuse_label_file, folder_image_index, labels_from_folders),
 )
+DATASETS: Mapping[str, Dataset] = MappingProxyType({dataset.name: dataset for dataset in _ALL})
 
 
 def dataset_named(name: str) -> Dataset:

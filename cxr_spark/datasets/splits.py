@@ -112,6 +112,11 @@ def assign_splits(
     return Assignment(table=table.cast(LABELS), notes=notes)
 
 
+def split_named(name: str) -> str | None:
+    """Returns the split of `schema.SPLITS` that a name or synonym means; None for any other."""
+    return _SYNONYMS.get(name.strip().lower())
+
+
 def _units(table: pa.Table) -> list[str]:
     """Names what is kept together: the patient, or the image where the patient is not known."""
     patients, images = table["patient_id"].to_pylist(), table["image_index"].to_pylist()
@@ -174,13 +179,13 @@ def _read_list(data: bytes, source: str) -> pd.Index[str]:
     return names
 
 
-def _by_column(labels: LabelTable) -> Sequence[str]:
+def _by_column(labels: LabelTable) -> Sequence[str | None]:
     if labels.given_split is None:
         raise DataError("split 'column' needs a column 'split' in the label file (values train, val, test)")
     values = labels.given_split.to_pylist()
-    splits = [_SYNONYMS.get((value or "").strip().lower(), "") for value in values]
-    if "" in splits:
-        row = splits.index("")
+    splits = [split_named(value or "") for value in values]
+    if None in splits:
+        row = splits.index(None)
         image = labels.table["image_index"][row].as_py()
         raise DataError(
             f"image {image!r} has the split {shorten(values[row] or '')!r}: expected one of {', '.join(_SYNONYMS)}"

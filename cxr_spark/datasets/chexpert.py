@@ -1,0 +1,139 @@
+"""Reads the label files of CheXpert, `train.csv` and `valid.csv`.
+
+Each of 14 observations is 1 (present), 0 (absent), -1 (the report is uncertain) or blank (not mentioned).
+Source: Irvin et al., "CheXpert: A Large Chest Radiograph Dataset with Uncertainty Labels", AAAI 2019.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from cxr_spark.datasets.base import LabelTable, label_table
+from cxr_spark.datasets.columns import first_rows, read_ages, read_codes, read_sexes
+from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
+from cxr_spark.errors import ConfigError
+from cxr_spark.findings import CHEXPERT_FINDINGS
+
+PATH, SEX, AGE, PLANE, VIEW = "Path", "Sex", "Age", "Frontal/Lateral", "AP/PA"
+
+#: What an uncertain observation becomes, by policy: U-Zeros, U-Ones and U-Ignore of the paper (section 4.1).
+UNCERTAIN: Mapping[str, float] = MappingProxyType({"zeros": 0.0, "ones": 1.0, "ignore": math.nan})
+
+_VIEWS = MappingProxyType({"PA": "PA", "AP": "AP"})
+_PLANES = MappingProxyType({"LATERAL": "LATERAL"})
+#: An image's path from its split on, whatever folder the set was unpacked in.
+_IMAGE_PATH = re.compile(r"(?:^|/)((train|valid|test)/(patient[0-9]+)/[^/]+/[^/]+)$")
+#: Blank means that the report does not mention it: the paper takes that as absent.
+_OBSERVED: Mapping[str, float | None] = MappingProxyType({"": 0.0, "0": 0.0, "1": 1.0, "-1": None})
+
+
+def read_chexpert_labels(data: bytes, source: str, uncertain: str | Mapping[str, str] = "ignore") -> LabelTable:
+    """Reads one of CheXpert's label files.
+
+    The image index is the path from the split's folder on (`train/patient00001/study1/view1_frontal.jpg`), the patient
+    is in it, and so is CheXpert's own split, which is passed on as `given_split`. Views are PA, AP or LATERAL.
+
+    Args:
+        data: the file's bytes, gzipped or not.
+        source: where they came from, for messages.
+        uncertain: what becomes of uncertain observations: `zeros`, `ones` or `ignore` (NaN, masked in the loss); one
+            for all, or one for each finding that is named, the others being ignored.
+
+    Returns:
+        Labels in the order of `CHEXPERT_FINDINGS`. Notes: `rows`, `duplicates_dropped`, `ages_over_120`,
+        `view_positions_unknown`, `sexes_unknown` as for NIH, and `uncertain`, the number of uncertain observations.
+
+    Raises:
+        ConfigError: an unknown policy or finding in `uncertain`.
+        DataError: the file is of another kind, or a row is wrong; names the line and the value.
+    """
+    policies = _policies(uncertain)
+    csv = read_csv(data, source)
+    csv.require([PATH, *CHEXPERT_FINDINGS], "CheXpert's label file (train.csv or valid.csv)")
+    codes, places = csv.parse(PATH, _place)
+    index, splits, patients = (list(part) for part in zip(*(places[code] for code in codes), strict=True))
+    observed = np.stack([_observations(csv, name) for name in CHEXPERT_FINDINGS], axis=1)
+    labels = np.where(np.isinf(observed), policies, observed).astype(np.float32)
+    ages, over = read_ages(csv, AGE)
+    sexes, odd_sexes = read_sexes(csv, SEX)
+    views, odd_views = read_codes(csv, VIEW, _VIEWS)
+    planes, _ = read_codes(csv, PLANE, _PLANES)
+    lateral = np.array([plane is not None for plane in planes])
+
+    def describe(row: int) -> str:
+        return ",".join(csv.columns[name][row] for name in CHEXPERT_FINDINGS)
+
+    keep = first_rows(csv, index, labels, patients, describe)
+    table = label_table(
+        index,
+        patients,
+        labels,
+        view_position=[plane or view for plane, view in zip(planes, views, strict=True)],
+        sex=sexes,
+        age=ages,
+    )
+    notes = {
+        "rows": len(csv),
+        "duplicates_dropped": len(csv) - int(keep.sum()),
+        "ages_over_120": int(over[keep].sum()),
+        "view_positions_unknown": int((odd_views & ~lateral)[keep].sum()),
+        "sexes_unknown": int(odd_sexes[keep].sum()),
+        "uncertain": int(np.isinf(observed[keep]).sum()),
+    }
+    mask = pa.array(keep)
+    return LabelTable(
+        table=table.filter(mask),
+        findings=CHEXPERT_FINDINGS,
+        notes=notes,
+        given_split=pa.array(splits, type=pa.string()).filter(mask),
+    )
+
+
+def chexpert_image_index(uri: str, root: str) -> str:
+    """Returns the `image_index` of an image file, whichever folder above it was searched."""
+    match = _IMAGE_PATH.search(uri)
+    return match[1] if match else uri[len(root) :].lstrip("/")
+
+
+def _place(text: str) -> tuple[str, str, str]:
+    """Returns image index, split and patient."""
+    match = _IMAGE_PATH.search(text)
+    if not match:
+        raise ValueError(
+            f"{shorten(text)!r} is not a path of CheXpert, expected one like "
+            "'CheXpert-v1.0/train/patient00001/study1/view1_frontal.jpg'"
+        )
+    return match[1], match[2], match[3]
+
+
+def _observations(csv: CsvTable, name: str) -> NDArray[np.float64]:
+    """Reads the column of a finding; uncertain cells are infinite."""
+    codes, values = csv.parse(name, _observation)
+    observed: NDArray[np.float64] = np.array([math.inf if value is None else value for value in values])[codes]
+    return observed
+
+
+def _observation(text: str) -> float | None:
+    try:
+        return _OBSERVED[text.removesuffix(".0")]
+    except KeyError:
+        raise ValueError(f"{shorten(text)!r} is not an observation, expected 1.0, 0.0, -1.0 or nothing") from None
+
+
+def _policies(uncertain: str | Mapping[str, str]) -> NDArray[np.float64]:
+    by_finding = dict.fromkeys(CHEXPERT_FINDINGS, uncertain) if isinstance(uncertain, str) else uncertain
+    for finding, policy in by_finding.items():
+        if finding not in CHEXPERT_FINDINGS:
+            raise ConfigError(
+                f"uncertain: {finding!r} is no finding of CheXpert: expected {', '.join(CHEXPERT_FINDINGS)}"
+            )
+        if policy not in UNCERTAIN:
+            raise ConfigError(f"uncertain: {policy!r} is not known: expected one of {', '.join(UNCERTAIN)}")
+    return np.array([UNCERTAIN[by_finding.get(finding, "ignore")] for finding in CHEXPERT_FINDINGS])

@@ -1,0 +1,104 @@
+"""Columns that the label files of several datasets have: ages, codes, images that are there twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_spark.datasets.csv_table import CsvTable, shorten
+
+#: No one is known to have grown older; above it an age is a slip of the pen.
+MAX_AGE_YEARS = 120.0
+#: Years in a unit of a DICOM age string (PS3.5, value representation AS): days, weeks, months, years.
+_YEARS: Mapping[str, float] = MappingProxyType({"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0})
+_AGE = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,9})?)([DWMY]?)", re.IGNORECASE)
+_SEXES: Mapping[str, str] = MappingProxyType({"M": "M", "F": "F", "MALE": "M", "FEMALE": "F"})
+
+
+def read_ages(csv: CsvTable, name: str) -> tuple[list[float | None], NDArray[np.bool_]]:
+    """Reads a column of ages: whole or decimal years, or DICOM age strings like `058Y`, `018M`, `001D`.
+
+    Returns:
+        Years, None where the cell is empty or over `MAX_AGE_YEARS`, and a mask of the rows that are over it. A file
+        without the column gives None everywhere.
+
+    Raises:
+        DataError: a cell is not an age; names its line.
+    """
+    if name not in csv.columns:
+        return [None] * len(csv), np.zeros(len(csv), dtype=bool)
+    years = csv.parsed(name, _age)
+    over = np.array([age is not None and age > MAX_AGE_YEARS for age in years])
+    return [None if old else age for age, old in zip(years, over, strict=True)], over
+
+
+def read_sexes(csv: CsvTable, name: str) -> tuple[list[str | None], NDArray[np.bool_]]:
+    """Reads a column of sexes as M and F; see `read_codes`."""
+    return read_codes(csv, name, _SEXES)
+
+
+def read_codes(csv: CsvTable, name: str, meaning: Mapping[str, str]) -> tuple[list[str | None], NDArray[np.bool_]]:
+    """Reads a column of codes, upper or lower case.
+
+    Returns:
+        What each code means, None where the cell is empty or holds something else, and a mask of the latter rows. A
+        file without the column gives None everywhere.
+    """
+    if name not in csv.columns:
+        return [None] * len(csv), np.zeros(len(csv), dtype=bool)
+    values = csv.parsed(name, lambda text: meaning.get(text.upper()))
+    cells = csv.columns[name]
+    return values, np.array([value is None and cell != "" for value, cell in zip(values, cells, strict=True)])
+
+
+def first_rows(
+    csv: CsvTable,
+    index: Sequence[str],
+    labels: NDArray[np.float32],
+    patients: Sequence[str | None],
+    describe: Callable[[int], str],
+) -> NDArray[np.bool_]:
+    """Marks the first row of every image.
+
+    Args:
+        csv: the file, for messages.
+        index: the image of each row.
+        labels: labels of shape (rows, findings); NaN equals NaN.
+        patients: the patient of each row.
+        describe: what to call the labels of a row in a message.
+
+    Returns:
+        A mask of the rows; what it leaves out repeats a row before.
+
+    Raises:
+        DataError: an image is there twice with different labels or patients.
+    """
+    first: dict[str, int] = {}
+    keep = np.ones(len(csv), dtype=bool)
+    for row, name in enumerate(index):
+        before = first.setdefault(name, row)
+        if before == row:
+            continue
+        keep[row] = False
+        line = csv.lines[before]
+        if not np.array_equal(labels[row], labels[before], equal_nan=True):
+            clash = f"is labelled {shorten(describe(row))!r}, but {shorten(describe(before))!r} on line {line}"
+        elif patients[row] != patients[before]:
+            clash = f"is of patient {patients[row]!r}, but of {patients[before]!r} on line {line}"
+        else:
+            continue
+        raise csv.error(row, f"image {shorten(name)!r} {clash}: keep one of the rows")
+    return keep
+
+
+def _age(text: str) -> float | None:
+    if not text:
+        return None
+    match = _AGE.fullmatch(text)
+    if not match:
+        raise ValueError(f"{shorten(text)!r} is not an age, expected years like '58' or '058Y', '018M', '001D'")
+    return float(match[1]) * _YEARS[match[2].upper()]
