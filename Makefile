@@ -61,13 +61,20 @@ demo: $(STAMP)  ## sample images -> prepare -> train -> score -> evaluate -> rep
 ifeq ($(NIH),)
 	$(BIN)/cxr-spark sample-data --out demo/images
 	$(BIN)/cxr-spark pipeline --config conf/demo.yaml $(ARGS)
+	@$(call tell_result,demo/evaluation)
 else
 	@labels=$$(ls "$$NIH"/Data_Entry_2017*.csv* 2>/dev/null | tail -n 1 || true); \
 	quoted() { printf "'%s'" "$${1//\'/\'\'}"; }; \
 	$(BIN)/cxr-spark pipeline --config conf/demo.yaml --set pipeline.out=demo/nih \
 		--set prepare.images="[$$(quoted "$$NIH")]" \
 		--set prepare.labels="$$(quoted "$${labels:-$$NIH/Data_Entry_2017.csv}")" $(ARGS)
+	@$(call tell_result,demo/nih/evaluation)
 endif
+
+# $(1): the folder that `cxr-spark evaluate` wrote.
+tell_result = $(PY) -c 'import json; m = json.load(open("$(1)/metrics.json")); \
+	print("\nmacro AUC:", m["macro"]["auc"] and round(m["macro"]["auc"], 3), "on", m["n_images"], "test images")'; \
+	echo "report:    $(CURDIR)/$(1)/report.html"
 
 test: lint unit  ## ruff, mypy, and the unit and integration tests
 
