@@ -10,8 +10,7 @@ import argparse
 import re
 
 from cxr_spark.errors import UsageError
-from cxr_spark.lock import LOCK_NAME
-from cxr_spark.output import DONE_NAME, STATUS_NAME, claim
+from cxr_spark.output import DONE_NAME, claim
 from cxr_spark.sample_data.drawing import MARK_WIDTH
 from cxr_spark.sample_data.writer import LABELS_NAME, NOTICE_NAME, TEST_LIST_NAME, TRAIN_LIST_NAME, write_sample_data
 from cxr_spark.storage import Store, resolve
@@ -21,7 +20,8 @@ HELP = "make a synthetic data set in NIH's layout"
 MIN_IMAGES, MAX_IMAGES = 3, 1_000_000
 MIN_SIZE, MAX_SIZE = MARK_WIDTH, 2048
 
-_OWN_FILES = (LOCK_NAME, STATUS_NAME)
+#: Locks, status and the mark of finished work begin with it: they are no content.
+_RECORD = "_"
 _NIH_LAYOUT = re.compile(r"images_\d+/|Data_Entry|.*\.(png|jpe?g|dcm)$", re.IGNORECASE)
 
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         if claimed.finished is not None:
             return claimed.finished
         # What a killed run left, perhaps of other options.
-        for name in sorted({info.name.partition("/")[0] for info in store.files()} - set(_OWN_FILES)):
+        for name in sorted({name.partition("/")[0] for name in _contents(store)}):
             store.delete(name)
         summary = write_sample_data(store, args.images, args.size, args.seed)
         summary |= {
@@ -75,7 +75,10 @@ def _refuse_foreign(store: Store, overwrite: bool) -> None:
     """Refuses a folder with files of another origin; other images are not even deleted with --overwrite."""
     if not store.exists() or store.exists(NOTICE_NAME) or store.exists(DONE_NAME):
         return
-    names = [info.name for info in store.files() if info.name not in _OWN_FILES]
+    try:
+        names = _contents(store)
+    except FileNotFoundError:
+        raise UsageError(f"--out {store.uri} is a file: expected a folder") from None
     if not names:
         return
     images = [name for name in names if _NIH_LAYOUT.match(name)]
@@ -83,3 +86,7 @@ def _refuse_foreign(store: Store, overwrite: bool) -> None:
         raise UsageError(f"--out {store.uri} holds {images[0]!r}, which this did not make: choose another folder")
     if not overwrite:
         raise UsageError(f"--out {store.uri} is not empty (it holds {names[0]!r}): choose another, or say --overwrite")
+
+
+def _contents(store: Store) -> list[str]:
+    return [info.name for info in store.files() if not info.name.startswith(_RECORD)]
