@@ -7,22 +7,17 @@ the same bytes.
 from __future__ import annotations
 
 import argparse
-import re
 
 from cxr_spark.errors import UsageError
-from cxr_spark.output import DONE_NAME, claim
+from cxr_spark.output import claim
 from cxr_spark.sample_data.drawing import MARK_WIDTH
-from cxr_spark.sample_data.writer import LABELS_NAME, NOTICE_NAME, TEST_LIST_NAME, TRAIN_LIST_NAME, write_sample_data
+from cxr_spark.sample_data.writer import LABELS_NAME, TEST_LIST_NAME, TRAIN_LIST_NAME, write_sample_data
 from cxr_spark.storage import Store, resolve
 
 HELP = "make a synthetic data set in NIH's layout"
 
 MIN_IMAGES, MAX_IMAGES = 3, 1_000_000
 MIN_SIZE, MAX_SIZE = MARK_WIDTH, 2048
-
-#: Locks, status and the mark of finished work begin with it: they are no content.
-_RECORD = "_"
-_NIH_LAYOUT = re.compile(r"images_\d+/|Data_Entry|.*\.(png|jpe?g|dcm)$", re.IGNORECASE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,15 +42,12 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     _within("--size", args.size, MIN_SIZE, MAX_SIZE)
     _within("--seed", args.seed, 0, 2**63 - 1)
     store = Store(resolve(args.out))
-    _refuse_foreign(store, args.overwrite)
     fingerprint = {"images": args.images, "size": args.size, "seed": args.seed}
     with claim(store, "sample-data", fingerprint, args.overwrite) as claimed:
         args.status_uri = store.uri
         if claimed.finished is not None:
             return claimed.finished
-        # What a killed run left, perhaps of other options.
-        for name in sorted({name.partition("/")[0] for name in _contents(store)}):
-            store.delete(name)
+        claimed.clear()  # what a killed run left may be of other options
         summary = write_sample_data(store, args.images, args.size, args.seed)
         summary |= {
             "labels": store.uri_of(LABELS_NAME),
@@ -69,24 +61,3 @@ def run(args: argparse.Namespace) -> dict[str, object]:
 def _within(option: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise UsageError(f"{option} {value}: expected {low} to {high}")
-
-
-def _refuse_foreign(store: Store, overwrite: bool) -> None:
-    """Refuses a folder with files of another origin; other images are not even deleted with --overwrite."""
-    if not store.exists() or store.exists(NOTICE_NAME) or store.exists(DONE_NAME):
-        return
-    try:
-        names = _contents(store)
-    except FileNotFoundError:
-        raise UsageError(f"--out {store.uri} is a file: expected a folder") from None
-    if not names:
-        return
-    images = [name for name in names if _NIH_LAYOUT.match(name)]
-    if images:
-        raise UsageError(f"--out {store.uri} holds {images[0]!r}, which this did not make: choose another folder")
-    if not overwrite:
-        raise UsageError(f"--out {store.uri} is not empty (it holds {names[0]!r}): choose another, or say --overwrite")
-
-
-def _contents(store: Store) -> list[str]:
-    return [info.name for info in store.files() if not info.name.startswith(_RECORD)]
