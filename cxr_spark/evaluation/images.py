@@ -140,7 +140,6 @@ def _checked(
     for row in np.flatnonzero(bad_score.any(axis=1) | bad_label.any(axis=1) | nameless | malformed).tolist():
         faults[row] = _fault(columns, findings, row, bad_score[row], labels[row])
     offsets = pa.array(np.arange(len(names) + 1, dtype=np.int32) * np.int32(len(findings)))
-    masked = offsets if labelled.all() else pa.array(offsets.to_numpy(), mask=np.r_[~labelled, False])
     return pa.RecordBatch.from_arrays(
         [
             names,
@@ -151,7 +150,7 @@ def _checked(
             columns["view_position"].cast(pa.string()),
             columns["split"].cast(pa.string()),
             columns["model_id"].cast(pa.string()),
-            pa.ListArray.from_arrays(masked, pa.array(labels.ravel())),
+            pa.ListArray.from_arrays(offsets, pa.array(labels.ravel()), mask=pa.array(~labelled)),
             pa.ListArray.from_arrays(offsets, pa.array(scores.ravel())),
             pa.array(faults, pa.string()),
         ],

@@ -104,9 +104,9 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
         yield "The images are synthetic: these numbers say nothing about real X-rays."
     left_out = metrics["macro"]["findings_left_out"]
     for name, reason in left_out.items():
-        yield f"{name} has no AUC and is left out of macro: {reason}."
-    few = [f"{name} ({f['n_positive']})" for name, f in metrics["findings"].items() if f["n_positive"] < FEW_POSITIVES]
-    few = [text for text in few if text.rpartition(" (")[0] not in left_out]
+        yield f"{_shown(name)} has no AUC and is left out of macro: {reason}."
+    positives = {name: f["n_positive"] for name, f in metrics["findings"].items() if name not in left_out}
+    few = [f"{_shown(name)} ({n})" for name, n in positives.items() if n < FEW_POSITIVES]
     if few:
         yield f"Fewer than {FEW_POSITIVES} positive images, so the AUC is very uncertain: {', '.join(few)}."
     if metrics["n_patients"] is None:
@@ -123,3 +123,7 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
     unmatched = metrics["unmatched"]
     if unmatched["predictions_without_label"]:
         yield f"{unmatched['predictions_without_label']:,} predictions have no label and are left out."
+
+
+def _shown(name: str) -> str:
+    return name.replace("_", " ")
