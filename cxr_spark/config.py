@@ -6,18 +6,27 @@ win. Names that are not known are refused.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from cxr_spark.errors import ConfigError
+from cxr_spark.config_errors import describe
+from cxr_spark.errors import ConfigError, RunError
 from cxr_spark.storage import read_uri, resolve
+from cxr_spark.yaml_values import parse_yaml
 
 #: A settings file is a page of text. A larger one is some other file.
-_MAX_YAML_BYTES = 1 << 20
+_MAX_YAML_BYTES = 256 << 10
 
 
 class Section(BaseModel):
@@ -25,11 +34,49 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_groups(cls, data: Any) -> Any:
+        """Takes a group of which only the name stands in a file, all its settings commented out, for not there."""
+        if not isinstance(data, dict):
+            return data
+        groups = {name for name, field in cls.model_fields.items() if is_section(field.annotation)}
+        return {name: value for name, value in data.items() if not (name in groups and value is None)}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuses true and false, which pydantic would take for 1 and 0. No setting is a switch."""
+        if any(isinstance(item, bool) for item in (value if isinstance(value, list | tuple) else [value])):
+            raise ValueError("expected no true or false here: put the word in quotes if it is a text")
+        return value
+
+
+def is_section(annotation: Any) -> bool:
+    """Whether a field is a group of settings."""
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def _as_list(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _as_text(value: Any) -> Any:
+    """Writes what YAML took for a number or a truth value as Spark's settings have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
 
 class PrepareSettings(Section):
     """What to prepare, and how."""
 
-    images: tuple[str, ...] = Field((), description="folders or globs with the images, searched with all below them")
+    images: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
+        (), description="folders or globs with the images, searched with all below them"
+    )
     labels: str | None = Field(None, description="URI of the label file; .gz is understood")
     dataset: Literal["nih", "chexpert", "folder"] = Field("nih", description="layout of images and labels")
     split: Literal["official", "patient", "column"] = Field(
@@ -41,7 +88,7 @@ class PrepareSettings(Section):
     test_fraction: float = Field(0.2, ge=0, lt=1, description="part of all patients for testing, with split=patient")
     size: int = Field(224, ge=16, le=2048, description="side of the stored square images, in pixels")
     resize: Literal["squash", "pad", "crop"] = Field("squash", description="how an image becomes a square")
-    seed: int = Field(42, ge=0, description="seed of every draw in the split")
+    seed: Seed = Field(42, description="seed of every draw in the split")
     max_bad_fraction: float = Field(0.01, ge=0, le=1, description="the job fails if more of the images are bad")
 
 
@@ -94,7 +141,7 @@ class TrainSettings(Section):
     loss_weights: Literal["none", "positive"] = Field(
         "none", description="positive: positives weigh negatives / positives, at most 20, per finding"
     )
-    seed: int = Field(42, ge=0, description="seed of initial weights, order, augmentation and dropout")
+    seed: Seed = Field(42, description="seed of initial weights, order, augmentation and dropout")
     threads_per_worker: int | None = Field(None, ge=1, description="CPU threads of a rank; default: cores it may use")
     max_restarts: int = Field(3, ge=0, description="how often a died job is started again from its last checkpoint")
     checkpoint_every_steps: int = Field(0, ge=0, description="also checkpoint within epochs; 0: after epochs only")
@@ -102,7 +149,7 @@ class TrainSettings(Section):
     rank_timeout: float = Field(600, gt=0, description="seconds after which a rank that does not answer is lost")
     schedule: ScheduleSettings = Field(ScheduleSettings(), description="learning rate over time")
     early_stop: EarlyStopSettings = Field(EarlyStopSettings(), description="stop before the last epoch")
-    augmentations: tuple[dict[str, dict[str, Any]], ...] = Field(
+    augmentations: tuple[str | dict[str, dict[str, Any] | None], ...] = Field(
         ({"random_horizontal_flip": {"p": 0.5}},), description="random stages, drawn anew for each image and epoch"
     )
 
@@ -121,7 +168,7 @@ class EvaluateSettings(Section):
     """How to evaluate."""
 
     replicates: int = Field(1000, ge=0, le=100_000, description="bootstrap replicates of the intervals; 0: none")
-    seed: int = Field(42, ge=0, description="seed of the bootstrap")
+    seed: Seed = Field(42, description="seed of the bootstrap")
 
 
 class PipelineSettings(Section):
@@ -131,9 +178,9 @@ class PipelineSettings(Section):
     steps: tuple[Literal["prepare", "train", "score", "evaluate"], ...] = Field(
         ("prepare", "train", "score", "evaluate"), description="jobs in order", min_length=1
     )
-    spark: dict[Literal["all", "prepare", "train", "score", "evaluate"], dict[str, str]] = Field(
-        {}, description="Spark settings of all jobs, and of single ones, such as {train: {spark.task.cpus: '8'}}"
-    )
+    spark: dict[
+        Literal["all", "prepare", "train", "score", "evaluate"], dict[str, Annotated[str, BeforeValidator(_as_text)]]
+    ] = Field({}, description="Spark settings of all jobs, and of single ones, such as {train: {spark.task.cpus: '8'}}")
 
 
 class Settings(Section):
@@ -180,7 +227,8 @@ def load_settings(uri: str | None, overrides: Sequence[str] = ()) -> Settings:
         overrides: `section.name=value` pairs; the value is YAML.
 
     Raises:
-        ConfigError: the file is missing or not YAML, a name is unknown, or a value does not fit.
+        ConfigError: the file is missing or not YAML, a name is unknown, or a value does not fit. All that is wrong is
+            told at once.
     """
     tree: dict[str, Any] = _read_yaml(uri) if uri else {}
     for override in overrides:
@@ -188,54 +236,51 @@ def load_settings(uri: str | None, overrides: Sequence[str] = ()) -> Settings:
         if not equals or not name.strip():
             raise ConfigError(f"--set {override!r}: expected section.name=value, such as train.epochs=3")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            value = text
+            value = parse_yaml(text)
+        except ValueError:
+            value = text  # a text that only looks like YAML, such as `*.png`
         _put(tree, name.strip(), value)
-    return _validated(tree, uri or "--set")
+    return _validated(
+        tree, " and ".join(filter(None, (f"--config {uri}" if uri else "", "--set" if overrides else "")))
+    )
 
 
 def _put(tree: dict[str, Any], name: str, value: Any) -> None:
-    *path, last = name.split(".")
+    parts = name.split(".")
+    if parts[:2] == ["pipeline", "spark"] and len(parts) > 3:  # Spark's own names have dots
+        parts[3:] = [".".join(parts[3:])]
+    *path, last = parts
     here = tree
     for i, part in enumerate(path):
-        following = here.setdefault(part, {})
-        if not isinstance(following, dict):
+        if here.get(part) is None:
+            here[part] = {}
+        here = here[part]
+        if not isinstance(here, dict):
             raise ConfigError(f"--set {name}: {'.'.join(path[: i + 1])} is a value, not a group of settings")
-        here = following
     here[last] = value
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """A safe loader that refuses a key that stands twice: the second would win, silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def _read_yaml(uri: str) -> dict[str, Any]:
     try:
-        data = read_uri(resolve(uri))
+        data = read_uri(resolve(uri), limit=_MAX_YAML_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(f"--config {uri!r}: no such file") from None
+    except RunError as error:
+        raise ConfigError(f"--config {uri!r}: {error}") from None
     if len(data) > _MAX_YAML_BYTES:
-        raise ConfigError(f"--config {uri!r} has {len(data):,} bytes: expected a YAML settings file, a page of text")
+        raise ConfigError(
+            f"--config {uri!r} has more than {_MAX_YAML_BYTES:,} bytes: expected a YAML settings file, a page of text"
+        )
     try:
-        tree = yaml.load(data.decode(), Loader=_UniqueKeys)
+        tree = parse_yaml(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ConfigError(f"--config {uri!r} is not text: expected a YAML settings file") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"--config {uri!r} is not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise ConfigError(f"--config {uri!r} is not YAML of settings: {error}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"--config {uri!r}: expected groups such as `train:`, found {type(tree).__name__}")
+        raise ConfigError(f"--config {uri!r}: expected groups such as `train:`, found a {type(tree).__name__}")
     return tree
 
 
@@ -243,29 +288,4 @@ def _validated(tree: dict[str, Any], source: str) -> Settings:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise ConfigError(f"{source}: {_message(first)}{more}") from None
-
-
-def _message(problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        known = _names_at(problem["loc"][:-1])
-        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return f"unknown setting {name!r}: {hint}"
-    text = problem["msg"].removeprefix("Value error, ")
-    if not name:
-        return str(text)
-    return f"{name}={problem['input']!r}: {text[0].lower()}{text[1:]} (see `cxr-spark config --schema`)"
-
-
-def _names_at(loc: Sequence[Any]) -> list[str]:
-    model: type[BaseModel] = Settings
-    for part in loc:
-        field = model.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return []
-        model = field.annotation
-    return list(model.model_fields)
+        raise ConfigError(f"{source}: {describe(error, Settings)}") from None
