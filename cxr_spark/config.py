@@ -48,7 +48,7 @@ class Section(BaseModel):
     def _no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuses true and false, which pydantic would take for 1 and 0. No setting is a switch."""
         if any(isinstance(item, bool) for item in (value if isinstance(value, list | tuple) else [value])):
-            raise ValueError("expected no true or false here: put the word in quotes if it is a text")
+            raise ValueError("expected no true or false: put the word in quotes if it is a text")
         return value
 
 
@@ -240,9 +240,8 @@ def load_settings(uri: str | None, overrides: Sequence[str] = ()) -> Settings:
         except ValueError:
             value = text  # a text that only looks like YAML, such as `*.png`
         _put(tree, name.strip(), value)
-    return _validated(
-        tree, " and ".join(filter(None, (f"--config {uri}" if uri else "", "--set" if overrides else "")))
-    )
+    sources = [f"--config {uri}"] if uri else []
+    return _validated(tree, " and ".join([*sources, "--set"] if overrides else sources))
 
 
 def _put(tree: dict[str, Any], name: str, value: Any) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 _MOST_PROBLEMS = 8
+#: What pydantic says of Python, for people who write YAML.
+_PLAIN = {"Input should be": "expected", "a valid tuple": "a list", "a valid string": "a text"}
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> str:
@@ -25,7 +27,11 @@ def describe(error: ValidationError, model: type[BaseModel]) -> str:
         told.setdefault(name, _message(problem, name, model))
     messages = list(told.values())
     more = len(messages) - _MOST_PROBLEMS
-    return "; ".join(messages[:_MOST_PROBLEMS]) + (f"; and {more} more problems" if more > 0 else "")
+    return (
+        "; ".join(messages[:_MOST_PROBLEMS])
+        + (f"; and {more} more problems" if more > 0 else "")
+        + " (`cxr-spark config --schema` tells of every setting)"
+    )
 
 
 def _message(problem: Any, name: str, model: type[BaseModel]) -> str:
@@ -34,7 +40,12 @@ def _message(problem: Any, name: str, model: type[BaseModel]) -> str:
     text = problem["msg"].removeprefix("Value error, ")
     if not name:
         return str(text)
-    return f"{name}={_short(problem['input'])}: {text[0].lower()}{text[1:]} (see `cxr-spark config --schema`)"
+    for technical, plain in _PLAIN.items():
+        text = text.replace(technical, plain)
+    if problem["type"] in ("model_type", "dict_type"):
+        text = "expected a group of settings"
+    meaning = _meaning(name, model)
+    return f"{name}={_short(problem['input'])}: {text[0].lower()}{text[1:]}{f' ({meaning})' if meaning else ''}"
 
 
 def _name(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
@@ -51,9 +62,7 @@ def _name(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
 
 def _hint(name: str, model: type[BaseModel]) -> str:
     *path, last = name.split(".")
-    group: type[BaseModel] | None = model
-    for part in path:
-        group = _group(group, part) if group else None
+    group = _group_at(path, model)
     siblings = list(group.model_fields) if group else []
     near = difflib.get_close_matches(last, siblings, n=1)
     if near:
@@ -63,12 +72,26 @@ def _hint(name: str, model: type[BaseModel]) -> str:
     return f"did you mean {everywhere[near[0]]!r}?" if near else f"known here: {', '.join(siblings)}"
 
 
+def _meaning(name: str, model: type[BaseModel]) -> str:
+    *path, last = name.split(".")
+    group = _group_at(path, model)
+    field = group.model_fields.get(last) if group else None
+    return (field.description if field else None) or ""
+
+
 def _all_names(model: type[BaseModel], above: str = "") -> Iterator[str]:
     for name in model.model_fields:
         yield above + name
         group = _group(model, name)
         if group is not None:
             yield from _all_names(group, f"{above}{name}.")
+
+
+def _group_at(path: Iterable[str], model: type[BaseModel]) -> type[BaseModel] | None:
+    group: type[BaseModel] | None = model
+    for part in path:
+        group = _group(group, part) if group else None
+    return group
 
 
 def _group(model: type[BaseModel], name: str) -> type[BaseModel] | None:
