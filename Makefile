@@ -59,7 +59,7 @@ endef
 
 demo: $(STAMP)  ## sample images -> prepare -> train -> score -> evaluate -> report (NIH=FOLDER: on NIH's images)
 ifeq ($(NIH),)
-	$(BIN)/cxr-spark sample-data --out demo/images
+	$(BIN)/cxr-spark sample-data --out demo/images --images 1000
 	$(BIN)/cxr-spark pipeline --config conf/demo.yaml $(ARGS)
 	@$(call tell_result,demo/evaluation)
 else
