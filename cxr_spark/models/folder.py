@@ -47,22 +47,23 @@ class Preprocessing(_Part):
     Attributes:
         mean_bgr: taken off the pixels (0 to 255), in the order B, G, R.
         input_size: side of the network's square input, pixels.
-        stored_size: side of the prepared images that it was trained on, pixels; a larger one than `input_size` means
-            that their centre was cropped out, or a random part while training.
+        stored_size: side of the prepared images that it was trained on, pixels.
+        crop: the input is the middle of a prepared image; else the whole of it, resized.
         resize: how a raw image was made square.
     """
 
     mean_bgr: tuple[float, float, float] = IMAGENET_MEAN_BGR
     input_size: int = Field(ge=1, le=4096)
     stored_size: int = Field(ge=1, le=4096)
+    crop: bool = False
     resize: ResizeMode = "squash"
 
     @model_validator(mode="after")
     def _check(self) -> Preprocessing:
         if self.mean_bgr != IMAGENET_MEAN_BGR:  # nothing else is ever written, nor can it be computed
             raise ValueError(f"mean_bgr is {self.mean_bgr}, expected {IMAGENET_MEAN_BGR}")
-        if self.input_size > self.stored_size:
-            raise ValueError(f"input_size {self.input_size} is larger than stored_size {self.stored_size}")
+        if self.crop and self.input_size > self.stored_size:
+            raise ValueError(f"cannot cut {self.input_size} pixels out of images of {self.stored_size}")
         return self
 
 

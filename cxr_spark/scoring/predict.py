@@ -55,19 +55,17 @@ def predict(
 
 
 def network_input(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch.Tensor:
-    """Brings prepared images to the size of the network's input, as training did.
-
-    They are resized to the size that they had in training, and the middle is cut out where training cut the input
-    out of larger images.
+    """Brings prepared images to the network's input, as training did.
 
     Args:
-        pixels: uint8 (N, S, S).
+        pixels: uint8 (N, S, S); S is usually the size that the training images were stored at.
         preprocessing: of the model.
 
     Returns:
-        uint8 (N, input_size, input_size).
+        uint8 (N, input_size, input_size): the middle of images of the stored size, or the whole of them, resized.
     """
-    if pixels.shape[1] != preprocessing.stored_size:
-        pixels = np.stack([resize(image, preprocessing.stored_size, "squash") for image in pixels])
+    side = preprocessing.stored_size if preprocessing.crop else preprocessing.input_size
+    if pixels.shape[1] != side:
+        pixels = np.stack([resize(image, side, "squash") for image in pixels])
     images = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
     return center_crop(images, preprocessing.input_size, preprocessing.input_size)

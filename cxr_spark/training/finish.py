@@ -57,7 +57,12 @@ def finish(job: TrainingJob, resize: str) -> ModelMetadata:
         architecture=job.model.architecture,
         findings=job.findings,
         n_outputs=len(job.findings),
-        preprocessing=Preprocessing(input_size=job.input_size, stored_size=job.stored_size, resize=resize),
+        preprocessing=Preprocessing(
+            input_size=job.input_size,
+            stored_size=job.prepared_size,
+            crop=job.held_size != job.input_size,
+            resize=resize,
+        ),
         build=BuildArguments(
             dropout=job.model.dropout, hidden=job.model.hidden, batch_norm_epsilon=job.batch_norm_epsilon
         ),

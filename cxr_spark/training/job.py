@@ -20,7 +20,8 @@ class TrainingJob(BaseModel):
         run_uri: folder of the run.
         data_uri: prepared dataset.
         findings: outputs of the network, in order.
-        stored_size: side at which ranks hold the images, pixels.
+        prepared_size: side of the prepared images, pixels.
+        held_size: side at which ranks hold the images, pixels.
         input_size: side of the network's input, pixels.
         batch_norm_epsilon: of the initial weights; None for the architecture's own.
         model: settings of the network.
@@ -34,7 +35,8 @@ class TrainingJob(BaseModel):
     run_uri: str
     data_uri: str
     findings: tuple[str, ...]
-    stored_size: int
+    prepared_size: int
+    held_size: int
     input_size: int
     batch_norm_epsilon: float | None
     model: ModelSettings

@@ -58,7 +58,7 @@ def plan(
         raise ConfigError(
             f"model.input_size {input_size} is too small for {known.name}: it needs {known.minimum_size} or more"
         )
-    stored = stored_side(dataset.size, input_size, augmentations)
+    held = held_side(dataset.size, input_size, augmentations)
     weights = resolve_weights(model.weights, model.architecture, default_fs=default_fs)
     epsilon = weights.header.batch_norm_epsilon if weights else None
     module = build(
@@ -74,7 +74,8 @@ def plan(
         run_uri=run_uri,
         data_uri=dataset.store.uri,
         findings=dataset.findings,
-        stored_size=stored,
+        prepared_size=dataset.size,
+        held_size=held,
         input_size=input_size,
         batch_norm_epsilon=batch_norm_epsilon_of(module),
         model=model,
@@ -97,7 +98,7 @@ def plan(
     return job
 
 
-def stored_side(prepared_size: int, input_size: int, augmentations: Sequence[BatchAugmentation]) -> int:
+def held_side(prepared_size: int, input_size: int, augmentations: Sequence[BatchAugmentation]) -> int:
     """Returns the side at which images are held in training, pixels.
 
     Images are resized to the network's input once, when a rank reads them; unless an augmentation cuts the input out

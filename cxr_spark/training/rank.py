@@ -64,7 +64,7 @@ def train(job: TrainingJob, ranks: Ranks) -> None:
     index = read_index(dataset, TRAIN)
     shares: dict[str, Share] = {}
     for split, where in ((TRAIN, index), (VALIDATION, read_index(dataset, VALIDATION))):
-        shares[split] = load_share(dataset, where, *bounds(len(where), ranks.rank, ranks.world), job.stored_size)
+        shares[split] = load_share(dataset, where, *bounds(len(where), ranks.rank, ranks.world), job.held_size)
     start = Checkpoints(job.checkpoints).load()
     if start is None:
         raise RuntimeError(f"no checkpoint in {job.checkpoints.uri}: the driver writes the first one")
