@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent
 # Each dependency says what it saves this project from writing.
 DEPENDENCIES = [
     "pyspark>=3.4.1,<5",  # the cluster: scheduling, Parquet and CSV, ML Pipelines, the barrier jobs that start training
+    "py4j>=0.10.9",  # Spark's own bridge to the JVM, at Spark's own version: for the class of its errors
     "torch>=2.6,<3",  # tensors, autograd, DDP; BSD
     "torchvision>=0.21,<1",  # must be the build that goes with torch; its weights by name, its ResNet as the reference
     "numpy>=1.26,<2.3",  # arrays; 2.3 dropped ndarray.tostring, which BigDL's Python calls
@@ -67,7 +68,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["cxr_spark", "cxr_spark.*"]),
-    package_data={"cxr_spark": ["py.typed", "**/*.j2"]},
+    package_data={"cxr_spark": ["py.typed", "**/*.j2", "**/*.properties"]},
     install_requires=DEPENDENCIES,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["cxr-spark = cxr_spark.cli:main"]},
