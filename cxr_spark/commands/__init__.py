@@ -1,1 +1,1 @@
-
+"""The commands of `cxr-spark`, one module each, imported when it runs."""
