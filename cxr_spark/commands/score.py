@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         args.status_uri = store.uri
         if claimed.finished is not None:
             return claimed.finished
+        claimed.clear()  # another version may cut the work into other parts: old files would stay among the new
         model, _ = ship_model(spark, model_uri)
         scorer = PartScorer(
             out=store.uri,
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             threads=threads_of_a_task(spark, len(work.parts)),
             batch=settings.batch,
         )
-        counts = score(spark, work.parts, work.set_aside, scorer)
+        counts = score(spark, work.parts, work.set_aside, scorer, claimed.lock.check)
         summary = {"out": store.uri, "model_id": model.model_id, "findings": list(metadata.findings), **counts}
         claimed.done(summary)
     return summary

@@ -6,12 +6,12 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from cxr_spark.errors import DataError, RunError, UsageError
+from cxr_spark.errors import DataError, RunError
 from cxr_spark.scoring.plan import Part
 from cxr_spark.scoring.write import QUARANTINE_FOLDER, PartScorer, write_quarantine
 from cxr_spark.storage import Store
@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Names that this job gives to files, finished or not. Nothing else is ever deleted.
-_OWN_FILE = re.compile(rf"({QUARANTINE_FOLDER}/)?(part-[^/]+\.parquet|\.part-[^/]+\.tmp)")
+#: Names that this job gives to files. Nothing else is ever deleted.
+_OWN_FILE = re.compile(rf"({QUARANTINE_FOLDER}/)?part-[^/]+\.parquet")
 
 
-def score(spark: SparkSession, parts: Sequence[Part], set_aside: pa.Table, scorer: PartScorer) -> dict[str, Any]:
+def score(
+    spark: SparkSession,
+    parts: Sequence[Part],
+    set_aside: pa.Table,
+    scorer: PartScorer,
+    check_held: Callable[[], None],
+) -> dict[str, Any]:
     """Writes the predictions of all parts.
 
     Args:
@@ -35,18 +41,16 @@ def score(spark: SparkSession, parts: Sequence[Part], set_aside: pa.Table, score
         parts: what to score.
         set_aside: columns of `schema.QUARANTINE`: images that are not even read.
         scorer: writes a part.
+        check_held: raises if another run took the output folder over; called before anything is deleted.
 
     Returns:
         The counts: `images`, and `quarantined` by reason.
 
     Raises:
-        UsageError: Parquet files of something else are in the output folder.
         DataError: not one image could be read; prepared data or the model are damaged.
         RunError: files could not be written, or were lost.
     """
     store = Store(scorer.out)
-    _refuse_other_files(store)
-    _delete_own(store, keep=set())
     names: set[str] = set()
     quarantined: Counter[str] = Counter(set_aside["reason"].to_pylist())
     if set_aside.num_rows:
@@ -58,10 +62,8 @@ def score(spark: SparkSession, parts: Sequence[Part], set_aside: pa.Table, score
         quarantined.update(part.quarantined)
     images, seconds = sum(part.images for part in scored), time.monotonic() - started
     log.info("scored %d images in %.1f s, %.1f images/s", images, seconds, images / seconds)
-    _delete_own(store, keep=names)
-    missing = names - set(_own_files(store))
-    if missing:
-        raise RunError(f"{len(missing)} files are gone after they were written, such as {store.uri_of(min(missing))}")
+    check_held()
+    _delete_strays(store, names)
     if images == 0:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(quarantined.items()))
         raise DataError(f"none of the images can be read ({reasons}): see {store.uri_of(QUARANTINE_FOLDER)}")
@@ -76,20 +78,16 @@ def threads_of_a_task(spark: SparkSession, parts: int) -> int:
     return int(context.getConf().get("spark.task.cpus", "1"))
 
 
-def _refuse_other_files(store: Store) -> None:
-    """Whatever reads the output as a Parquet folder would take foreign files for predictions."""
-    for info in store.files():
-        if info.name.endswith(".parquet") and not _OWN_FILE.fullmatch(info.name):
-            raise UsageError(f"{info.uri} is not of the score job: choose a folder of its own for --out")
+def _delete_strays(store: Store, names: set[str]) -> None:
+    """Deletes predictions and quarantine that no task reported: of attempts that failed.
 
-
-def _own_files(store: Store) -> list[str]:
-    return [info.name for info in store.files() if _OWN_FILE.fullmatch(info.name)]
-
-
-def _delete_own(store: Store, keep: set[str]) -> None:
-    """Deletes files of this job that are not to be kept: of earlier runs, and of failed tasks."""
-    for name in _own_files(store):
-        if name not in keep:
-            log.debug("deleting %s, which is not of this run", name)
-            store.delete(name)
+    Raises:
+        RunError: what a task reported is not there.
+    """
+    found = {info.name for info in store.files() if _OWN_FILE.fullmatch(info.name)}
+    for name in sorted(found - names):
+        log.debug("deleting %s, which no task reported", name)
+        store.delete(name)
+    if names - found:
+        gone = store.uri_of(min(names - found))
+        raise RunError(f"{len(names - found)} files are gone after they were written, such as {gone}")
