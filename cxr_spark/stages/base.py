@@ -65,14 +65,14 @@ class RandomStage(
     images, once and for all.
     """
 
+    #: The augmentation that the stage stands for; each of its settings is a Param of the same name.
+    kind: ClassVar[type[BatchAugmentation]]
+
     def __init__(self) -> None:
         super().__init__()
         self._setDefault(
             inputCol="pixels", outputCol="pixels", imageIndexCol="image_index", handleInvalid="error", seed=0, epoch=0
         )
-
-    #: The augmentation that the stage stands for; each of its settings is a Param of the same name.
-    kind: ClassVar[type[BatchAugmentation]]
 
     def kernel(self) -> BatchAugmentation:
         """Returns the augmentation with this stage's settings; it pickles, and needs no Spark.

@@ -74,7 +74,7 @@ def map_column(
         output_name: of the new column.
         output: what the new column holds; goes into its metadata.
     """
-    _limit_arrow_batches(dataset, max(source.column.row_bytes or _ASSUMED_ROW_BYTES, output.row_bytes or 0))
+    limit_arrow_batches(dataset, source.column, output)
 
     def function(*columns: pd.Series) -> pd.Series:
         images: pd.Series = pd.Series(work(*(column.to_numpy() for column in columns)))
@@ -93,8 +93,9 @@ def with_image_column(dataset: DataFrame, values: Column, name: str, content: Im
     return dataset.withColumn(name, values.alias(name, metadata=content.to_metadata()))
 
 
-def _limit_arrow_batches(dataset: DataFrame, row_bytes: int) -> None:
-    """Lowers the session's rows per Arrow batch so that a batch of images fits; never raises it."""
+def limit_arrow_batches(dataset: DataFrame, *columns: ImageColumn) -> None:
+    """Lowers the session's rows per Arrow batch so that a batch of the largest of some images fits; never raises it."""
+    row_bytes = max(column.row_bytes or _ASSUMED_ROW_BYTES for column in columns)
     conf = dataset.sparkSession.conf
     rows = max(1, _BATCH_BYTES // row_bytes)
     current = int(conf.get(_BATCH_ROWS) or 0)

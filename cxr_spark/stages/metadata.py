@@ -143,7 +143,8 @@ def _from_entry(entry: Mapping[str, Any]) -> ImageColumn:
     augmentations = tuple(from_json(text) for text in entry.get("augmentations", []))
     if "shape" not in entry:
         return ImageColumn(None, is_bgr, augmentations)
-    shape = [int(side) for side in entry["shape"]]
-    if len(shape) != (3 if is_bgr else 2) or min(shape) < 1 or (is_bgr and shape[0] != 3):
+    shape = entry["shape"]
+    sides_fit = isinstance(shape, list) and all(isinstance(side, int) and side > 0 for side in shape)
+    if not sides_fit or len(shape) != (3 if is_bgr else 2) or (is_bgr and shape[0] != 3):
         raise ValueError(f"shape is {shape!r}")
     return ImageColumn((shape[-2], shape[-1]), is_bgr, augmentations)
