@@ -65,7 +65,7 @@ def session(app_name: str, master: str | None = None, conf: Mapping[str, str] | 
         UsageError: no fitting Java, or a setting that comes too late under spark-submit.
     """
     conf = dict(conf or {})
-    _let_children_import()
+    let_children_import()
     if under_spark_submit():
         refuse_late(master, conf)
     from pyspark import SparkConf, SparkContext
@@ -151,7 +151,7 @@ def refuse_late(master: str | None, conf: Mapping[str, str]) -> None:
             )
 
 
-def _let_children_import() -> None:
+def let_children_import() -> None:
     """Makes local Spark workers find this very package, also when it runs from a checkout that is not installed."""
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr_spark.schema import PREPARED
+from cxr_spark.schema import PREPARED, to_spark
 
 
 def write_prepared(
@@ -28,6 +28,9 @@ def write_prepared(
     """
     draw = np.random.default_rng(seed)
     splits = {}
+    spark_schema = to_spark(PREPARED)
+    spark_schema["pixels"].metadata = {"cxr": {"shape": [size, size], "dtype": "uint8"}}
+    footer = {"org.apache.spark.sql.parquet.row.metadata": spark_schema.json()}
     for split, n in counts.items():
         labels = (draw.random((n, len(findings))) < 0.4).astype(np.float32)
         images = draw.integers(0, 160, (n, size, size), dtype=np.uint8)
@@ -50,7 +53,7 @@ def write_prepared(
                     "pixels": [images[i].tobytes() for i in rows],
                     "uri": [f"file:///images/{i:08d}_{split}.png" for i in rows],
                 },
-                schema=PREPARED,
+                schema=PREPARED.with_metadata(footer),
             )
             target = folder / "data" / f"split={split}"
             target.mkdir(parents=True, exist_ok=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from cxr_spark.output import claim
 from cxr_spark.prepared import PreparedDataset
-from cxr_spark.spark import default_fs, resolve_shared, session
+from cxr_spark.spark import resolve_shared, session
 from cxr_spark.storage import Store
 
 HELP = "fine-tune a network on prepared data"
@@ -22,30 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, object]:
     """Trains, and writes RUN/model, RUN/checkpoints, RUN/history.json and RUN/curves.png."""
-    from cxr_spark.training.finish import MODEL, finish
-    from cxr_spark.training.launch import check_cluster, launch, rank_threads
-    from cxr_spark.training.plan import fingerprint, plan
+    from cxr_spark.training.driver import train
 
     settings = args.settings.updated({"train.backend": args.backend, "train.workers": args.workers})
     spark = session("cxr-spark train", args.master, args.spark_conf)
     data = resolve_shared(spark, args.data, "--data")
     store = Store(resolve_shared(spark, args.out, "--out"))
-    check_cluster(spark, settings.train)
     dataset = PreparedDataset.open(data)
-    with claim(store, "train", fingerprint(settings, dataset), args.overwrite) as claimed:
-        args.status_uri = store.uri
-        if claimed.finished is not None:
-            return claimed.finished
-        job = plan(
-            settings,
-            dataset,
-            store.uri,
-            threads=rank_threads(spark, settings.train),
-            lock_token=claimed.lock.token,
-            default_fs=default_fs(spark),
-        )
-        launch(spark, job)
-        metadata = finish(job, str(dataset.manifest.get("resize", "squash")))
-        summary = {"model": store.uri_of(MODEL), "model_id": metadata.model_id, **metadata.metrics}
-        claimed.done(summary)
-    return summary
+    args.status_uri = store.uri
+    return train(spark, settings, dataset, store, overwrite=args.overwrite)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 from typing import TYPE_CHECKING
 
 from cxr_spark import errors
 from cxr_spark.config import TrainSettings
 from cxr_spark.errors import CxrError, DivergedError, RunError, UsageError
+from cxr_spark.spark import let_children_import
 from cxr_spark.training import rank
 from cxr_spark.training.device import usable_cores
 from cxr_spark.training.job import TrainingJob
+from cxr_spark.training.output import RankOutput
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -83,8 +84,8 @@ def _run_ranks(spark: SparkSession, job: TrainingJob) -> None:
 
     use_gpu = not is_local(spark) and int(spark.sparkContext.getConf().get("spark.task.resource.gpu.amount", "0")) > 0
     distributor = TorchDistributor(num_processes=job.train.workers, local_mode=is_local(spark), use_gpu=use_gpu)
-    # The ranks' log lines come back as text; standard output is for the job's own summary.
-    with contextlib.redirect_stdout(sys.stderr):
+    let_children_import()
+    with contextlib.redirect_stdout(RankOutput()):
         distributor.run(rank.run, job.model_dump_json())
 
 

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import sys
-import traceback
 from pathlib import Path
 
 import torch
@@ -35,8 +34,8 @@ FAILURE = "failure.json"
 def run(job_json: str) -> None:
     """Runs the training on this rank; TorchDistributor calls it in every one.
 
-    An error that the program knows is also left in the checkpoints' folder, where the driver finds it: of a failed
-    rank Spark tells it the last lines only.
+    An error is also left in the checkpoints' folder, where the driver finds it: of a failed rank Spark tells the last
+    lines only.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
     log.setLevel(logging.INFO)
@@ -44,11 +43,8 @@ def run(job_json: str) -> None:
     ranks = Ranks()
     try:
         train(job, ranks)
-    except CxrError as error:
+    except Exception as error:
         report_failure(job.checkpoints, error)
-        raise
-    except BaseException:
-        traceback.print_exc()
         raise
     finally:
         ranks.disconnect()
@@ -100,9 +96,12 @@ def train(job: TrainingJob, ranks: Ranks) -> None:
     trainer.run(start)
 
 
-def report_failure(store: Store, error: CxrError) -> None:
+def report_failure(store: Store, error: Exception) -> None:
     """Leaves an error where the driver finds it; the first one stays."""
-    store.create_exclusive(FAILURE, json.dumps({"kind": type(error).__name__, "message": str(error)}).encode())
+    kind, message = type(error).__name__, str(error)
+    if not isinstance(error, CxrError):
+        kind, message = "RunError", f"{kind}: {message}"
+    store.create_exclusive(FAILURE, json.dumps({"kind": kind, "message": message}).encode())
 
 
 if __name__ == "__main__":
