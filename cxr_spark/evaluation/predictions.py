@@ -112,28 +112,25 @@ def _of_other_tool(uri: str, names: Sequence[str], table: DataFrame) -> Predicti
 
 
 def _findings_of(uri: str) -> tuple[str, ...]:
-    """Finds out what the places of the score job's arrays stand for."""
-    findings = _from_done_mark(uri) or _from_parquet(uri)
+    """Finds out what the places of the score job's arrays stand for; a folder must be finished."""
+    files = data_files(uri)
+    if files[0].uri == uri:
+        findings = _from_parquet(uri)
+    else:
+        try:
+            findings = _names(Store(uri).read_json(DONE_NAME), "summary", "findings")
+        except FileNotFoundError:
+            raise DataError(
+                f"{uri} has no {DONE_NAME}: the score job has not finished there, or this is not the whole --out folder"
+            ) from None
     if not findings:
-        raise DataError(
-            f"{uri} does not say which findings its probabilities are of: give the whole --out folder of the score job"
-        )
+        raise DataError(f"{uri} does not say which findings its probabilities are of: score the images again")
     return findings
 
 
-def _from_done_mark(uri: str) -> tuple[str, ...] | None:
-    try:
-        done = Store(uri).read_json(DONE_NAME)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    summary = done.get("summary", {}) if isinstance(done, dict) else {}
-    return _names(summary.get("findings"))
-
-
 def _from_parquet(uri: str) -> tuple[str, ...] | None:
-    """Reads the findings from the schema metadata of one Parquet file."""
-    first = next(file for file in data_files(uri))
-    store, name = parent_and_name(first.uri)
+    """Reads the findings from the schema metadata of a Parquet file."""
+    store, name = parent_and_name(uri)
     system, root = store.arrow()
     metadata = pq.read_schema(f"{root.rstrip('/')}/{name}", filesystem=system).metadata or {}
     try:
@@ -142,7 +139,10 @@ def _from_parquet(uri: str) -> tuple[str, ...] | None:
         return None
 
 
-def _names(value: Any) -> tuple[str, ...] | None:
+def _names(value: Any, *keys: str) -> tuple[str, ...] | None:
+    """Returns the list of names below some keys of a JSON value; None where there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
     return tuple(map(str, value)) if isinstance(value, list) and value else None
 
 
