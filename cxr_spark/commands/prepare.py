@@ -89,6 +89,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         args.status_uri = store.uri
         if claimed.finished is not None:
             return claimed.finished
+        claimed.clear()  # a task's files bear names of their own: what a killed run left would stay among them
         plan = make_plan(
             found,
             dataset.image_index,
@@ -107,7 +108,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             sources=vars(sources),
             notes={**labels.notes, **assignment.notes},
         )
-        manifest = prepare(spark, request, store)
+        manifest = prepare(spark, request, store, claimed.lock.check)
         summary = _summary(store, manifest)
         claimed.done(summary)
     return summary

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from cxr_spark.preparation.manifest import make_manifest, quarantined
 from cxr_spark.preparation.plan import Plan
 from cxr_spark.preparation.write import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, write_quarantine
 from cxr_spark.prepared import MANIFEST_NAME
-from cxr_spark.schema import PREPARED, to_spark
+from cxr_spark.schema import PREPARED, TEST, TRAIN, to_spark
 from cxr_spark.storage import Store
 from cxr_spark.tasks import run_parts
 
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
-
-#: Names that this job gives to files, finished or not. Nothing else is ever deleted.
-_OWN_FILE = re.compile(r"(data/split=[a-z]+|quarantine)/(part-[^/]+\.parquet|\.part-[^/]+\.tmp)")
 
 
 @dataclass(frozen=True)
@@ -54,15 +50,16 @@ class Request:
     notes: Mapping[str, int]
 
 
-def prepare(spark: SparkSession, request: Request, store: Store) -> dict[str, Any]:
+def prepare(spark: SparkSession, request: Request, store: Store, check_held: Callable[[], None]) -> dict[str, Any]:
     """Writes a prepared dataset.
 
-    What an earlier run left unfinished in the folder is deleted first. The manifest is written last.
+    Files that no task reported, of attempts that failed or ran twice, are deleted. The manifest is written last.
 
     Args:
         spark: the session.
         request: what to prepare.
-        store: the output folder, held by this run.
+        store: the output folder, held by this run and empty.
+        check_held: raises if another run took the folder over; called before anything is deleted or committed.
 
     Returns:
         The manifest.
@@ -71,15 +68,13 @@ def prepare(spark: SparkSession, request: Request, store: Store) -> dict[str, An
         DataError: too many images are bad. Their quarantine is kept, the prepared images are not.
         RunError: files could not be written, or were lost.
     """
-    store.delete(MANIFEST_NAME)
-    _delete_strays(store, ())
     files: list[WrittenFile] = []
     if request.plan.set_aside.num_rows:
         name = f"{QUARANTINE_FOLDER}/part-names-{secrets.token_hex(8)}.parquet"
         files.append(write_quarantine(store, name, request.plan.set_aside))
     files += _run(spark, request, store)
+    check_held()
     _delete_strays(store, files)
-    _check_written(store, files)
     manifest = make_manifest(
         request.plan.counts,
         files,
@@ -89,7 +84,9 @@ def prepare(spark: SparkSession, request: Request, store: Store) -> dict[str, An
         notes=request.notes,
     )
     _refuse_too_many_bad(store, request, manifest, files)
+    check_held()
     store.write_json(MANIFEST_NAME, manifest)
+    _log_outcome(manifest)
     return manifest
 
 
@@ -101,9 +98,21 @@ def _run(spark: SparkSession, request: Request, store: Store) -> list[WrittenFil
     log.info("preparing %d images in %d files of %s", images, len(parts), store.uri_of(DATA))
     started = time.monotonic()
     files = run_parts(spark, parts, writer, "preparing")
-    seconds = time.monotonic() - started
+    seconds = max(time.monotonic() - started, 1e-3)
     log.info("prepared %d images in %.1f s, %.0f images/s", images, seconds, images / seconds)
     return files
+
+
+def _log_outcome(manifest: Mapping[str, Any]) -> None:
+    """Says what an operator should know even of a run that went well."""
+    images = {split: counts["images"] for split, counts in manifest["splits"].items()}
+    log.info("splits: %s", ", ".join(f"{split} {count}" for split, count in images.items()))
+    if manifest["quarantined"]:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in manifest["quarantined"].items())
+        log.warning("quarantined: %s", reasons)
+    for split in (TRAIN, TEST):
+        if not images[split]:
+            log.warning("split %s is empty", split)
 
 
 def _spark_schema(size: int) -> str:
@@ -114,24 +123,17 @@ def _spark_schema(size: int) -> str:
 
 
 def _delete_strays(store: Store, files: Sequence[WrittenFile]) -> None:
-    """Deletes files of this job that are not in a list: of earlier runs, and of failed or repeated tasks."""
-    keep = {file.name for file in files}
-    for info in _own_files(store):
-        if info not in keep:
-            log.debug("deleting %s, which no task reported", info)
-            store.delete(info)
+    """Deletes what no task reported.
 
-
-def _own_files(store: Store) -> list[str]:
-    names = []
-    for folder in (DATA, QUARANTINE_FOLDER):
-        if store.exists(folder):
-            names += [info.name for info in store.files(folder) if _OWN_FILE.fullmatch(info.name)]
-    return names
-
-
-def _check_written(store: Store, files: Sequence[WrittenFile]) -> None:
-    missing = {file.name for file in files} - set(_own_files(store))
+    Raises:
+        RunError: a file that a task reported is not there.
+    """
+    reported = {file.name for file in files}
+    there = {info.name for folder in (DATA, QUARANTINE_FOLDER) if store.exists(folder) for info in store.files(folder)}
+    for name in sorted(there - reported):
+        log.info("deleting %s, left by a task that failed or ran twice", store.uri_of(name))
+        store.delete(name)
+    missing = reported - there
     if missing:
         raise RunError(f"{len(missing)} files are gone after they were written, such as {store.uri_of(min(missing))}")
 

@@ -44,7 +44,10 @@ def make_manifest(
         notes: what was dropped or changed in the labels, by kind.
 
     Returns:
-        A JSON value.
+        A JSON value: `format`, `created`; the counts of `plan.Counts`; `prepared`; `quarantined` (images by reason);
+        `bad_fraction` (labelled images of a split that were not prepared, of all those with a file); `splits` (of each
+        its `images`, `patients` and images with each of the `findings`); `findings` (the label order); the settings;
+        `sources`; `notes`; `bytes`; `files` (name, rows, bytes and SHA-256 of all that was written); `versions`.
     """
     data = [file for file in files if file.split is not None]
     met = asdict(counts)

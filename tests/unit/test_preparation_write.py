@@ -3,14 +3,13 @@
 import hashlib
 import json
 import os
-from pathlib import Path
+import resource
 
 import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fsspec.implementations.local import LocalFileSystem
 
 from cxr_spark.errors import RunError
 from cxr_spark.preparation.plan import WORK, Part
@@ -153,15 +152,14 @@ def test_output_that_cannot_be_written_is_a_run_error(tmp_path):
         writer(tmp_path / "out").write(part)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_full_disk_is_a_run_error_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    part = make_part(tmp_path, {"a.png": png()})
-    real = LocalFileSystem.open
-
-    def no_space_to_write(self, path, mode="rb", **options):
-        return Path("/dev/full").open("wb") if "w" in mode else real(self, path, mode, **options)
-
-    monkeypatch.setattr(LocalFileSystem, "open", no_space_to_write)
-    with pytest.raises(RunError, match="No space left"):
-        writer(tmp_path / "out").write(part)
+def test_disk_that_takes_no_more_is_a_run_error_and_leaves_nothing_behind(tmp_path):
+    """A limit on the size of files fails in the midst of writing, as a full disk does."""
+    part = make_part(tmp_path, {f"{i}.png": png() for i in range(4)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(RunError, match=r"cannot write .*File too large"):
+            writer(tmp_path / "out").write(part)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
