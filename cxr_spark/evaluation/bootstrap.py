@@ -39,7 +39,7 @@ def poisson_weights(patients: NDArray[np.int64], seed: int, first: int, stop: in
     Returns:
         uint8 of shape (n, stop - first).
     """
-    start = _mix(patients.view(np.uint64) ^ _mix(np.array([seed], dtype=np.uint64)))
+    start = _mix(patients.view(np.uint64) ^ _mix(np.array([seed % 2**64], dtype=np.uint64)))
     steps = np.arange(first, stop, dtype=np.uint64) * _GOLDEN_GAMMA
     weights = np.empty((patients.size, steps.size), dtype=np.uint8)
     for row in range(0, patients.size, _ROWS_AT_ONCE):
