@@ -7,7 +7,7 @@ import pytest
 from cxr_spark.evaluation.provenance import is_synthetic
 
 
-@pytest.fixture()
+@pytest.fixture
 def chain(tmp_path):
     """Labels, the prepared data made with them, and the scores of those."""
     for name in ("raw", "prepared", "scores"):
