@@ -26,7 +26,7 @@ from cxr_spark.storage import read_uri, resolve
 from cxr_spark.yaml_values import parse_yaml
 
 #: A settings file is a page of text. A larger one is some other file.
-_MAX_YAML_BYTES = 256 << 10
+_MAX_YAML_BYTES = 64 << 10
 
 
 class Section(BaseModel):
@@ -68,6 +68,8 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
+#: What a training's history measures; see `cxr_spark.training.schedule`.
+Metric = Literal["train_loss", "val_loss", "val_macro_auc", "val_micro_auc", "val_accuracy"]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -99,6 +101,9 @@ class ModelSettings(Section):
     weights: str = Field("random", description="random, a URI of imported weights or a model, or a torchvision name")
     input_size: int | None = Field(None, ge=16, le=2048, description="side of the input; default: the architecture's")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the last layer")
+    task: Literal["multi_label", "single_label"] = Field(
+        "multi_label", description="multi_label: a sigmoid a finding; single_label: one softmax over the classes"
+    )
     hidden: tuple[int, ...] = Field((), description="widths of dense layers between the network and its outputs")
     freeze: Literal["none", "backbone"] | dict[Literal["until", "last"], str | int] = Field(
         "none", description="none, backbone, {until: LAYER} or {last: N}: what keeps its weights"
@@ -111,7 +116,7 @@ class ScheduleSettings(Section):
     warmup_epochs: float = Field(0.0, ge=0, description="epochs over which the rate rises to train.learning_rate")
     warmup_start: float = Field(1e-7, ge=0, description="the rate of the first step of the warm-up")
     kind: Literal["constant", "plateau", "cosine"] = Field("plateau", description="what follows the warm-up")
-    metric: Literal["val_loss", "train_loss", "val_macro_auc"] = Field("val_loss", description="what a plateau is of")
+    metric: Metric = Field("val_loss", description="what a plateau is of")
     factor: float = Field(0.1, gt=0, lt=1, description="a plateau multiplies the rate by this")
     patience: int = Field(2, ge=0, description="epochs without improvement that make a plateau")
     min_delta: float = Field(1e-4, ge=0, description="an improvement is at least this much")
@@ -121,9 +126,10 @@ class ScheduleSettings(Section):
 class EarlyStopSettings(Section):
     """When to stop before the last epoch."""
 
-    metric: Literal["val_loss", "val_macro_auc"] = Field("val_macro_auc", description="what has to improve")
+    metric: Metric = Field("val_macro_auc", description="what has to improve")
     patience: int = Field(0, ge=0, description="stop after so many epochs without improvement; 0: never")
     min_delta: float = Field(0.0, ge=0, description="an improvement is more than this")
+    targets: dict[Metric, float] = Field({}, description="stop as soon as all of these are reached")
 
 
 class TrainSettings(Section):
@@ -138,8 +144,15 @@ class TrainSettings(Section):
     weight_decay: float = Field(0.0, ge=0, description="weight decay on all but biases and normalisation")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of sgd and rmsprop")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where the hardware gains by it")
-    loss_weights: Literal["none", "positive"] = Field(
-        "none", description="positive: positives weigh negatives / positives, at most 20, per finding"
+    balancing: Literal["none", "class_weights", "upsample"] = Field(
+        "none", description="class_weights: in the loss; upsample: images of rare findings are drawn more often"
+    )
+    class_weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="with balancing=class_weights: weights by finding, in place of the computed ones"
+    )
+    head_weight_decay: float | None = Field(None, ge=0, description="weight decay of the head, if another one")
+    final_model: Literal["best_auc", "best_loss", "best_accuracy", "last"] = Field(
+        "best_auc", description="the epoch that becomes the model: the best on the validation images, or the last"
     )
     seed: Seed = Field(42, description="seed of initial weights, order, augmentation and dropout")
     threads_per_worker: int | None = Field(None, ge=1, description="CPU threads of a rank; default: cores it may use")
@@ -196,10 +209,11 @@ class Settings(Section):
     @model_validator(mode="after")
     def _check_ranks(self) -> Settings:
         if self.train.global_batch % self.train.workers:
-            low = self.train.global_batch // self.train.workers * self.train.workers
+            workers = self.train.workers
+            low = self.train.global_batch // workers * workers
             raise ValueError(
-                f"train.global_batch {self.train.global_batch} does not divide by train.workers {self.train.workers}: "
-                f"use {low or self.train.workers} or {low + self.train.workers}"
+                f"train.global_batch {self.train.global_batch} does not divide by train.workers {workers}: use "
+                + (f"{low} or {low + workers}" if low else f"{workers}")
             )
         return self
 

@@ -81,6 +81,7 @@ class ModelMetadata(_Part):
     Attributes:
         architecture: a key of `ARCHITECTURES`.
         findings: what the outputs stand for, in order.
+        task: `multi_label`: each output is a sigmoid's; `single_label`: they are one softmax's.
         preprocessing: how an image becomes the input.
         build: how the network is built.
         training: the settings that it was trained with.
@@ -93,6 +94,7 @@ class ModelMetadata(_Part):
     architecture: str
     findings: tuple[str, ...] = Field(min_length=1)
     n_outputs: int = Field(ge=1)
+    task: Literal["multi_label", "single_label"] = "multi_label"
     preprocessing: Preprocessing
     build: BuildArguments = BuildArguments()
     training: dict[str, Any] = Field(default_factory=dict)

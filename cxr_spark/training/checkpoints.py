@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,7 +21,9 @@ from cxr_spark.errors import DataError
 from cxr_spark.storage import Store
 
 MANIFEST = "manifest.json"
-LAST, BEST_AUC, BEST_LOSS = "last", "best_auc", "best_loss"
+LAST = "last"
+#: The checkpoints kept for being best, by the metric that they are best in.
+BEST = MappingProxyType({"best_auc": "val_macro_auc", "best_loss": "val_loss", "best_accuracy": "val_accuracy"})
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Checkpoints:
 
         Args:
             checkpoint: what to save.
-            roles: what it is: `last`, `best_auc`, `best_loss`.
+            roles: what it is: `last`, or a key of `BEST`.
             fingerprint: of the settings, kept from the first checkpoint on.
         """
         tensors = {f"network.{name}": t for name, t in checkpoint.network.items()}

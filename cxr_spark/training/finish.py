@@ -12,7 +12,7 @@ from cxr_spark.errors import RunError
 from cxr_spark.evaluation.training_curves import training_curves
 from cxr_spark.models.architectures import build
 from cxr_spark.models.folder import BuildArguments, ModelMetadata, Preprocessing, save_model
-from cxr_spark.training.checkpoints import BEST_AUC, LAST, Checkpoints
+from cxr_spark.training.checkpoints import LAST, Checkpoints
 from cxr_spark.training.job import TrainingJob
 
 MODEL = "model"
@@ -21,7 +21,7 @@ MODEL = "model"
 def finish(job: TrainingJob, resize: str) -> ModelMetadata:
     """Writes `history.json`, `curves.png` and the model folder of a training that is over.
 
-    The model is the epoch with the best macro AUC on the validation images; the last one where that is not defined.
+    The model is the epoch that `train.final_model` says; the last one where its metric is not defined.
 
     Args:
         job: the training.
@@ -37,7 +37,7 @@ def finish(job: TrainingJob, resize: str) -> ModelMetadata:
     last = checkpoints.load(LAST)
     if last is None or not last.progress.finished:
         raise RunError(f"the training in {job.run_uri} has not come to its end: run the same command again")
-    best = checkpoints.load(BEST_AUC) or last
+    best = checkpoints.load(job.train.final_model) or last
     history = list(last.progress.history)
     job.run.write_json("history.json", history)
     with tempfile.TemporaryDirectory() as folder:
@@ -57,6 +57,7 @@ def finish(job: TrainingJob, resize: str) -> ModelMetadata:
         architecture=job.model.architecture,
         findings=job.findings,
         n_outputs=len(job.findings),
+        task=job.model.task,
         preprocessing=Preprocessing(
             input_size=job.input_size,
             stored_size=job.prepared_size,
@@ -71,7 +72,7 @@ def finish(job: TrainingJob, resize: str) -> ModelMetadata:
             "model": job.model.model_dump(mode="json"),
             "train": job.train.model_dump(mode="json"),
         },
-        metrics={name: entry[name] for name in ("epoch", "val_loss", "val_macro_auc", "val_micro_auc")},
+        metrics={name: entry[name] for name in ("epoch", "val_loss", "val_macro_auc", "val_micro_auc", "val_accuracy")},
         versions=versions(),
     )
     return save_model(job.run.child(MODEL), module, metadata)

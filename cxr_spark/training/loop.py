@@ -17,13 +17,14 @@ from cxr_spark.stages.augmentation import augment
 from cxr_spark.stages.kernels import imagenet_bgr
 from cxr_spark.training import checkpoints as saved
 from cxr_spark.training import schedule
+from cxr_spark.training.balance import class_weights, sampling_weights
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.device import Compute
 from cxr_spark.training.job import TrainingJob
-from cxr_spark.training.loss import positive_weights, summed_loss
+from cxr_spark.training.loss import Objective
 from cxr_spark.training.optimizer import make_optimizer
 from cxr_spark.training.ranks import Ranks
-from cxr_spark.training.shares import Index, Share
+from cxr_spark.training.shares import Index, Share, bounds
 from cxr_spark.training.validate import Validation, validate
 
 log = logging.getLogger(__name__)
@@ -69,11 +70,16 @@ class Trainer:
         largest_share = -(-len(index) // ranks.world)
         self.steps_per_epoch = -(-largest_share // self._local_batch)
         self._masked = bool(np.isnan(index.labels).any())
-        self._positive_weights = (
-            torch.from_numpy(positive_weights(index.labels)).to(compute.device)
-            if job.train.loss_weights == "positive"
-            else None
-        )
+        weights = None
+        if job.train.balancing == "class_weights":
+            weights = torch.from_numpy(
+                class_weights(job.model.task, index.labels, job.findings, job.train.class_weights)
+            ).to(compute.device)
+        self._objective = Objective(job.model.task, weights)
+        self._chances = None
+        if job.train.balancing == "upsample":
+            chances = sampling_weights(index.labels)[slice(*bounds(len(index), ranks.rank, ranks.world))]
+            self._chances = chances / chances.sum()
         self._check_every = 1 if compute.device.type == "cpu" else _CHECK_EVERY_ON_GPU
 
     def run(self, start: Checkpoint) -> Progress:
@@ -119,9 +125,15 @@ class Trainer:
         return self._finish_epoch(progress, totals, rate, began)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        """Returns this rank's images in the order of an epoch; the first ones come again to fill the last batch."""
+        """Returns this rank's images in the order of an epoch.
+
+        Each comes once, and the first ones again to fill the last batch; or as often as balancing draws it.
+        """
         generator = np.random.Generator(np.random.PCG64([self._settings.seed, epoch, self._ranks.rank]))
-        return np.resize(generator.permutation(len(self._train)), self.steps_per_epoch * self._local_batch)
+        needed = self.steps_per_epoch * self._local_batch
+        if self._chances is not None:
+            return generator.choice(len(self._train), needed, p=self._chances)
+        return np.resize(generator.permutation(len(self._train)), needed)
 
     def _set_rate(self, progress: Progress) -> float:
         rate = schedule.learning_rate(
@@ -146,7 +158,7 @@ class Trainer:
         pixels = augment(pixels, self._augmentations, share.keys[chosen], self._settings.seed, epoch)
         with self._compute.autocast():
             logits = parallel(imagenet_bgr(pixels, torch.channels_last))
-        total, known = summed_loss(logits.float(), labels, self._positive_weights)
+        total, known = self._objective.summed(logits.float(), labels)
         # DDP averages gradients over ranks; with masked labels a rank's share of the known ones must count as such.
         divisor = self._ranks.sum(known) / self._ranks.world if self._masked else known
         self._optimizer.zero_grad(set_to_none=True)
@@ -168,10 +180,16 @@ class Trainer:
         sums = self._gather(totals)
         trained = time.monotonic() - began
         self._ranks.broadcast_buffers(self._module)
-        reached = Validation(None, None, None)
+        reached = Validation(None, None, None, None)
         if self._has_validation:
             reached = validate(
-                self._module, self._validation, self._ranks, self._compute, self._augmentations, self._local_batch
+                self._module,
+                self._validation,
+                self._ranks,
+                self._compute,
+                self._augmentations,
+                self._objective,
+                self._local_batch,
             )
         entry = {
             "epoch": progress.epoch + 1,
@@ -179,6 +197,7 @@ class Trainer:
             "val_loss": reached.loss,
             "val_macro_auc": reached.macro_auc,
             "val_micro_auc": reached.micro_auc,
+            "val_accuracy": reached.accuracy,
             "learning_rate": rate,
             "images_per_second": round(self.steps_per_epoch * self._settings.global_batch / trained, 2),
             "seconds": round(time.monotonic() - began, 2),
@@ -191,10 +210,7 @@ class Trainer:
             epoch=progress.epoch + 1, global_step=progress.global_step, history=history, finished=finished
         )
         roles = [saved.LAST]
-        if entry["val_macro_auc"] is not None and schedule.is_best("val_macro_auc", history):
-            roles.append(saved.BEST_AUC)
-        if entry["val_loss"] is not None and schedule.is_best("val_loss", history):
-            roles.append(saved.BEST_LOSS)
+        roles += [role for role, metric in saved.BEST.items() if schedule.is_best(metric, history)]
         self._save(progress, tuple(roles))
         if self._ranks.rank == 0:
             log.info("epoch %d/%d done: %s", progress.epoch, self._settings.epochs, _words(entry))

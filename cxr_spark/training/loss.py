@@ -1,47 +1,65 @@
-"""Binary cross-entropy on logits over the labels that are known."""
+"""What is minimised: cross-entropy over the labels that are known, by sigmoids or by one softmax."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-#: A finding with very few positives would otherwise outweigh all others in every batch that holds one.
-MAX_POSITIVE_WEIGHT = 20.0
+Task = Literal["multi_label", "single_label"]
 
 
-def positive_weights(labels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns what a positive label weighs so that positives and negatives of a finding weigh the same in all.
+@dataclass(frozen=True)
+class Objective:
+    """The loss of a task.
 
-    Args:
-        labels: (N, K); NaN where not known.
-
-    Returns:
-        float32 (K,): negatives / positives, at most `MAX_POSITIVE_WEIGHT`; 1 for a finding with one class only.
+    Attributes:
+        task: `multi_label`: a sigmoid for each finding; `single_label`: one softmax over all classes.
+        weights: float32 (K,): what a positive label weighs (`multi_label`), or an image of the class (`single_label`);
+            None for 1.
     """
-    positive = np.nansum(labels == 1, axis=0).astype(np.float64)
-    negative = np.nansum(labels == 0, axis=0).astype(np.float64)
-    both = (positive > 0) & (negative > 0)
-    ratio = np.divide(negative, positive, out=np.ones_like(positive), where=both)
-    weights: NDArray[np.float32] = np.minimum(ratio, MAX_POSITIVE_WEIGHT).astype(np.float32)
-    return weights
 
+    task: Task
+    weights: torch.Tensor | None = None
 
-def summed_loss(
-    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sums the cross-entropy over all known labels of a batch.
+    def summed(self, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums the cross-entropy of a batch.
 
-    Args:
-        logits: float32 (N, K).
-        labels: float32 (N, K); NaN where not known.
-        weights: float32 (K,), what positives weigh; None for 1.
+        Args:
+            logits: float32 (N, K).
+            labels: float32 (N, K); NaN where not known. With `single_label` one 1 a row.
 
-    Returns:
-        The sum, and how many labels it is over: float32 scalars.
-    """
-    known = ~torch.isnan(labels)
-    target = torch.where(known, labels, torch.zeros_like(labels))
-    each = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weights, reduction="none")
-    return torch.where(known, each, torch.zeros_like(each)).sum(), known.sum().float()
+        Returns:
+            The sum, and how many terms it has, float32 scalars: known labels, or images whose class is known.
+        """
+        known = ~torch.isnan(labels)
+        target = torch.where(known, labels, torch.zeros_like(labels))
+        if self.task == "multi_label":
+            each = functional.binary_cross_entropy_with_logits(
+                logits, target, pos_weight=self.weights, reduction="none"
+            )
+        else:
+            known = known.all(dim=1)
+            weighted = target if self.weights is None else target * self.weights
+            each = -(weighted * functional.log_softmax(logits, dim=1)).sum(dim=1)
+        return torch.where(known, each, torch.zeros_like(each)).sum(), known.sum().float()
+
+    def mean(self, labels: NDArray[np.float32], logits: NDArray[np.float32]) -> float | None:
+        """Returns the mean cross-entropy of all images, in double precision and not weighted; None of none."""
+        plain = Objective(self.task)
+        total, terms = plain.summed(torch.from_numpy(logits).double(), torch.from_numpy(labels).double())
+        return float(total / terms) if terms else None
+
+    def accuracy(self, labels: NDArray[np.float32], logits: NDArray[np.float32]) -> float | None:
+        """Returns the part of known labels (or images) that the rounded probabilities get right; None of none."""
+        if self.task == "single_label":
+            rows = ~np.isnan(labels).any(axis=1)
+            right = logits[rows].argmax(axis=1) == labels[rows].argmax(axis=1)
+        else:
+            known = ~np.isnan(labels)
+            right = (logits[known] >= 0) == (labels[known] == 1)
+        return float(right.mean()) if right.size else None

@@ -15,6 +15,7 @@ from cxr_spark.prepared import PreparedDataset
 from cxr_spark.schema import TRAIN, VALIDATION
 from cxr_spark.stages.augmentation import from_config, output_size
 from cxr_spark.stages.batch_augmentation import BatchAugmentation
+from cxr_spark.training.balance import check_names
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.job import TrainingJob
 
@@ -59,6 +60,7 @@ def plan(
             f"model.input_size {input_size} is too small for {known.name}: it needs {known.minimum_size} or more"
         )
     held = held_side(dataset.size, input_size, augmentations)
+    check_names(train.class_weights, dataset.findings)
     weights = resolve_weights(model.weights, model.architecture, default_fs=default_fs)
     epsilon = weights.header.batch_norm_epsilon if weights else None
     module = build(

@@ -23,7 +23,7 @@ from cxr_spark.training.device import choose
 from cxr_spark.training.job import TrainingJob
 from cxr_spark.training.loop import Trainer
 from cxr_spark.training.ranks import Ranks
-from cxr_spark.training.shares import Share, bounds, load_share, read_index
+from cxr_spark.training.shares import Share, bounds, check_one_label_each, load_share, read_index
 from cxr_spark.training.watchdog import watch
 
 log = logging.getLogger("cxr_spark.training")
@@ -58,6 +58,8 @@ def train(job: TrainingJob, ranks: Ranks) -> None:
     ranks.connect(compute.device, job.train.rank_timeout)
     dataset = job.dataset()
     index = read_index(dataset, TRAIN)
+    if job.model.task == "single_label":
+        check_one_label_each(index)
     shares: dict[str, Share] = {}
     for split, where in ((TRAIN, index), (VALIDATION, read_index(dataset, VALIDATION))):
         shares[split] = load_share(dataset, where, *bounds(len(where), ranks.rank, ranks.world), job.held_size)

@@ -13,7 +13,7 @@ History = Sequence[Mapping[str, Any]]
 
 def higher_is_better(metric: str) -> bool:
     """Whether a metric of the history improves upwards."""
-    return metric.endswith("auc")
+    return metric.endswith(("auc", "accuracy"))
 
 
 def learning_rate(
@@ -58,7 +58,9 @@ def _plateaus(settings: ScheduleSettings, values: Sequence[float | None]) -> int
 
 
 def should_stop(settings: EarlyStopSettings, history: History) -> bool:
-    """Whether the metric has not improved for `patience` epochs."""
+    """Whether all targets are reached, or the metric has not improved for `patience` epochs."""
+    if settings.targets and all(_reaches(history[-1][m], target, m) for m, target in settings.targets.items()):
+        return True
     if settings.patience == 0:
         return False
     best: float | None = None
@@ -69,6 +71,10 @@ def should_stop(settings: EarlyStopSettings, history: History) -> bool:
         else:
             bad += 1
     return bad >= settings.patience
+
+
+def _reaches(value: float | None, target: float, metric: str) -> bool:
+    return value is not None and (value >= target if higher_is_better(metric) else value <= target)
 
 
 def is_best(metric: str, history: History) -> bool:

@@ -101,6 +101,16 @@ def read_index(dataset: PreparedDataset, split: str) -> Index:
     return Index(names, labels[order], file[order], row[order], files)
 
 
+def check_one_label_each(index: Index) -> None:
+    """Raises DataError if an image has not exactly one label, as `model.task=single_label` needs it."""
+    wrong = np.flatnonzero((index.labels.sum(axis=1) != 1) | ((index.labels != 0) & (index.labels != 1)).any(axis=1))
+    if len(wrong):
+        raise DataError(
+            f"image {index.names[wrong[0]]!r} and {len(wrong) - 1} more have not exactly one label: "
+            "model.task=single_label needs one class an image; use multi_label"
+        )
+
+
 def bounds(n: int, rank: int, world: int) -> tuple[int, int]:
     """Returns the block [start, end) of a rank among n images; blocks differ by one image at the most."""
     return n * rank // world, n * (rank + 1) // world

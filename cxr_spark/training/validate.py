@@ -1,4 +1,4 @@
-"""Loss and AUCs on the validation images, the work shared by all ranks."""
+"""Loss, accuracy and AUCs on the validation images, the work shared by all ranks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cxr_spark.stages.augmentation import without_draws
 from cxr_spark.stages.batch_augmentation import BatchAugmentation
 from cxr_spark.stages.kernels import imagenet_bgr
 from cxr_spark.training.device import Compute
+from cxr_spark.training.loss import Objective
 from cxr_spark.training.ranks import Ranks
 from cxr_spark.training.shares import Share
 
@@ -25,11 +26,13 @@ class Validation:
 
     Attributes:
         loss: mean cross-entropy over the known labels, positives not weighted; None where there is none.
+        accuracy: part of the known labels (of the images, with one label each) that are right; None of none.
         macro_auc: mean of the findings' AUCs, of those that have both classes; None where none has.
         micro_auc: AUC of all known (image, finding) pairs; None where there is one class only.
     """
 
     loss: float | None
+    accuracy: float | None
     macro_auc: float | None
     micro_auc: float | None
 
@@ -40,6 +43,7 @@ def validate(
     ranks: Ranks,
     compute: Compute,
     augmentations: list[BatchAugmentation],
+    objective: Objective,
     batch: int,
 ) -> Validation:
     """Validates a network; every rank gets the same result.
@@ -50,13 +54,14 @@ def validate(
         ranks: the group.
         compute: how to compute.
         augmentations: what training uses; here what is deterministic of it.
+        objective: of the training.
         batch: images a forward pass.
     """
     logits = ranks.gather_rows(
         predict_logits(module, share.pixels, compute, augmentations, batch, share.labels.shape[1])
     )
     labels = ranks.gather_rows(share.labels)
-    return measure(labels, logits)
+    return measure(labels, logits, objective)
 
 
 @torch.inference_mode()
@@ -80,12 +85,13 @@ def predict_logits(
     return np.concatenate(results)
 
 
-def measure(labels: NDArray[np.float32], logits: NDArray[np.float32]) -> Validation:
-    """Computes loss and AUCs.
+def measure(labels: NDArray[np.float32], logits: NDArray[np.float32], objective: Objective) -> Validation:
+    """Computes loss, accuracy and AUCs.
 
     Args:
         labels: float32 (N, K); NaN where not known.
         logits: float32 (N, K).
+        objective: of the training.
 
     Raises:
         DivergedError: a logit is not finite.
@@ -95,8 +101,8 @@ def measure(labels: NDArray[np.float32], logits: NDArray[np.float32]) -> Validat
             "the network's outputs on the validation images are not finite: lower train.learning_rate, or set "
             "train.precision=fp32"
         )
-    known = ~np.isnan(labels)
-    z, y = logits[known].astype(np.float64), labels[known].astype(np.float64)
-    # -[y log p + (1 - y) log(1 - p)] with p = sigmoid(z), in the form that neither overflows nor loses digits.
-    loss = float(np.mean(np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z))))) if len(z) else None
-    return Validation(loss, *macro_micro_auc(logits, labels))
+    scores = logits
+    if objective.task == "single_label":  # a class competes with the others of its image, not by itself
+        scores = torch.softmax(torch.from_numpy(logits).double(), dim=1).numpy()
+    macro, micro = macro_micro_auc(scores, labels)
+    return Validation(objective.mean(labels, logits), objective.accuracy(labels, logits), macro, micro)

@@ -65,6 +65,13 @@ def test_early_stop_waits_for_patience(values, stop):
     assert should_stop(EarlyStopSettings(metric="val_macro_auc", patience=2), aucs(*values)) is stop
 
 
+def test_training_stops_once_all_targets_are_reached():
+    settings = EarlyStopSettings(targets={"val_macro_auc": 0.8, "val_loss": 0.3})
+    assert not should_stop(settings, [{"val_macro_auc": 0.9, "val_loss": 0.4}])
+    assert not should_stop(settings, [{"val_macro_auc": None, "val_loss": 0.2}])
+    assert should_stop(settings, [{"val_macro_auc": 0.8, "val_loss": 0.3}])
+
+
 def test_no_early_stop_by_default():
     assert not should_stop(EarlyStopSettings(), aucs(*[0.5] * 50))
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -8,7 +10,7 @@ from cxr_spark.errors import DataError, RunError
 from cxr_spark.imaging.resize import resize
 from cxr_spark.prepared import PreparedDataset
 from cxr_spark.training import shares
-from cxr_spark.training.shares import bounds, load_share, read_index
+from cxr_spark.training.shares import bounds, check_one_label_each, load_share, read_index
 from tests.prepared_sets import write_prepared
 
 
@@ -87,3 +89,10 @@ def test_a_full_disk_is_one_clear_error(folder, monkeypatch):
     dataset = PreparedDataset.open(str(folder))
     with pytest.raises(RunError, match=r"No space left on device.*spark\.local\.dir"):
         load_share(dataset, read_index(dataset, "train"), 0, 50, side=32)
+
+
+def test_a_softmax_needs_one_label_each(folder):
+    index = read_index(PreparedDataset.open(str(folder)), "train")
+    with pytest.raises(DataError, match="exactly one label"):
+        check_one_label_each(index)
+    check_one_label_each(replace(index, labels=np.eye(3, dtype=np.float32)[np.arange(50) % 3]))
