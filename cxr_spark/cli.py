@@ -9,12 +9,16 @@ import logging
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from cxr_spark import __version__
 from cxr_spark.config import load_settings
-from cxr_spark.errors import CxrError, UsageError
+from cxr_spark.errors import UsageError
+from cxr_spark.json_values import as_json
+from cxr_spark.processes import end_with_pipeline, terminate_as_interrupt
+from cxr_spark.run_status import leave_status, tell
 
 #: Command names and their modules below `cxr_spark.commands`; a module is imported only when its command runs.
 COMMANDS: dict[str, str] = {
@@ -45,40 +49,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     _set_up_logging(debug)
+    with warnings.catch_warnings(), terminate_as_interrupt():
+        if not debug and not sys.warnoptions:
+            warnings.simplefilter("ignore")  # they are for developers, of this program and of its libraries
+        return _run(arguments, debug)
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    end_with_pipeline()
     started = time.monotonic()
-    name, status, summary, message = "", 4, {}, None
+    name = arguments[0] if arguments and arguments[0] in COMMANDS else "-"
+    spark_was_there = _spark_context() is not None
     args: argparse.Namespace | None = None
+    summary: dict[str, object] = {}
+    status, message, interrupted = 0, None, False
     try:
         args = parse(arguments)
-        name = args.command
+        read_settings(args)
         summary = args.run(args)
-        status = 0
-    except CxrError as error:
-        status, message = error.exit_status, _one_line(error)
-    except FileNotFoundError as error:
-        status, message = 3, f"no such file or folder: {error.filename or error}"
-    except KeyboardInterrupt:
-        status, message = 4, "interrupted; run the same command again to go on"
-    except Exception as error:  # whatever Spark or torch raise: one line for the operator, the trace with --debug
-        status, message = 4, f"{type(error).__name__}: {_one_line(error)} (the trace is shown with --debug)"
-    if message is not None:
-        print(f"cxr-spark {name or 'error'}: {message}", file=sys.stderr, flush=True)
+        if summary:
+            print(json.dumps(as_json(summary), indent=2), flush=True)
+    except BrokenPipeError:  # whoever read standard output has seen enough, as in `| head`
+        sys.stdout = None  # type: ignore[assignment]
+    except (Exception, KeyboardInterrupt) as error:
+        status, message = tell(error)
+        interrupted = isinstance(error, KeyboardInterrupt)
+        print(f"cxr-spark {name}: {message}" if name != "-" else f"cxr-spark: {message}", file=sys.stderr, flush=True)
         if debug:
             traceback.print_exc()
     seconds = time.monotonic() - started
-    if args is not None and name:
-        _write_status(args, name, status, seconds, summary, message)
-        if status == 0 and summary:
-            print(json.dumps(summary, indent=2, default=str))
-        log.info("job=%s exit_status=%d seconds=%.1f", name, status, seconds)
+    if args is not None:
+        leave_status(args, status, seconds, summary, message)
+    if not spark_was_there and not interrupted:
+        _stop_spark()
+    log.info("job=%s exit_status=%d seconds=%.1f", name, status, seconds)
     return status
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parses a command line; settings files are read and checked here.
+    """Parses a command line, without its settings.
 
     Raises:
-        UsageError: the line or a setting is wrong.
+        UsageError: the line is wrong.
+        SystemExit: it asks for help or the version.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
@@ -90,24 +103,37 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if name not in COMMANDS:
         raise UsageError(f"unknown command {name!r}: expected one of {', '.join(COMMANDS)}")
     module = importlib.import_module(f"cxr_spark.commands.{name.replace('-', '_')}")
-    parser = argparse.ArgumentParser(
-        prog=f"cxr-spark {name}", description=module.__doc__, epilog=EXIT_STATUSES, allow_abbrev=False
-    )
+    parser = _Parser(prog=f"cxr-spark {name}", description=module.__doc__, epilog=EXIT_STATUSES, allow_abbrev=False)
     module.add_arguments(parser)
     _add_common(parser)
     args = parser.parse_args(rest)
     args.command = name
     args.run = module.run
-    args.settings = load_settings(args.config, args.set)
     args.spark_conf = dict(_pair(text) for text in args.spark)
     return args
+
+
+def read_settings(args: argparse.Namespace) -> None:
+    """Reads and checks the settings that a command line names.
+
+    Raises:
+        ConfigError: one of them is wrong.
+    """
+    args.settings = load_settings(args.config, args.set)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line, as all errors are told, without the list of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `{self.prog} --help`")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("options of every command")
     group.add_argument("--config", metavar="YAML", help="settings file")
     group.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="one setting; repeatable")
-    group.add_argument("--overwrite", action="store_true", help="replace the output of another run")
+    group.add_argument("--overwrite", action="store_true", help="replace the output of another run of this command")
     group.add_argument("--master", help="Spark master (default: local[*]; under spark-submit give it there)")
     group.add_argument("--spark", metavar="KEY=VALUE", action="append", default=[], help="Spark setting; repeatable")
     group.add_argument("--debug", action="store_true", help="show the trace of an error, and more log lines")
@@ -128,32 +154,30 @@ def _overview() -> str:
     )
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _set_up_logging(debug: bool) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
     logging.getLogger().setLevel(logging.WARNING)
     log.setLevel(logging.DEBUG if debug else logging.INFO)
-    logging.getLogger("py4j").setLevel(logging.ERROR)
+    # A JVM that ends while it is called is told by the error that follows from it.
+    logging.getLogger("py4j").setLevel(logging.WARNING if debug else logging.CRITICAL)
 
 
-def _write_status(
-    args: argparse.Namespace, name: str, status: int, seconds: float, summary: Any, message: str | None
-) -> None:
-    """Leaves the exit status in the output folder: in YARN's cluster mode spark-submit itself gives 1 for any."""
-    uri = getattr(args, "status_uri", None)  # set by the command once it holds its output folder
-    if uri is None:
-        return
-    from cxr_spark.output import STATUS_NAME
-    from cxr_spark.storage import Store
+def _spark_context() -> Any:
+    if "pyspark" not in sys.modules:
+        return None
+    from pyspark import SparkContext
 
-    value = {"job": name, "exit_status": status, "seconds": round(seconds, 1), "error": message, "summary": summary}
-    try:
-        Store(uri).write_json(STATUS_NAME, json.loads(json.dumps(value, default=str)))
-    except (CxrError, OSError, ValueError) as error:
-        log.warning("the exit status could not be written to %s: %s", uri, error)
+    return SparkContext._active_spark_context
+
+
+def _stop_spark() -> None:
+    """Stops Spark before the last line is written, so that what it has to say at its end comes first."""
+    context = _spark_context()
+    if context is not None:
+        try:
+            context.stop()
+        except Exception as error:  # the job is done or has failed by now; how Spark ends changes nothing
+            log.debug("Spark did not stop cleanly: %s", error)
 
 
 if __name__ == "__main__":

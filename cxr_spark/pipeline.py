@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxr_spark.config import Settings
-from cxr_spark.errors import ConfigError, CxrError
+from cxr_spark.errors import CxrError, RunError
 from cxr_spark.output import DONE_NAME
+from cxr_spark.processes import run_child
 from cxr_spark.storage import Store
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Step:
 
     Attributes:
         name: of the command.
-        out: URI of its output folder.
+        out: of its output folder, as the user wrote it or a part below.
         options: its options, beside those of the pipeline itself.
     """
 
@@ -52,18 +52,8 @@ class Step:
 
 
 def steps(settings: Settings) -> list[Step]:
-    """Returns the jobs with their inputs and outputs below `pipeline.out`.
-
-    Raises:
-        ConfigError: no `pipeline.out`, or a setting that a job cannot do without is missing.
-    """
-    if not settings.pipeline.out:
-        raise ConfigError("pipeline.out is not set: expected a folder for the outputs of all jobs")
-    if "prepare" in settings.pipeline.steps:
-        for name in ("images", "labels"):
-            if not getattr(settings.prepare, name):
-                raise ConfigError(f"prepare.{name} is not set: the prepare job cannot do without it")
-    root = settings.pipeline.out.rstrip("/")
+    """Returns the jobs with their inputs and outputs below `pipeline.out`, which must be set."""
+    root = (settings.pipeline.out or "").rstrip("/")
     prepared, run, scores, evaluation = (f"{root}/{name}" for name in ("prepared", "run", "scores", "evaluation"))
     known = {
         "prepare": Step("prepare", prepared, ()),
@@ -74,11 +64,14 @@ def steps(settings: Settings) -> list[Step]:
     return [known[name] for name in settings.pipeline.steps]
 
 
-def run_step(step: Step, common: Sequence[str], master: str | None, conf: Mapping[str, str]) -> dict[str, Any]:
+def run_step(
+    step: Step, out_uri: str, common: Sequence[str], master: str | None, conf: Mapping[str, str]
+) -> dict[str, Any]:
     """Runs one job as `cxr-spark NAME` in a process of its own.
 
     Args:
         step: the job.
+        out_uri: full URI of its output folder.
         common: options of every command.
         master: Spark master.
         conf: Spark settings.
@@ -88,25 +81,28 @@ def run_step(step: Step, common: Sequence[str], master: str | None, conf: Mappin
 
     Raises:
         StepError: it failed, with its exit status.
+        KeyboardInterrupt: this process was told to end; the job has ended too.
     """
-    command = [sys.executable, "-m", "cxr_spark.cli", step.name, "--out", step.out, *step.options, *common]
+    command = [sys.executable, "-m", "cxr_spark.cli", step.name, f"--out={step.out}", *step.options, *common]
     if master:
-        command += ["--master", master]
-    for key, value in conf.items():
-        command += ["--spark", f"{key}={value}"]
-    log.info("%s: %s", step.name, step.out)
+        command.append(f"--master={master}")
+    command += [f"--spark={key}={value}" for key, value in conf.items()]
+    log.info("%s: %s", step.name, out_uri)
     started = time.monotonic()
     environment = {key: value for key, value in os.environ.items() if key not in _SUBMITTED}
-    status = subprocess.run(command, stdout=sys.stderr, env=environment, check=False).returncode
+    status = run_child(command, environment, stdout=sys.__stderr__ or sys.stderr)
     if status:
-        # A negative number is the signal that ended the process.
+        told = f"exit status {status}" if status > 0 else f"signal {-status}"
         raise StepError(
-            f"{step.name} failed with exit status {status}: mend what it says above and run the pipeline again; "
-            "what is finished is left alone",
+            f"{step.name} failed with {told}: mend what it says above and run the pipeline again; what is finished is "
+            "left alone",
             status if status in (2, 3) else 4,
         )
     log.info("%s: done in %.1f s", step.name, time.monotonic() - started)
-    return dict(Store(step.out).read_json(DONE_NAME).get("summary", {}))
+    try:
+        return dict(Store(out_uri).read_json(DONE_NAME).get("summary", {}))
+    except FileNotFoundError:
+        raise RunError(f"{step.name} left no {DONE_NAME} in {out_uri}: was it deleted meanwhile?") from None
 
 
 def inherited(under_submit: bool) -> tuple[str | None, dict[str, str]]:

@@ -1,10 +1,17 @@
-"""Which process is which: names that tell a living holder of a lock from one that is gone."""
+"""Processes: which is which, how they are ended, and the jobs of a pipeline as children of it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
@@ -39,3 +46,79 @@ def started(pid: int) -> float | None:
         return float(stat.read_bytes().rpartition(b")")[2].split()[19])
     except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, ValueError):
         return None
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as schedulers send it: the run ends as by Ctrl-C, cleanly."""
+
+
+@contextlib.contextmanager
+def terminate_as_interrupt() -> Iterator[None]:
+    """Raises `Terminated` in the main thread at SIGTERM; a second one cannot break the cleaning up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+#: In the environment of a pipeline's jobs: the process number of the pipeline.
+_PIPELINE_PID = "CXR_SPARK_PIPELINE_PID"
+_LOOK_EVERY = 0.5
+#: How long a child that was told to end may take before it is killed, in seconds.
+GRACE = 30.0
+
+
+def run_child(command: Sequence[str], environment: Mapping[str, str], stdout: int | TextIO) -> int:
+    """Runs a command to its end.
+
+    It is in the process group of this process, so that Ctrl-C reaches it and whoever kills the group kills it too;
+    SIGTERM is handed on; and if this process alone is killed, the child sees that and ends (`end_with_pipeline`).
+
+    Returns:
+        Its exit status; of one that a signal ended, the signal's number negative.
+
+    Raises:
+        KeyboardInterrupt: this process was told to end. The child has ended by then.
+    """
+    own = {**environment, _PIPELINE_PID: str(os.getpid())}
+    with subprocess.Popen(command, stdout=stdout, stdin=subprocess.DEVNULL, env=own) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt as reason:
+            _end(child, told=not isinstance(reason, Terminated))
+            raise
+
+
+def _end(child: subprocess.Popen[bytes], told: bool) -> None:
+    try:
+        if told:  # by the same Ctrl-C
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(GRACE / 3)
+                return
+        child.terminate()
+        child.wait(GRACE)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        child.kill()
+        child.wait()
+
+
+def end_with_pipeline() -> None:
+    """In a job of a pipeline: ends this process, as by SIGTERM, when the pipeline is gone."""
+    pipeline = os.environ.pop(_PIPELINE_PID, None)
+    if pipeline is not None:
+        threading.Thread(target=_watch, args=(int(pipeline),), name="pipeline-watch", daemon=True).start()
+
+
+def _watch(pipeline: int) -> None:
+    while os.getppid() == pipeline:
+        time.sleep(_LOOK_EVERY)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -48,6 +48,11 @@ def has_own_logging(conf: Mapping[str, str]) -> bool:
     )
 
 
+def known_default_fs(asked: Mapping[str, str]) -> str | None:
+    """Returns Hadoop's `fs.defaultFS` as a session with these settings will find it; see `default_fs`."""
+    return default_fs({**spark_defaults(), **asked})
+
+
 def default_fs(conf: Mapping[str, str]) -> str | None:
     """Returns Hadoop's `fs.defaultFS` as Spark will find it.
 

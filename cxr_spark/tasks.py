@@ -47,11 +47,16 @@ def run_parts(
     try:
         return list(spark.sparkContext.parallelize(parts, len(parts)).mapPartitions(work).collect())
     except Py4JJavaError as error:
-        raise _error(str(error.java_exception), doing) from error
+        raise error_of_task(str(error.java_exception), doing) from error
 
 
-def _error(trace: str, doing: str) -> CxrError:
-    """Finds in what Spark tells of a failed task the error that Python raised there."""
+def error_of_task(trace: str, doing: str) -> CxrError:
+    """Finds in what Spark tells of a failed task the error that Python raised there.
+
+    Args:
+        trace: all that Spark tells.
+        doing: what the task was, for messages.
+    """
     own = _OWN_ERROR.search(trace)
     if own:
         kind = getattr(errors, own[1], RunError)

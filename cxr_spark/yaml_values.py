@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import yaml
 
 #: Values in a whole file with every alias written out: far above any settings file, far below a bomb of aliases.
-_MAX_VALUES = 100_000
+_MAX_VALUES = 20_000
 
+_MAX_DEPTH = 50
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -36,8 +37,6 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(where + " ".join(str(error.problem).split())) from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise ValueError(" ".join(str(error).split())) from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -50,6 +49,18 @@ class _Loader(yaml.SafeLoader):
         for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
         if tag is None or tag in (f"{_TAG}map", f"{_TAG}seq", f"{_TAG}str")
     }
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)

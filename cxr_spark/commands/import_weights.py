@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--architecture", required=True, metavar="NAME", help=f"the network: {', '.join(ARCHITECTURES)}"
     )
     parser.add_argument("--out", required=True, metavar="F.safetensors", help="URI of the file to write")
+    parser.set_defaults(out_is_file=True)
 
 
 def run(args: argparse.Namespace) -> dict[str, object]:

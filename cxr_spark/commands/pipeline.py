@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from typing import Any
+import logging
 
+from cxr_spark.application import Application
 from cxr_spark.errors import ConfigError
+from cxr_spark.output import DONE_NAME
 from cxr_spark.pipeline import inherited, run_step, steps
+from cxr_spark.pipeline_check import PipelineCheck
 from cxr_spark.spark import under_spark_submit
-from cxr_spark.storage import resolve
+from cxr_spark.storage import Store
 
 HELP = "run the jobs of a settings file in order"
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's own options."""
-    parser.add_argument("--check", action="store_true", help="check settings and inputs, then stop")
+    parser.add_argument("--check", action="store_true", help="check settings and inputs, tell all problems, and stop")
 
 
 def run(args: argparse.Namespace) -> dict[str, object]:
@@ -24,38 +28,25 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     if args.config is None:
         raise ConfigError("pipeline needs --config YAML: the settings of all its jobs")
     settings = args.settings
+    shared = settings.pipeline.spark.get("all", {})
+    hadoop = {key: value for key, value in {**shared, **args.spark_conf}.items() if key.startswith("spark.hadoop.")}
+    application = Application("cxr-spark pipeline", None, hadoop)
     plan = steps(settings)
-    _check(args)
+    pending = plan
+    if settings.pipeline.out and not args.check and not args.overwrite:
+        # A job that has finished checks for itself whether its work is still the one that is asked for.
+        pending = [step for step in plan if not Store(application.resolve(step.out)).exists(DONE_NAME)]
+    PipelineCheck(settings, pending, application.resolve).run()
     if args.check:
-        print("the settings are good: " + ", ".join(step.name for step in plan), file=sys.stderr)
+        log.info("settings and inputs are good: %s", ", ".join(step.name for step in plan))
         return {}
     master, conf = inherited(under_spark_submit())
-    common = ["--config", args.config, *(f"--set={text}" for text in args.set)]
+    common = [f"--config={args.config}", *(f"--set={text}" for text in args.set)]
     common += [flag for flag in ("--overwrite", "--debug") if getattr(args, flag[2:])]
-    summaries: dict[str, Any] = {}
+    summaries: dict[str, object] = {}
     for step in plan:
-        own = {**settings.pipeline.spark.get("all", {}), **settings.pipeline.spark.get(step.name, {})}
-        summaries[step.name] = run_step(step, common, args.master or master, {**conf, **own, **args.spark_conf})
+        own = {**shared, **settings.pipeline.spark.get(step.name, {})}
+        summaries[step.name] = run_step(
+            step, application.resolve(step.out), common, args.master or master, {**conf, **own, **args.spark_conf}
+        )
     return summaries
-
-
-def _check(args: argparse.Namespace) -> None:
-    """Checks what only its own job would find, an hour into the pipeline."""
-    settings = args.settings
-    if "train" in settings.pipeline.steps:
-        from cxr_spark.models.architectures import architecture
-        from cxr_spark.models.weights import resolve_weights
-        from cxr_spark.stages.augmentation import from_config
-
-        architecture(settings.model.architecture)
-        from_config(settings.train.augmentations)
-        resolve_weights(settings.model.weights, settings.model.architecture)
-    if "prepare" in settings.pipeline.steps:
-        from cxr_spark.storage import parent_and_name
-
-        for name in ("labels", "train_list", "test_list"):
-            value = getattr(settings.prepare, name)
-            if value is not None:
-                store, file = parent_and_name(resolve(value))
-                if not store.exists(file):
-                    raise ConfigError(f"prepare.{name} {value!r}: no such file")
