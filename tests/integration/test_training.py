@@ -72,14 +72,14 @@ def planned_store(out):
     return Store(str(out / "checkpoints"))
 
 
-def wait_for_step(out, step, process):
+def wait_for_step(out, step, process, log):
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.poll() is None:
         manifest = Checkpoints(planned_store(out)).manifest()
         if manifest and manifest["entries"][-1]["global_step"] >= step:
             return
         time.sleep(0.05)
-    pytest.fail(f"step {step} was never reached: " + (out / "ranks.log").read_text()[-2000:])
+    pytest.fail(f"step {step} was never reached: " + log.read_text()[-2000:])
 
 
 def without_times(history):
@@ -93,7 +93,7 @@ def test_a_killed_training_goes_on_to_the_very_same_weights(data, tmp_path, work
     expected = finish(whole, workers)
     planned(data, killed, f"train.workers={workers}")
     process = start(killed, workers)
-    wait_for_step(killed, 2, process)  # in the middle of the first epoch
+    wait_for_step(killed, 2, process, killed / "ranks.log")  # in the middle of the first epoch
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not Checkpoints(planned_store(killed)).load().progress.finished
@@ -160,7 +160,7 @@ def test_a_rank_that_dies_is_started_again(data, tmp_path, spark):
         command += ["--set", override]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    wait_for_step_of(out, 2, process, tmp_path / "log")
+    wait_for_step(out, 2, process, tmp_path / "log")
     victims = ranks_of(process)
     assert len(victims) == 2
     os.kill(victims[-1], signal.SIGKILL)
@@ -168,13 +168,6 @@ def test_a_rank_that_dies_is_started_again(data, tmp_path, spark):
     assert "1 of 3 restarts" in (tmp_path / "log").read_text()
     ids = [json.loads((f / "model" / "metadata.json").read_text())["weights_sha256"] for f in (out, undisturbed)]
     assert ids[0] == ids[1]
-
-
-def wait_for_step_of(out, step, process, log):
-    (out).mkdir(exist_ok=True)
-    if not (out / "ranks.log").exists():
-        (out / "ranks.log").symlink_to(log)
-    wait_for_step(out, step, process)
 
 
 def ranks_of(process: subprocess.Popen) -> list[int]:
