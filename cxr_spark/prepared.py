@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cxr_spark.errors import DataError
+from cxr_spark.errors import DataError, RunError
 from cxr_spark.schema import SPLITS
 from cxr_spark.storage import Store
 
 MANIFEST_NAME = "manifest.json"
+#: The format of manifest and files that this version reads.
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class PreparedDataset:
         """Opens a prepared dataset.
 
         Raises:
-            DataError: there is none, or its manifest is not one.
+            DataError: there is none, or its manifest is not one, or is of another version.
         """
         store = Store(uri)
         try:
@@ -42,15 +44,24 @@ class PreparedDataset:
             raise DataError(
                 f"{uri} is not a finished prepared dataset (no {MANIFEST_NAME}): give the --out of `cxr-spark prepare`"
             ) from None
-        try:
-            findings = tuple(str(name) for name in manifest["findings"])
-            size = int(manifest["size"])
-            images = {split: int(manifest["splits"][split]["images"]) for split in manifest["splits"]}
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{store.uri_of(MANIFEST_NAME)} is not a manifest of prepared data: {error!r}") from None
-        if not findings or size < 1 or not images:
-            raise DataError(f"{store.uri_of(MANIFEST_NAME)} names no findings, no size or no splits")
-        return cls(store, findings, size, manifest)
+        except RunError as error:
+            raise DataError(str(error)) from None
+        where = store.uri_of(MANIFEST_NAME)
+        if not isinstance(manifest, dict):
+            raise DataError(f"{where} is not a manifest of prepared data: expected an object")
+        if manifest.get("format", FORMAT) != FORMAT:
+            raise DataError(
+                f"{where} is of format {manifest['format']!r}, this version reads {FORMAT}: prepare the data anew, or "
+                "use the version that made them"
+            )
+        findings, size, splits = (manifest.get(name) for name in ("findings", "size", "splits"))
+        if not isinstance(findings, list) or not findings or not all(isinstance(name, str) for name in findings):
+            raise DataError(f"{where}: 'findings' is {findings!r}: expected a list of names")
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise DataError(f"{where}: 'size' is {size!r}: expected pixels")
+        if not isinstance(splits, dict) or not splits or not all(map(_is_split, splits.values())):
+            raise DataError(f"{where}: 'splits' is not an object of splits with their number of images")
+        return cls(store, tuple(findings), size, manifest)
 
     def images(self, split: str) -> int:
         """Returns the number of images of a split, by the manifest."""
@@ -59,21 +70,43 @@ class PreparedDataset:
     def files(self, split: str) -> list[str]:
         """Lists the Parquet files of a split, by their names in the store.
 
+        Where the manifest names its files, only those count; otherwise all that are there.
+
         Raises:
-            DataError: no such split, or the manifest promises images and there is no file.
+            DataError: no such split, or a file is gone or cut short.
         """
         if split not in SPLITS:
             raise DataError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
+        folder = f"data/split={split}"
         try:
-            names = [
-                info.name
-                for info in self.store.files(f"data/split={split}")
-                if info.name.endswith(".parquet") and not info.name.rpartition("/")[2].startswith((".", "_"))
-            ]
+            there = {info.name: info.size for info in self.store.files(folder) if _is_visible(info.name)}
         except FileNotFoundError:
-            names = []
-        if not names and self.images(split):
+            there = {}
+        listed = self.manifest.get("files")
+        if isinstance(listed, list):
+            expected = {
+                file["name"]: file.get("bytes")
+                for file in listed
+                if isinstance(file, dict) and str(file.get("name")).startswith(f"{folder}/")
+            }
+            for name, size in expected.items():
+                if there.get(name, -1) != size:
+                    raise DataError(
+                        f"{self.store.uri_of(name)} is {'damaged' if name in there else 'gone'}: prepare the data "
+                        "again with --overwrite"
+                    )
+            return sorted(expected)
+        if not there and self.images(split):
             raise DataError(
                 f"{self.store.uri} has lost the files of split {split!r}: prepare it again with --overwrite"
             )
-        return names
+        return sorted(there)
+
+
+def _is_split(value: object) -> bool:
+    images = value.get("images") if isinstance(value, dict) else None
+    return isinstance(images, int) and not isinstance(images, bool) and images >= 0
+
+
+def _is_visible(name: str) -> bool:
+    return name.endswith(".parquet") and not any(part.startswith((".", "_")) for part in name.split("/"))
