@@ -21,7 +21,7 @@ MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 #: All that differ in how they begin; resnet101 begins as resnet50.
-NETWORKS = [name for name in ARCHITECTURES if name not in ("resnet50_v1", "resnet101")]
+NETWORKS = [name for name in ARCHITECTURES if name not in ("resnet50_v1", "resnet101", "small_cnn")]
 #: These come with auxiliary classifiers, and rescale their input themselves.
 RESCALING = ("googlenet", "inception_v3")
 
