@@ -61,6 +61,10 @@ def _as_list(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _from_commas(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 def _as_text(value: Any) -> Any:
     """Writes what YAML took for a number or a truth value as Spark's settings have it."""
     if isinstance(value, bool):
@@ -184,6 +188,30 @@ class EvaluateSettings(Section):
     seed: Seed = Field(42, description="seed of the bootstrap")
 
 
+class ExplainSettings(Section):
+    """What to explain, and how."""
+
+    split: Literal["train", "val", "test", "all"] = Field("test", description="which split of prepared data to explain")
+    only: Literal["all", "boxed"] = Field(
+        "all", description="boxed: only images that have a box of the model's findings"
+    )
+    limit: int | None = Field(None, ge=1, description="explain the first so many images; default: all")
+    finding: str = Field("top", description="whose evidence is shown; top: each image's most probable finding")
+    layers: Annotated[tuple[str, ...], BeforeValidator(_from_commas)] = Field(
+        (), description="layers whose maps are drawn, too, such as layer1,layer4.2.conv3"
+    )
+    batch: int = Field(16, ge=1, le=4096, description="images per forward pass")
+    image_index: Literal["name", "path"] = Field(
+        "name", description="what a raw image is called: see score.image_index"
+    )
+    box_side: int | None = Field(
+        1024, ge=1, description="side of the images on which boxes were drawn, pixels; null: they are the images given"
+    )
+    threshold: float = Field(
+        180 / 255, gt=0, lt=1, description="part of a map's maximum from which it counts as overlap with a box"
+    )
+
+
 class PipelineSettings(Section):
     """Which jobs run, and where their outputs go."""
 
@@ -204,6 +232,7 @@ class Settings(Section):
     train: TrainSettings = Field(TrainSettings(), description=TrainSettings.__doc__)
     score: ScoreSettings = Field(ScoreSettings(), description=ScoreSettings.__doc__)
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description=EvaluateSettings.__doc__)
+    explain: ExplainSettings = Field(ExplainSettings(), description=ExplainSettings.__doc__)
     pipeline: PipelineSettings = Field(PipelineSettings(), description=PipelineSettings.__doc__)
 
     @model_validator(mode="after")

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from cxr_spark.config import ScoreSettings
 from cxr_spark.errors import UsageError
@@ -15,15 +10,7 @@ from cxr_spark.output import claim, digest
 from cxr_spark.spark import default_fs, resolve_shared, session
 from cxr_spark.storage import Store, resolve
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from cxr_spark.models.folder import ModelMetadata
-    from cxr_spark.scoring.plan import Part
-
 HELP = "write the probabilities of every finding for every image"
-
-log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +34,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     from cxr_spark.models.folder import load_metadata
     from cxr_spark.scoring.job import score, threads_of_a_task
     from cxr_spark.scoring.shipping import ship_model
+    from cxr_spark.scoring.work import prepared_work, raw_work
     from cxr_spark.scoring.write import PartScorer
 
     if args.images and args.split:
@@ -58,10 +46,10 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     model_uri = resolve(args.model, default_fs(spark))
     metadata = load_metadata(Store(model_uri))
     if args.data:
-        work = _prepared(resolve_shared(spark, args.data, "--data"), settings.split, metadata)
+        work = prepared_work(resolve_shared(spark, args.data, "--data"), settings.split, metadata)
     else:
         patterns = [resolve_shared(spark, pattern, "--images") for pattern in args.images]
-        work = _raw(patterns, settings, spark.sparkContext.defaultParallelism)
+        work = raw_work(patterns, settings.image_index, spark.sparkContext.defaultParallelism)
     fingerprint = {"model_id": metadata.model_id, **work.fingerprint}
     with claim(store, "score", fingerprint, args.overwrite) as claimed:
         args.status_uri = store.uri
@@ -82,56 +70,3 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         summary = {"out": store.uri, "model_id": model.model_id, "findings": list(metadata.findings), **counts}
         claimed.done(summary)
     return summary
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What there is to score.
-
-    Attributes:
-        parts: of the work, one a task.
-        set_aside: quarantine rows of images that are not even read.
-        fingerprint: all that decides the result, beside the model.
-        data: URI of the prepared dataset; None for raw images.
-        labels: for each finding of the model its place among the dataset's labels.
-    """
-
-    parts: Sequence[Part]
-    set_aside: pa.Table
-    fingerprint: dict[str, Any]
-    data: str | None = None
-    labels: tuple[int | None, ...] = ()
-
-
-def _prepared(uri: str, split: str, metadata: ModelMetadata) -> _Work:
-    from cxr_spark.prepared import PreparedDataset
-    from cxr_spark.schema import QUARANTINE
-    from cxr_spark.scoring.plan import label_order, prepared_parts
-
-    dataset = PreparedDataset.open(uri)
-    labels = label_order(metadata.findings, dataset.findings, uri)
-    unlabelled = [name for name, place in zip(metadata.findings, labels, strict=True) if place is None]
-    if unlabelled:
-        log.warning("the data have no labels of %s: not known in the predictions", ", ".join(unlabelled))
-    made, wanted = dataset.manifest.get("resize"), metadata.preprocessing.resize
-    if made not in (None, wanted):
-        log.warning("the data were made square by %s, the model was trained on %s: expect worse AUCs", made, wanted)
-    return _Work(
-        prepared_parts(dataset, split),
-        QUARANTINE.empty_table(),
-        {"data": uri, "split": split, "manifest": digest(dataset.manifest)},
-        data=uri,
-        labels=labels,
-    )
-
-
-def _raw(patterns: list[str], settings: ScoreSettings, cores: int) -> _Work:
-    from cxr_spark.imaging.listing import find_images
-    from cxr_spark.scoring.plan import NAMINGS, raw_parts
-
-    found = find_images(patterns)
-    log.info("found %d images and %d other files", len(found.files), found.ignored)
-    parts, set_aside = raw_parts(found, NAMINGS[settings.image_index], cores)
-    listed = "".join(f"{file.uri}\0{file.size}\0{file.modified}\n" for file in found.files)
-    hashed = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
-    return _Work(parts, set_aside, {"images": patterns, "image_index": settings.image_index, "image_files": hashed})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -44,17 +42,22 @@ def predict(
     if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2] or pixels.dtype != np.uint8:
         raise DataError(f"images are {pixels.dtype} {pixels.shape}: expected square grey images, uint8 (N, S, S)")
     compute = compute or choose("auto")
-    activate = torch.sigmoid if metadata.task == "multi_label" else partial(torch.softmax, dim=1)
     results = [np.empty((0, metadata.n_outputs), np.float32)]
     for start in range(0, len(pixels), batch):
         images = network_input(pixels[start : start + batch], metadata.preprocessing).to(compute.device)
         with compute.autocast():
             logits = module(imagenet_bgr(images, torch.channels_last))
-        results.append(activate(logits.float()).cpu().numpy())
+        results.append(activate(logits, metadata).cpu().numpy())
     probabilities = np.concatenate(results)
     if np.isnan(probabilities).any():
         raise RunError(f"model {metadata.model_id[:12]} gives probabilities that are not numbers: train it again")
     return probabilities
+
+
+def activate(logits: torch.Tensor, metadata: ModelMetadata) -> torch.Tensor:
+    """Turns logits (N, K) into float32 probabilities, of every finding by itself or of one class of all."""
+    logits = logits.float()
+    return torch.sigmoid(logits) if metadata.task == "multi_label" else torch.softmax(logits, dim=1)
 
 
 def network_input(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch.Tensor:

@@ -103,7 +103,7 @@ class PartScorer:
         for place, source in enumerate(self.labels):
             if source is not None:
                 wanted[:, place] = labels[:, source]
-        probabilities = model.predict(_images(rows["pixels"]), self.batch)
+        probabilities = model.predict(binary_images(rows["pixels"]), self.batch)
         return _table(facts, [split] * len(rows), _lists(wanted), probabilities, model)
 
     def _raw(self, part: RawPart, model: ReadyModel) -> ScoredPart:
@@ -188,8 +188,12 @@ def _matrix(labels: pa.ListArray) -> NDArray[np.float32]:
     return flat.reshape(len(labels), width)
 
 
-def _images(pixels: pa.BinaryArray) -> NDArray[np.uint8]:
-    """Views a binary column as (rows, S, S) without copying."""
+def binary_images(pixels: pa.BinaryArray) -> NDArray[np.uint8]:
+    """Views a binary column of square images as uint8 (rows, S, S), without copying.
+
+    Raises:
+        ValueError: they are not square and of one size.
+    """
     offsets = np.frombuffer(pixels.buffers()[1], np.int32)[pixels.offset : pixels.offset + len(pixels) + 1]
     sizes = np.unique(np.diff(offsets))
     side = math.isqrt(int(sizes[0])) if len(sizes) == 1 else 0

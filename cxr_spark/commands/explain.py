@@ -1,0 +1,133 @@
+"""Shows where in an image a model finds its evidence: Grad-CAM overlays, maps of layers, and how they meet boxes."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import hashlib
+from collections.abc import Sequence
+
+from cxr_spark.config import ExplainSettings
+from cxr_spark.errors import DataError, UsageError
+from cxr_spark.output import claim
+from cxr_spark.ownership import refuse_overlap
+from cxr_spark.spark import default_fs, resolve_shared, session
+from cxr_spark.storage import Store, read_uri, resolve
+
+HELP = "Grad-CAM overlays, maps of layers, and how well they meet radiologists' boxes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's own options."""
+    add = parser.add_argument
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", metavar="URI", help="output of the prepare job")
+    source.add_argument("--images", metavar="URI", action="append", help="folder or glob of raw images; repeatable")
+    add("--model", metavar="URI", required=True, help="model folder: RUN/model of the train job")
+    add("--out", metavar="URI", required=True, help="folder of the pictures, one an image, and of localization.json")
+    add("--boxes", metavar="CSV", help="radiologists' boxes: NIH's BBox_List_2017.csv; gzipped or not")
+    add(
+        "--finding",
+        metavar="NAME",
+        help="whose evidence is shown; top: the most probable one but `No Finding` (default)",
+    )
+    add("--layers", metavar="A,B", help="layers whose maps are drawn, too, such as layer1,layer4.2.conv3")
+    add("--split", help="split of prepared data: train, val, test or all (default: test)")
+    add("--only", help="all images, or those that are boxed (default: all)")
+    add("--limit", metavar="N", help="explain the first N images (default: all)")
+    add("--image-index", help="raw images are called by their file name, or by the path below the folder: name or path")
+    add("--box-side", metavar="N", help="side of the images on which boxes were drawn, pixels (default: 1024, NIH's)")
+    add("--threshold", metavar="T", help="part of a map's maximum that counts as overlap (default: 180/255)")
+    add("--batch", metavar="N", help="images a forward pass (default: 16)")
+
+
+def run(args: argparse.Namespace) -> dict[str, object]:
+    """Writes OUT/IMAGE.png, OUT/layers/LAYER/IMAGE.png and OUT/localization.json."""
+    from cxr_spark.explain.boxes import read_boxes
+    from cxr_spark.explain.job import LOCALIZATION_NAME, explain, localization
+    from cxr_spark.explain.layers import check_layers
+    from cxr_spark.explain.plan import select
+    from cxr_spark.explain.task import TOP, PartExplainer
+    from cxr_spark.models.folder import load_metadata
+    from cxr_spark.scoring.job import threads_of_a_task
+    from cxr_spark.scoring.shipping import ship_model
+    from cxr_spark.scoring.work import prepared_work, raw_work
+
+    changes = {f"explain.{name}": getattr(args, name) for name in ExplainSettings.model_fields}
+    settings: ExplainSettings = args.settings.updated(changes).explain
+    _check_options(args, settings)
+    spark = session("cxr-spark explain", args.master, args.spark_conf)
+    store = Store(resolve_shared(spark, args.out, "--out"))
+    model_uri = resolve(args.model, default_fs(spark))
+    metadata = load_metadata(Store(model_uri))
+    if settings.finding != TOP:
+        _check_finding(settings.finding, metadata.findings, TOP)
+    check_layers(metadata, settings.layers)
+    boxes_uri = resolve(args.boxes, default_fs(spark)) if args.boxes else None
+    box_bytes = _read_boxes(boxes_uri) if boxes_uri else b""
+    listed = read_boxes(box_bytes, boxes_uri, settings.box_side) if boxes_uri else None
+    used = listed.of(metadata.findings, boxes_uri) if listed and boxes_uri else None
+    if args.data:
+        sources = [resolve_shared(spark, args.data, "--data")]
+        work = prepared_work(sources[0], settings.split, metadata)
+    else:
+        sources = [resolve_shared(spark, pattern, "--images") for pattern in args.images]
+        work = raw_work(sources, settings.image_index, spark.sparkContext.defaultParallelism)
+    refuse_overlap(store.uri, {"--data" if args.data else "--images": sources, "--model": [model_uri]})
+    fingerprint = {
+        "model_id": metadata.model_id,
+        **work.fingerprint,
+        **settings.model_dump(mode="json", exclude={"batch", "split", "image_index"}),
+        "boxes": hashlib.sha256(box_bytes).hexdigest() if boxes_uri else None,
+    }
+    with claim(store, "explain", fingerprint, args.overwrite) as claimed:
+        args.status_uri = store.uri
+        if claimed.finished is not None:
+            return claimed.finished
+        claimed.clear()
+        only = used.by_image if used and settings.only == "boxed" else None
+        selections = select(work.parts, work.dataset.store if work.dataset else None, only, settings.limit)
+        model, _ = ship_model(spark, model_uri)
+        explainer = PartExplainer(
+            out=store.uri,
+            model=model,
+            data=work.data,
+            data_findings=work.dataset.findings if work.dataset else (),
+            resize=work.resize or metadata.preprocessing.resize,
+            finding=settings.finding,
+            layers=settings.layers,
+            boxes=used.by_image if used else {},
+            box_side=settings.box_side,
+            threshold=settings.threshold,
+            threads=threads_of_a_task(spark, len(selections)),
+            batch=settings.batch,
+        )
+        counts, meetings = explain(spark, selections, work.set_aside, explainer)
+        about = {"model_id": metadata.model_id, "boxes": boxes_uri, "threshold": settings.threshold}
+        found = localization(meetings, listed, used, about)
+        store.write_json(LOCALIZATION_NAME, found)
+        pooled = {"boxes_met": found["boxes_met"], "pointing_game": found["all"]["pointing_game"]} if listed else {}
+        summary = {"out": store.uri, "model_id": metadata.model_id, **counts, **pooled}
+        claimed.done(summary)
+    return summary
+
+
+def _check_options(args: argparse.Namespace, settings: ExplainSettings) -> None:
+    if args.images and args.split:
+        raise UsageError("--split is for prepared data: give it with --data, or leave it out with --images")
+    if settings.only == "boxed" and not args.boxes:
+        raise UsageError("--only boxed chooses the images by --boxes: give the list")
+
+
+def _check_finding(name: str, findings: Sequence[str], top: str) -> None:
+    if name not in findings:
+        near = difflib.get_close_matches(name, findings, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UsageError(f"--finding: unknown finding {name!r}{hint}: expected {top} or one of {', '.join(findings)}")
+
+
+def _read_boxes(uri: str) -> bytes:
+    try:
+        return read_uri(uri)
+    except FileNotFoundError:
+        raise DataError(f"--boxes {uri}: no such file") from None

@@ -1,0 +1,108 @@
+"""Grad-CAM: where in an image the evidence for an output lies (Selvaraju et al., ICCV 2017). Pure torch.
+
+    map = ReLU(sum over channels k of a_k A_k),  a_k = mean over positions of d(logit) / d(A_k)
+
+with A the output of the last layer that is still a map over the image. One forward pass serves the probabilities, the
+Grad-CAM of any number of outputs and the maps of other layers; nothing before layer A is kept for the gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class GradCam:
+    """Grad-CAM of a network, as a context: leaving it takes the hooks off again.
+
+    Args:
+        module: the network, in evaluation mode; its parameters are frozen.
+        layer: dotted name of the layer whose output is A, (N, C, h, w).
+        rectified: the network applies a ReLU of no module to that output; A is then what comes out of it.
+        also: dotted names of layers whose outputs are wanted, too. Of a layer that is used more than once the last
+            output is taken.
+    """
+
+    def __init__(self, module: nn.Module, layer: str, *, rectified: bool = False, also: Sequence[str] = ()) -> None:
+        self._module = module.requires_grad_(False)
+        self._layer = layer
+        self._rectified = rectified
+        self._also = tuple(also)
+        self._hooks = ExitStack()
+        self._activation: Tensor | None = None
+        self._logits: Tensor | None = None
+        self.features: dict[str, Tensor] = {}
+
+    def __enter__(self) -> GradCam:
+        for name in self._also:
+            self._hook(name, self._keep(name))
+        self._hook(self._layer, self._cut)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hooks.close()
+        self._activation = self._logits = None
+        self.features = {}
+
+    def _hook(self, name: str, hook: Any) -> None:
+        handle = self._module.get_submodule(name).register_forward_hook(hook)
+        self._hooks.callback(handle.remove)
+
+    def _keep(self, name: str) -> Any:
+        def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            self.features[name] = output.detach().clone()  # what follows may well overwrite it in place
+
+        return keep
+
+    def _cut(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        """Starts the graph of the gradients here, and passes a copy on, which may be overwritten in place."""
+        kept = functional.relu(output) if self._rectified else output
+        self._activation = kept.detach().requires_grad_()
+        return self._activation.clone()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Runs the network.
+
+        Args:
+            images: its input (N, 3, H, W).
+
+        Returns:
+            float32 (N, K), without gradients. `features` holds the wanted layers' outputs of these images.
+        """
+        with torch.enable_grad():
+            self._logits = self._module(images)
+        return self._logits.detach().float()
+
+    def maps(self, rows: Sequence[int], outputs: Sequence[int]) -> NDArray[np.float32]:
+        """Computes the maps of one output for each of some images of the last batch.
+
+        Args:
+            rows: images, each at most once.
+            outputs: for each of them the number of the output.
+
+        Returns:
+            float32 (len(rows), h, w), not negative, in the units of the logit. A map of zeros says that nothing in
+            the image speaks for the output.
+
+        Raises:
+            ValueError: no batch was run.
+        """
+        if self._logits is None or self._activation is None:
+            raise ValueError("run logits() on a batch first")
+        index = torch.as_tensor(rows, device=self._logits.device)
+        chosen = self._logits[index, torch.as_tensor(outputs, device=self._logits.device)]
+        # In evaluation mode images do not depend on each other: the gradient of the sum is each one's own.
+        (gradient,) = torch.autograd.grad(chosen.sum(), self._activation, retain_graph=True)
+        weights = gradient[index].mean(dim=(2, 3), keepdim=True)
+        maps = functional.relu((weights * self._activation.detach()[index]).sum(dim=1))
+        return maps.float().cpu().numpy()

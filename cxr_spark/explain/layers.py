@@ -1,0 +1,46 @@
+"""Which layers of a network can be shown: names are checked, and shapes found, without computing anything."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import torch
+
+from cxr_spark.errors import UsageError
+from cxr_spark.explain.gradcam import GradCam
+from cxr_spark.models.architectures import architecture, build_empty
+from cxr_spark.models.folder import ModelMetadata
+
+
+def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+    """Checks names of layers against a model's network.
+
+    Returns:
+        Channels, height and width of each layer's output.
+
+    Raises:
+        UsageError: a layer does not exist, or its output is no map over the image.
+    """
+    network = build_empty(metadata.architecture, metadata.n_outputs, **metadata.build.model_dump()).eval()
+    known = [name for name, _ in network.named_modules() if name]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            top = [one for one in known if "." not in one]
+            raise UsageError(
+                f"--layers: {metadata.architecture} has no layer {name!r}: "
+                + (f"did you mean {' or '.join(near)}?" if near else f"at its top are {', '.join(top)}")
+            )
+    side = metadata.preprocessing.input_size
+    with GradCam(network, architecture(metadata.architecture).last_conv, also=names) as cam:
+        cam.logits(torch.empty(1, 3, side, side, device="meta"))
+        shapes = {name: tuple(output.shape[1:]) for name, output in cam.features.items()}
+    found: dict[str, tuple[int, int, int]] = {}
+    for name in names:
+        shape = shapes.get(name)
+        if shape is None or len(shape) != 3:
+            told = "is never used" if shape is None else f"gives {len(shape)} dimensions an image"
+            raise UsageError(f"--layers: {name!r} {told}: expected a layer whose output is (channels, height, width)")
+        found[name] = (shape[0], shape[1], shape[2])
+    return found

@@ -1,0 +1,98 @@
+"""What there is to score or explain, of prepared data or of raw images, and what identifies it. No Spark."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from cxr_spark.imaging.listing import find_images
+from cxr_spark.imaging.resize import MODES, ResizeMode
+from cxr_spark.models.folder import ModelMetadata
+from cxr_spark.output import digest
+from cxr_spark.prepared import PreparedDataset
+from cxr_spark.schema import QUARANTINE
+from cxr_spark.scoring.plan import NAMINGS, Part, label_order, prepared_parts, raw_parts
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do.
+
+    Attributes:
+        parts: of the work, one a task.
+        set_aside: quarantine rows of images that are not even read.
+        fingerprint: all that decides the result, beside the model.
+        dataset: where they are prepared; None for raw images.
+        labels: for each finding of the model its place among the dataset's labels.
+    """
+
+    parts: Sequence[Part]
+    set_aside: pa.Table
+    fingerprint: dict[str, Any]
+    dataset: PreparedDataset | None = None
+    labels: tuple[int | None, ...] = ()
+
+    @property
+    def data(self) -> str | None:
+        """URI of the prepared dataset; None for raw images."""
+        return self.dataset.store.uri if self.dataset else None
+
+    @property
+    def resize(self) -> ResizeMode | None:
+        """How the prepared images were made square, where that is known."""
+        found = self.dataset.manifest.get("resize") if self.dataset else None
+        return found if found in MODES else None
+
+
+def prepared_work(uri: str, split: str, metadata: ModelMetadata) -> Work:
+    """Plans the work on a split of a prepared dataset.
+
+    Args:
+        uri: of the dataset.
+        split: a name of `schema.SPLITS`, or `all`.
+        metadata: of the model.
+
+    Raises:
+        DataError: there is no such dataset, it has no images there, or no finding in common with the model.
+    """
+    dataset = PreparedDataset.open(uri)
+    labels = label_order(metadata.findings, dataset.findings, uri)
+    unlabelled = [name for name, place in zip(metadata.findings, labels, strict=True) if place is None]
+    if unlabelled:
+        log.warning("the data have no labels of %s: not known in the predictions", ", ".join(unlabelled))
+    made, wanted = dataset.manifest.get("resize"), metadata.preprocessing.resize
+    if made not in (None, wanted):
+        log.warning("the data were made square by %s, the model was trained on %s: expect worse AUCs", made, wanted)
+    return Work(
+        prepared_parts(dataset, split),
+        QUARANTINE.empty_table(),
+        {"data": uri, "split": split, "manifest": digest(dataset.manifest)},
+        dataset=dataset,
+        labels=labels,
+    )
+
+
+def raw_work(patterns: list[str], image_index: str, cores: int) -> Work:
+    """Plans the work on raw images.
+
+    Args:
+        patterns: full URIs of folders or globs.
+        image_index: what an image is called: a key of `plan.NAMINGS`.
+        cores: tasks that run at the same time.
+
+    Raises:
+        DataError: there are no images.
+    """
+    found = find_images(patterns)
+    log.info("found %d images and %d other files", len(found.files), found.ignored)
+    parts, set_aside = raw_parts(found, NAMINGS[image_index], cores)
+    listed = "".join(f"{file.uri}\0{file.size}\0{file.modified}\n" for file in found.files)
+    hashed = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
+    return Work(parts, set_aside, {"images": patterns, "image_index": image_index, "image_files": hashed})
