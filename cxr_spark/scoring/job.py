@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from cxr_spark.errors import CxrError, DataError, RunError
+from cxr_spark.errors import DataError, RunError
 from cxr_spark.scoring.plan import Part
 from cxr_spark.scoring.write import QUARANTINE_FOLDER, PartScorer, write_quarantine
 from cxr_spark.storage import Store
@@ -56,11 +56,7 @@ def score(
     if set_aside.num_rows:
         names.add(write_quarantine(store, f"names-{scorer.tag}", set_aside))
     started = time.monotonic()
-    try:
-        scored = run_parts(spark, parts, scorer, "scoring")
-    except CxrError:
-        _delete_strays(store, names)  # Parquet readers that know nothing of `_done.json` would take them for the whole
-        raise
+    scored = run_parts(spark, parts, scorer, "scoring")
     for part in scored:
         names.update(part.names)
         quarantined.update(part.quarantined)

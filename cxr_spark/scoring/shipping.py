@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, LoadedModel, ModelMetadata, load_model
+from cxr_spark.models.fusing import fuse_batch_norms
 from cxr_spark.scoring.predict import predict
 from cxr_spark.storage import Store, scheme_of
 from cxr_spark.training.device import Compute, choose
@@ -119,7 +120,7 @@ def _ready(model: ShippedModel, threads: int) -> ReadyModel:
     torch.set_num_threads(threads)
     loaded = load_model(model.folder())
     compute = choose("auto", _gpu())
-    return ReadyModel(compute.place(loaded.module).eval(), loaded.metadata, compute)
+    return ReadyModel(compute.place(fuse_batch_norms(loaded.module)), loaded.metadata, compute)
 
 
 def _gpu() -> int:

@@ -167,6 +167,7 @@ def test_other_architectures_are_refused(resnet):
         ("resnet101", DataError, r"lacks layer3\.6"),
         ("vgg16", DataError, r"no matrix classifier\.6\.weight"),
         ("resnet50_v1", UsageError, "--architecture resnet50"),
+        ("small_cnn", UsageError, "no weights of small_cnn"),
         ("resnet5", ConfigError, "did you mean 'resnet50'"),
     ):
         with pytest.raises(kind, match=message):
@@ -231,4 +232,6 @@ def test_names_that_cannot_be_had(tmp_path, monkeypatch):
         resolve_weights("IMAGENET1K_V3", "resnet50")
     with pytest.raises(ConfigError, match="resnet50_v1"):
         resolve_weights("IMAGENET1K_V1", "resnet50_v1")
+    with pytest.raises(ConfigError, match="torchvision has no weights of small_cnn"):
+        resolve_weights("IMAGENET1K_V1", "small_cnn")
     assert resolve_weights("random", "resnet50") is None

@@ -27,6 +27,12 @@ from tests.small_model import write_model
 FINDINGS = ("Effusion", "Mass", "No Finding")
 
 
+@pytest.fixture(autouse=True)
+def full_precision(monkeypatch):
+    """Numbers are compared closely: no bfloat16, whatever the CPU."""
+    monkeypatch.setattr("cxr_spark.training.device.cpu_has_bf16", lambda: False)
+
+
 def scorer(tmp_path, data=None, labels=(0, 1, 2), batch=3) -> PartScorer:
     model_id = json.loads((tmp_path / "model" / "metadata.json").read_text())["weights_sha256"]
     return PartScorer(
@@ -68,7 +74,7 @@ def test_prepared_images(tmp_path):
         assert set(rows["model_id"]) == {model.model_id}
         pixels = np.stack([np.frombuffer(p, np.uint8).reshape(32, 32) for p in source["pixels"]])
         expected = predict(loaded.module, loaded.metadata, pixels)
-        np.testing.assert_allclose(np.stack(rows["probabilities"]), expected, atol=2e-3)
+        np.testing.assert_allclose(np.stack(rows["probabilities"]), expected, atol=1e-5)
 
 
 def test_labels_take_the_model_s_order(tmp_path):
@@ -167,7 +173,7 @@ def test_raw_images(tmp_path):
     pixels = np.stack([cv2.imdecode(np.frombuffer(png(i), np.uint8), cv2.IMREAD_GRAYSCALE) for i in (1, 2, 3)])
     small = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA) for image in pixels])
     expected = predict(loaded.module, loaded.metadata, small)
-    np.testing.assert_allclose(np.stack(rows["probabilities"]), expected, atol=2e-3)
+    np.testing.assert_allclose(np.stack(rows["probabilities"]), expected, atol=1e-5)
     bad = pd.concat(
         [pq.read_table(tmp_path / "out" / n).to_pandas() for r in results for n in r.names if n.startswith("_")]
     )

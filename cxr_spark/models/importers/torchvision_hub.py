@@ -27,11 +27,9 @@ def download(name: str, architecture_name: str) -> Weights:
         DataError: the download is damaged.
     """
     architecture(architecture_name)
-    if architecture_name == "resnet50_v1":
-        raise ConfigError(
-            f"model.weights {name!r}: torchvision has no weights of resnet50_v1; choose model.architecture=resnet50, "
-            "or import Keras's weights with `cxr-spark import-weights`"
-        )
+    if architecture_name not in models.list_models():
+        hint = "; choose model.architecture=resnet50, or import Keras's" if architecture_name == "resnet50_v1" else ""
+        raise ConfigError(f"model.weights {name!r}: torchvision has no weights of {architecture_name}{hint}")
     known = models.get_model_weights(architecture_name).__members__
     if name not in known:
         raise ConfigError(

@@ -79,6 +79,8 @@ def from_state_dict(
         DataError: the tensors are not of this architecture, or damaged.
     """
     spec = architecture(architecture_name)
+    if architecture_name == "small_cnn":
+        raise UsageError(f"{what}: there are no weights of small_cnn elsewhere; it is trained from random ones")
     if architecture_name == "resnet50_v1":
         raise UsageError(
             f"{what} has torchvision's layout, whose ResNet-50 has its strides on the 3x3 convolutions: import it with "
