@@ -47,7 +47,7 @@ def open_table(spark: SparkSession, uri: str) -> tuple[list[str], DataFrame]:
         files = data_files(uri)
         csv_files = [file for file in files if file.name.lower().endswith(_CSV_ENDS)]
         if not csv_files:
-            table = spark.read.parquet(_literal(uri))
+            table = spark.read.parquet(literal(uri))
             return table.columns, table.toDF(*(column(i) for i in range(len(table.columns))))
         if len(csv_files) < len(files):
             raise DataError(f"{uri} holds {len(csv_files)} CSV files and {len(files) - len(csv_files)} others")
@@ -60,7 +60,7 @@ def open_table(spark: SparkSession, uri: str) -> tuple[list[str], DataFrame]:
         trimmed = {"ignoreLeadingWhiteSpace": "true", "ignoreTrailingWhiteSpace": "true"}
         # Without pruning Spark compares the length of every row with the header's, whatever columns are used.
         reader = spark.read.options(**options, **trimmed, columnPruning="false", columnNameOfCorruptRecord=_CORRUPT)
-        return names, reader.csv([_literal(file.uri) for file in csv_files], schema=schema)
+        return names, reader.csv([literal(file.uri) for file in csv_files], schema=schema)
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def data_files(uri: str) -> list[FileInfo]:
     return shown
 
 
-def _literal(uri: str) -> str:
+def literal(uri: str) -> str:
     """Escapes what Hadoop takes for a pattern in a path."""
     return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)
 

@@ -6,11 +6,13 @@ import difflib
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from cxr_spark.errors import UsageError
 from cxr_spark.explain.gradcam import GradCam
 from cxr_spark.models.architectures import architecture, build_empty
 from cxr_spark.models.folder import ModelMetadata
+from cxr_spark.models.head import head_name
 
 
 def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
@@ -32,15 +34,17 @@ def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tup
                 f"--layers: {metadata.architecture} has no layer {name!r}: "
                 + (f"did you mean {' or '.join(near)}?" if near else f"at its top are {', '.join(top)}")
             )
+    head = head_name(network)
+    network.set_submodule(head, nn.Identity())  # it asks for the device's autocast, and there is none of no device
     side = metadata.preprocessing.input_size
-    with GradCam(network, architecture(metadata.architecture).last_conv, also=names) as cam:
+    before = [name for name in names if name != head and not name.startswith(f"{head}.")]
+    with GradCam(network, architecture(metadata.architecture).last_conv, also=before) as cam:
         cam.logits(torch.empty(1, 3, side, side, device="meta"))
         shapes = {name: tuple(output.shape[1:]) for name, output in cam.features.items()}
     found: dict[str, tuple[int, int, int]] = {}
     for name in names:
-        shape = shapes.get(name)
-        if shape is None or len(shape) != 3:
-            told = "is never used" if shape is None else f"gives {len(shape)} dimensions an image"
-            raise UsageError(f"--layers: {name!r} {told}: expected a layer whose output is (channels, height, width)")
+        shape = shapes.get(name, ())
+        if len(shape) != 3:
+            raise UsageError(f"--layers: the output of {name!r} is no map: expected one of (channels, height, width)")
         found[name] = (shape[0], shape[1], shape[2])
     return found

@@ -1,0 +1,47 @@
+"""What all HTML pages share: the frame and style in `page.html.j2`, escaping, and how numbers are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+_NONE = "none"
+
+
+def environment(package: str) -> Environment:
+    """Returns what renders a package's templates, and `page.html.j2`, which they extend. Every value is escaped.
+
+    Args:
+        package: its dotted name; the templates are in its folder `templates`.
+    """
+    packages = dict.fromkeys((package, __package__))
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader(name) for name in packages if name]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    made.filters |= {"three": _three, "interval": _interval, "percent": _percent, "count": count, "words": _words}
+    return made
+
+
+def count(value: int) -> str:
+    """Writes a count."""
+    return f"{value:,}"
+
+
+def _three(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.3f}"
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return _NONE if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return _NONE if value is None else f"{100 * value:.1f} %"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
