@@ -21,7 +21,7 @@ from cxr_spark.lock import Lock, Witness, read_holder
 from cxr_spark.ownership import DONE_NAME, STATUS_NAME, check_ownership, clear, mark, was_being_cleared
 from cxr_spark.storage import Store
 
-__all__ = ["DONE_NAME", "STATUS_NAME", "Claim", "claim", "digest", "write_status"]
+__all__ = ["DONE_NAME", "STATUS_NAME", "Claim", "claim", "digest", "finished_before", "write_status"]
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,17 @@ def claim(store: Store, job: str, fingerprint: Mapping[str, Any], overwrite: boo
         yield held
     finally:
         lock.release()
+
+
+def finished_before(store: Store, job: str, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns the summary of the very same work, finished before, or None. Nothing is locked or written.
+
+    For jobs to say so before they start Spark; what else is in the folder is for `claim` to judge.
+    """
+    try:
+        return _finished(store, job, fingerprint)
+    except UsageError:
+        return None
 
 
 def write_status(store: Store, job: str, status: Mapping[str, Any]) -> bool:

@@ -9,11 +9,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from cxr_spark.application import Application
 from cxr_spark.config import EvaluateSettings
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.output import claim
-from cxr_spark.spark import default_fs, resolve_shared, session
-from cxr_spark.storage import Store, read_uri, resolve
+from cxr_spark.storage import Store, read_uri
 
 if TYPE_CHECKING:
     from cxr_spark.evaluation.evaluate import Evaluation
@@ -51,10 +51,10 @@ def run(args: argparse.Namespace) -> dict[str, object]:
 
     changes = {f"evaluate.{name}": getattr(args, name) for name in EvaluateSettings.model_fields}
     settings: EvaluateSettings = args.settings.updated(changes).evaluate
-    spark = session("cxr-spark evaluate", args.master, {**_CONF, **args.spark_conf})
-    uri = resolve_shared(spark, args.predictions, "--predictions")
-    store = Store(resolve_shared(spark, args.out, "--out"))
-    labels_uri = resolve(args.labels, default_fs(spark)) if args.labels else None
+    application = Application("cxr-spark evaluate", args.master, {**_CONF, **args.spark_conf})
+    uri = application.resolve_shared(args.predictions, "--predictions")
+    store = Store(application.resolve_shared(args.out, "--out"))
+    labels_uri = application.resolve(args.labels) if args.labels else None
     for name, source in (("--predictions", uri), ("--labels", labels_uri)):
         if source is not None and f"{source}/".startswith(f"{store.uri.rstrip('/')}/"):
             raise UsageError(f"--out {store.uri} holds {name} {source}: choose a folder of its own")
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         args.status_uri = store.uri
         if claimed.finished is not None:
             return claimed.finished
-        predictions = read_predictions(spark, uri)
+        predictions = read_predictions(application.spark, uri)
         if label_bytes is not None and labels_uri is not None:
             predictions = with_labels(predictions, read_nih_labels(label_bytes, labels_uri), labels_uri)
         evaluation = evaluate(

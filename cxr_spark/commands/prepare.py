@@ -9,15 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cxr_spark.application import Application
 from cxr_spark.config import PrepareSettings
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.output import claim
-from cxr_spark.spark import default_fs, resolve_shared, session
-from cxr_spark.storage import Store, parent_and_name, read_uri, resolve
+from cxr_spark.storage import Store, parent_and_name, read_uri
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from cxr_spark.imaging.listing import ImageFiles
 
 HELP = "read, check and resize images, join their labels, split by patient"
@@ -65,9 +63,9 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     from cxr_spark.preparation.plan import make_plan
 
     settings = _settings(args)
-    spark = session("cxr-spark prepare", args.master, args.spark_conf)
-    store = Store(resolve_shared(spark, args.out, "--out"))
-    sources = _sources(spark, settings)
+    application = Application("cxr-spark prepare", args.master, args.spark_conf)
+    store = Store(application.resolve_shared(args.out, "--out"))
+    sources = _sources(application, settings)
     _refuse_inputs_inside(store, sources)
 
     dataset = dataset_named(settings.dataset)
@@ -96,7 +94,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             labels.table["image_index"],
             assignment.table,
             size=settings.size,
-            cores=spark.sparkContext.defaultParallelism,
+            cores=application.spark.sparkContext.defaultParallelism,
         )
         request = Request(
             plan=plan,
@@ -108,7 +106,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             sources=vars(sources),
             notes={**labels.notes, **assignment.notes},
         )
-        manifest = prepare(spark, request, store, claimed.lock.check)
+        manifest = prepare(application.spark, request, store, claimed.lock.check)
         summary = _summary(store, manifest)
         claimed.done(summary)
     return summary
@@ -123,13 +121,12 @@ def _settings(args: argparse.Namespace) -> PrepareSettings:
     return settings
 
 
-def _sources(spark: SparkSession, settings: PrepareSettings) -> _Sources:
+def _sources(application: Application, settings: PrepareSettings) -> _Sources:
     """Resolves what is read. Images must be in reach of every executor; the rest is read here."""
-    base = default_fs(spark)
-    images = tuple(resolve_shared(spark, pattern, "--images") for pattern in settings.images)
-    labels = resolve(settings.labels or "", base)
+    images = tuple(application.resolve_shared(pattern, "--images") for pattern in settings.images)
+    labels = application.resolve(settings.labels or "")
     given = {name: getattr(settings, name) for name in OFFICIAL_LISTS}
-    lists = {name: resolve(path, base) if path else None for name, path in given.items()}
+    lists = {name: application.resolve(path) if path else None for name, path in given.items()}
     if settings.split == "official" and not any(lists.values()):
         folder, _ = parent_and_name(labels)
         if all(folder.exists(name) for name in OFFICIAL_LISTS.values()):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from cxr_spark.application import Application
 from cxr_spark.config import ScoreSettings
 from cxr_spark.errors import UsageError
 from cxr_spark.output import claim, digest
-from cxr_spark.spark import default_fs, resolve_shared, session
-from cxr_spark.storage import Store, resolve
+from cxr_spark.storage import Store
 
 HELP = "write the probabilities of every finding for every image"
 
@@ -41,21 +41,22 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         raise UsageError("--split is for prepared data: give it with --data, or leave it out with --images")
     changes = {f"score.{name}": getattr(args, name) for name in ScoreSettings.model_fields}
     settings: ScoreSettings = args.settings.updated(changes).score
-    spark = session("cxr-spark score", args.master, args.spark_conf)
-    store = Store(resolve_shared(spark, args.out, "--out"))
-    model_uri = resolve(args.model, default_fs(spark))
+    application = Application("cxr-spark score", args.master, args.spark_conf)
+    store = Store(application.resolve_shared(args.out, "--out"))
+    model_uri = application.resolve(args.model)
     metadata = load_metadata(Store(model_uri))
     if args.data:
-        work = prepared_work(resolve_shared(spark, args.data, "--data"), settings.split, metadata)
+        work = prepared_work(application.resolve_shared(args.data, "--data"), settings.split, metadata)
     else:
-        patterns = [resolve_shared(spark, pattern, "--images") for pattern in args.images]
-        work = raw_work(patterns, settings.image_index, spark.sparkContext.defaultParallelism)
+        patterns = [application.resolve_shared(pattern, "--images") for pattern in args.images]
+        work = raw_work(patterns, settings.image_index, application.spark.sparkContext.defaultParallelism)
     fingerprint = {"model_id": metadata.model_id, **work.fingerprint}
     with claim(store, "score", fingerprint, args.overwrite) as claimed:
         args.status_uri = store.uri
         if claimed.finished is not None:
             return claimed.finished
         claimed.clear()  # another version may cut the work into other parts: old files would stay among the new
+        spark = application.spark
         model, _ = ship_model(spark, model_uri)
         scorer = PartScorer(
             out=store.uri,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import logging
 
+from cxr_spark.application import Application
+from cxr_spark.output import finished_before
 from cxr_spark.prepared import PreparedDataset
-from cxr_spark.spark import resolve_shared, session
 from cxr_spark.storage import Store
 
 HELP = "fine-tune a network on prepared data"
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, object]:
     """Trains, and writes RUN/model, RUN/checkpoints, RUN/history.json and RUN/curves.png."""
     from cxr_spark.training.driver import train
+    from cxr_spark.training.plan import fingerprint
 
     settings = args.settings.updated({"train.backend": args.backend, "train.workers": args.workers})
-    spark = session("cxr-spark train", args.master, args.spark_conf)
-    data = resolve_shared(spark, args.data, "--data")
-    store = Store(resolve_shared(spark, args.out, "--out"))
+    application = Application("cxr-spark train", args.master, args.spark_conf)
+    data = application.resolve_shared(args.data, "--data")
+    store = Store(application.resolve_shared(args.out, "--out"))
     dataset = PreparedDataset.open(data)
     args.status_uri = store.uri
-    return train(spark, settings, dataset, store, overwrite=args.overwrite)
+    finished = None if args.overwrite else finished_before(store, "train", fingerprint(settings, dataset))
+    if finished is not None:
+        log.info("finished before, nothing to do: %s", store.uri)
+        return finished
+    return train(application.spark, settings, dataset, store, overwrite=args.overwrite)

@@ -16,7 +16,7 @@ from cxr_spark import output, ownership
 from cxr_spark.errors import RunError, UsageError
 from cxr_spark.json_values import as_json
 from cxr_spark.lock import LOCK_NAME
-from cxr_spark.output import claim, digest, write_status
+from cxr_spark.output import claim, digest, finished_before, write_status
 from cxr_spark.ownership import refuse_overlap
 from cxr_spark.storage import Store
 
@@ -56,6 +56,16 @@ def test_finished_work_is_recognised_and_left_alone(store: Store) -> None:
     assert work(store, settings=dict(reversed(SETTINGS.items()))) == "finished {'images': 3}"
     assert tree(store.local_path()) == before
     assert store.names() == ["_cxr_spark.json", "_done.json", "data"]  # no lock stays
+
+
+def test_finished_work_is_known_without_a_lock(store: Store) -> None:
+    assert finished_before(store, "prepare", SETTINGS) is None
+    assert not store.exists()
+    work(store)
+    with claim(store, "prepare", SETTINGS, False):
+        assert finished_before(store, "prepare", SETTINGS) == {"images": 3}
+    assert finished_before(store, "prepare", {**SETTINGS, "size": 64}) is None
+    assert finished_before(store, "train", SETTINGS) is None
 
 
 def test_done_tells_what_was_done(store: Store) -> None:

@@ -76,7 +76,8 @@ def test_all_problems_are_told(tmp_path: Path) -> None:
     (tmp_path / "out" / "prepared" / "thesis.tex").write_text("")
     found = problems(
         f"pipeline.out={tmp_path}/out", "prepare.images=[/nosuch/a, /nosuch/*.png]",
-        "prepare.labels=/nosuch/labels.csv", "prepare.test_list=/nosuch/test.txt", "model.weights=/nosuch/w.safetensors", "model.freeze={until: nosuch}",
+        "prepare.labels=/nosuch/labels.csv", "prepare.test_list=/nosuch/test.txt",
+        "model.weights=/nosuch/w.safetensors", "model.freeze={until: nosuch}",
         "train.augmentations=[{random_crop: {size: 100}}]",
     )  # fmt: skip
     told = "\n".join(found)
