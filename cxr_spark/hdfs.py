@@ -69,7 +69,7 @@ class HdfsFileSystem:
         self._make_parent(path)
         with temporary_name(path, self._client.delete) as temporary:
             with self._client.create(temporary) as stream:
-                stream.write(data)
+                stream.write(bytes(data))  # of other buffers hdfs-native takes numbers one by one, or fails
             self._client.rename(temporary, path, True)
 
     def upload(self, local: Path, path: str) -> None:
@@ -85,7 +85,7 @@ class HdfsFileSystem:
         self._make_parent(path)
         with temporary_name(path, self._client.delete) as temporary:
             with self._client.create(temporary) as stream:
-                stream.write(data)
+                stream.write(bytes(data))  # of other buffers hdfs-native takes numbers one by one, or fails
             try:
                 self._client.rename(temporary, path, False)
             except FileExistsError:

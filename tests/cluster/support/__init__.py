@@ -1,0 +1,1 @@
+"""Real servers for the cluster tests: hosts of their own, HDFS, YARN, Spark standalone."""

@@ -1,0 +1,59 @@
+"""The Store on a real HDFS: what is atomic, what is exclusive, whose the files are."""
+
+from __future__ import annotations
+
+import threading
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cxr_spark.storage import Store
+from tests.cluster.support.hadoop import Hdfs
+
+
+@pytest.fixture
+def store(hdfs: Hdfs, request: pytest.FixtureRequest) -> Store:
+    return Store(f"{hdfs.uri}/store/{request.node.name}")
+
+
+def test_files_are_replaced_as_a_whole(store: Store) -> None:
+    store.write_bytes("a/b c#d?.txt", b"old")
+    store.write_bytes("a/b c#d?.txt", b"new and longer")
+    assert store.read_bytes("a/b c#d?.txt") == b"new and longer"
+    assert [info.name for info in store.files()] == ["a/b c#d?.txt"]
+    assert store.size("a/b c#d?.txt") == 14
+
+
+def test_only_one_of_many_creates(store: Store) -> None:
+    won: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda i=i: won.append(store.create_exclusive("lock", str(i).encode())))
+        for i in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won) == [False] * 5 + [True]
+    assert len(list(store.files())) == 1
+
+
+def test_hidden_names_are_listed_and_folders_deleted(store: Store) -> None:
+    for name in ("_x/.y", "z", "z2/w"):
+        store.write_bytes(name, b"")
+    assert [info.name for info in store.files()] == ["_x/.y", "z", "z2/w"]
+    assert store.names() == ["_x", "z", "z2"]
+    store.delete("_x")
+    store.delete("gone")
+    assert not store.exists("_x/.y")
+    with pytest.raises(FileNotFoundError):
+        store.read_bytes("gone")
+
+
+def test_arrow_reads_what_the_store_wrote(store: Store) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"x": list(range(1000))}), sink, row_group_size=100)
+    store.write_bytes("t.parquet", memoryview(sink.getvalue()))
+    system, root = store.arrow()
+    assert pq.read_table(f"{root}/t.parquet", filesystem=system)["x"].to_pylist() == list(range(1000))
