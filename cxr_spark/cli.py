@@ -26,6 +26,8 @@ COMMANDS: dict[str, str] = {
     "train": "fine-tune a network on prepared data",
     "score": "write the probabilities of every finding for every image",
     "evaluate": "AUCs with intervals, plots and a report from predictions",
+    "explain": "Grad-CAM overlays, maps of layers, and how well they meet radiologists' boxes",
+    "explore": "class balance, patients, ages, shapes and intensities of prepared data, as a page",
     "pipeline": "run the jobs of a settings file in order",
     "config": "show every setting",
     "sample-data": "make a synthetic data set in NIH's layout",

@@ -1,0 +1,45 @@
+"""Shows what is in a prepared dataset: class balance, co-occurrence, patients, ages, views, shapes, grey values."""
+
+from __future__ import annotations
+
+import argparse
+
+from cxr_spark.output import claim, digest
+from cxr_spark.ownership import refuse_overlap
+from cxr_spark.prepared import PreparedDataset
+from cxr_spark.spark import resolve_shared, session
+from cxr_spark.storage import Store
+
+HELP = "class balance, patients, ages, shapes and intensities of prepared data, as a page"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's own options."""
+    parser.add_argument("--data", metavar="URI", required=True, help="output of the prepare job")
+    parser.add_argument("--out", metavar="URI", required=True, help="folder of explore.json, explore.html and plots")
+
+
+def run(args: argparse.Namespace) -> dict[str, object]:
+    """Writes OUT/explore.json, OUT/explore.html and OUT/*.png."""
+    from cxr_spark.exploration.explore import explore, write
+
+    spark = session("cxr-spark explore", args.master, args.spark_conf)
+    uri = resolve_shared(spark, args.data, "--data")
+    store = Store(resolve_shared(spark, args.out, "--out"))
+    refuse_overlap(store.uri, {"--data": [uri]})
+    dataset = PreparedDataset.open(uri)
+    with claim(store, "explore", {"data": uri, "manifest": digest(dataset.manifest)}, args.overwrite) as claimed:
+        args.status_uri = store.uri
+        if claimed.finished is not None:
+            return claimed.finished
+        exploration = explore(spark, dataset)
+        write(store, exploration)
+        facts = exploration.facts
+        summary = {
+            "report": store.uri_of("explore.html"),
+            "images": {name: split["images"] for name, split in facts["splits"].items()},
+            "patients": facts["n_patients"],
+            "evenness": facts["information"]["evenness"],
+        }
+        claimed.done(summary)
+    return summary

@@ -1,0 +1,88 @@
+"""Explores a prepared dataset: all counts, and the pictures and the page made of them."""
+
+from __future__ import annotations
+
+import io
+import platform
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_spark import __version__
+from cxr_spark.evaluation.provenance import is_synthetic
+from cxr_spark.exploration import plots
+from cxr_spark.exploration.facts import count_facts
+from cxr_spark.exploration.information import relative_information
+from cxr_spark.exploration.pixels import sum_pixels
+from cxr_spark.exploration.report import render
+from cxr_spark.prepared import PreparedDataset
+from cxr_spark.storage import Store
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What was found.
+
+    Attributes:
+        facts: what explore.json holds.
+        mean_images: of each split, float64 (s, s), 0 to 255.
+    """
+
+    facts: dict[str, Any]
+    mean_images: dict[str, NDArray[np.float64]]
+
+
+def explore(spark: SparkSession, dataset: PreparedDataset) -> Exploration:
+    """Counts what is in a prepared dataset.
+
+    Raises:
+        DataError: it has no images, or is damaged.
+        RunError: a file cannot be read.
+    """
+    counted = count_facts(spark, dataset)
+    sums = sum_pixels(spark, dataset)
+    splits = counted.pop("splits")
+    for split, facts in splits.items():
+        facts["intensity"] = sums[split].facts()
+    positives = {
+        name: sum(facts["findings"][name]["positive"] for facts in splits.values()) for name in dataset.findings
+    }
+    sources = dataset.manifest.get("sources")
+    labels = sources.get("labels") if isinstance(sources, dict) else None
+    facts = {
+        "data": dataset.store.uri,
+        "synthetic": is_synthetic(dataset.store.uri, labels if isinstance(labels, str) else None),
+        "findings": list(dataset.findings),
+        "size": dataset.size,
+        "n_images": counted["n_images"],
+        "n_patients": counted["n_patients"],
+        "positives": positives,
+        "information": relative_information(positives),
+        "splits": splits,
+        "co_occurrence": counted["co_occurrence"],
+        "image_shapes": counted["image_shapes"],
+        "versions": {"cxr_spark": __version__, "python": platform.python_version(), "pyspark": spark.version},
+    }
+    return Exploration(facts, {split: sums[split].mean_image() for split in splits})
+
+
+def write(store: Store, exploration: Exploration) -> None:
+    """Writes plots and page, explore.json last: it says that the rest is there."""
+    facts = exploration.facts
+    pictures = {name: io.BytesIO() for name in ("class_balance", "co_occurrence", "patients", "intensity")}
+    plots.class_balance(facts["findings"], facts["splits"], pictures["class_balance"])
+    plots.co_occurrence(facts["co_occurrence"], pictures["co_occurrence"])
+    plots.patients(facts["splits"], pictures["patients"])
+    plots.intensity(facts["splits"], exploration.mean_images, pictures["intensity"])
+    pngs = {name: picture.getvalue() for name, picture in pictures.items()}
+    page = render(facts, pngs, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
+    for name, png in pngs.items():
+        store.write_bytes(f"{name}.png", png)
+    store.write_bytes("explore.html", page.encode())
+    store.write_json("explore.json", facts)

@@ -1,0 +1,170 @@
+"""The pictures of an exploration: class balance, co-occurrence, patients, and grey values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from cxr_spark.evaluation.style import COLOURS, GREY, INK, display_name, empty_note, figure
+from cxr_spark.exploration.facts import AGE_BIN
+from cxr_spark.schema import SPLITS
+
+Splits = Mapping[str, Mapping[str, Any]]
+
+#: More findings than this are too many numbers to print in a matrix.
+_MAX_PRINTED = 20
+
+
+def class_balance(findings: Sequence[str], splits: Splits, target: IO[bytes]) -> None:
+    """Draws, as PNG, the part of the known images that have each finding, the most frequent on top, by split."""
+    positives = {name: sum(split["findings"][name]["positive"] for split in splits.values()) for name in findings}
+    ranked = sorted(findings, key=lambda name: -positives[name])
+    height = 0.8 / len(splits)
+    with figure(10, 1.6 + 0.17 * len(ranked) * max(len(splits), 2), target) as drawing:
+        axes = drawing.add_subplot(
+            title="Images with each finding", xlabel="% of the split's images with a known label"
+        )
+        highest = 0.0
+        for i, (name, split) in enumerate(splits.items()):
+            rates = [100 * (split["findings"][finding]["prevalence"] or 0.0) for finding in ranked]
+            rows = np.arange(len(ranked)) + (i - (len(splits) - 1) / 2) * height
+            axes.barh(rows, rates, height=height * 0.9, color=_colour(name), label=name)
+            highest = max(highest, *rates)
+            for row, rate, finding in zip(rows, rates, ranked, strict=True):
+                count = f"{split['findings'][finding]['positive']:,}"
+                axes.annotate(
+                    count, (rate, row), (3, 0), textcoords="offset points", va="center", fontsize=6.5, color=GREY
+                )
+        axes.set_yticks(range(len(ranked)), [display_name(name) for name in ranked])
+        axes.set(ylim=(len(ranked) - 0.4, -0.6), xlim=(0, 1.08 * highest or 1))
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        axes.legend(loc="lower right")
+
+
+def co_occurrence(matrix: Mapping[str, Any], target: IO[bytes]) -> None:
+    """Draws, as PNG, how many images have both findings of each pair, coloured by the share of the row's images."""
+    names, images = matrix["findings"], np.array(matrix["images"], dtype=float)
+    own = np.diag(images)
+    shares = np.divide(images, own[:, None], out=np.zeros_like(images), where=own[:, None] > 0)
+    side = max(4.5, 1.6 + 0.46 * len(names))
+    with figure(side + 1.6, side, target) as drawing:
+        axes = drawing.add_subplot(title="Images that have both findings")
+        picture = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+        shown = [display_name(name) for name in names]
+        axes.set_xticks(range(len(names)), shown, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), shown)
+        axes.grid(visible=False)
+        axes.tick_params(length=0)
+        if len(names) <= _MAX_PRINTED:
+            for row, column in np.argwhere(images > 0):
+                colour = "white" if shares[row, column] > 0.55 else INK
+                number = _short(images[row, column])
+                axes.text(column, row, number, ha="center", va="center", fontsize=6.5, color=colour)
+        bar = drawing.colorbar(picture, ax=axes, shrink=0.7)
+        bar.set_label("% of the images with the row's finding")
+
+
+def patients(splits: Splits, target: IO[bytes]) -> None:
+    """Draws, as PNG, images per patient, ages, sexes and views by split."""
+    with figure(10, 6.6, target) as drawing:
+        grid = drawing.subplots(2, 2)
+        _images_per_patient(grid[0, 0], splits)
+        _ages(grid[0, 1], splits)
+        _shares(grid[1, 0], splits, "sex", "Sex")
+        _shares(grid[1, 1], splits, "view_position", "View position")
+
+
+def intensity(splits: Splits, means: Mapping[str, NDArray[np.float64]], target: IO[bytes]) -> None:
+    """Draws, as PNG, the histogram of grey values and the mean image of each split."""
+    with figure(10, 6.4, target) as drawing:
+        rows = drawing.add_gridspec(2, len(means), height_ratios=(1, 1.25))
+        axes = drawing.add_subplot(rows[0, :], title="Grey values", xlabel="grey value", ylabel="% of the pixels")
+        for name, split in splits.items():
+            counts = np.array(split["intensity"]["histogram"], dtype=float)
+            axes.plot(100 * counts / counts.sum(), color=_colour(name), linewidth=1.3, label=name)
+        axes.set(xlim=(0, 255), ylim=(0, None))
+        axes.legend()
+        for i, (name, mean) in enumerate(means.items()):
+            axes = drawing.add_subplot(rows[1, i], title=f"Mean image, {name}")
+            axes.imshow(mean, cmap="gray", vmin=0, vmax=255)
+            axes.axis("off")
+
+
+def _images_per_patient(axes: Axes, splits: Splits) -> None:
+    axes.set(title="Images per patient", xlabel="images of a patient", ylabel="% of the patients")
+    drawn = False
+    for name, split in splits.items():
+        if split["images_per_patient"] is None:
+            continue
+        histogram = {int(images): n for images, n in split["images_per_patient"]["histogram"].items()}
+        at_least = np.cumsum([histogram[images] for images in sorted(histogram, reverse=True)])[::-1]
+        axes.step(
+            sorted(histogram), 100 * at_least / at_least[0], where="post", color=_colour(name), label=f"{name}: or more"
+        )
+        drawn = True
+    if drawn:
+        axes.set(xscale="log", ylim=(0, 102))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.legend()
+    else:
+        empty_note(axes, "patients are not known")
+
+
+def _ages(axes: Axes, splits: Splits) -> None:
+    axes.set(title="Ages", xlabel="years", ylabel="% of the images with a known age")
+    drawn = False
+    for name, split in splits.items():
+        histogram = {int(start): n for start, n in split["ages"]["histogram"].items()}
+        if histogram:
+            starts = np.arange(min(histogram), max(histogram) + AGE_BIN, AGE_BIN)
+            counts = np.array([histogram.get(int(start), 0) for start in starts])
+            edges = np.append(starts, starts[-1] + AGE_BIN)
+            axes.stairs(100 * counts / counts.sum(), edges, color=_colour(name), linewidth=1.4, label=name)
+            drawn = True
+    if drawn:
+        axes.set_ylim(0, None)
+        axes.legend()
+    else:
+        empty_note(axes, "ages are not known")
+
+
+def _shares(axes: Axes, splits: Splits, key: str, title: str) -> None:
+    """Draws one stacked bar a split."""
+    axes.set(title=title, xlabel="% of the images")
+    totals: dict[str, int] = {}
+    for split in splits.values():
+        for value, n in split[key].items():
+            totals[value] = totals.get(value, 0) + n
+    values = sorted(totals, key=lambda value: (-totals[value], value))
+    colours = [*COLOURS, GREY]
+    for i, name in enumerate(splits):
+        left = 0.0
+        for number, value in enumerate(values):
+            share = 100 * splits[name][key].get(value, 0) / splits[name]["images"]
+            label = display_name(value) if i == 0 else None
+            axes.barh(
+                i, share, left=left, height=0.6, color=colours[min(number, len(COLOURS))], alpha=0.75, label=label
+            )
+            if share >= 7:
+                axes.text(left + share / 2, i, f"{share:.0f} %", ha="center", va="center", fontsize=8, color="white")
+            left += share
+    axes.set_yticks(range(len(splits)), list(splits))
+    axes.set(xlim=(0, 100), ylim=(len(splits) - 0.5, -0.5))
+    axes.grid(axis="y", visible=False)
+    axes.legend(ncols=4, loc="upper left", bbox_to_anchor=(0, -0.18))
+
+
+def _colour(split: str) -> str:
+    return COLOURS[SPLITS.index(split)]
+
+
+def _short(count: float) -> str:
+    """Writes a count in at most four characters: 950, 1.2k, 60k."""
+    if count < 1000:
+        return f"{count:.0f}"
+    return f"{count / 1000:.1f}k" if count < 9950 else f"{count / 1000:.0f}k"

@@ -1,0 +1,50 @@
+"""The page that shows an exploration: one HTML file that needs nothing else, on or off line."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cxr_spark.evaluation.page import count, environment
+
+
+def render(facts: Mapping[str, Any], pngs: Mapping[str, bytes], created: str) -> str:
+    """Renders the page; every value in it is escaped.
+
+    Args:
+        facts: what explore.json holds.
+        pngs: the plots by name.
+        created: when, for the reader.
+
+    Returns:
+        The page.
+    """
+    made = environment("cxr_spark.exploration")
+    made.filters |= {"shape": _shape, "number": _number}
+    return made.get_template("explore.html.j2").render(
+        title="Chest X-ray data" + (" (synthetic images)" if facts["synthetic"] else ""),
+        facts=_head(facts, created),
+        explored=facts,
+        pngs={name: base64.b64encode(png).decode() for name, png in pngs.items()},
+        footer=", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
+    )
+
+
+def _head(facts: Mapping[str, Any], created: str) -> list[tuple[str, str]]:
+    patients = facts["n_patients"]
+    return [
+        ("Data", facts["data"]),
+        ("Images", ", ".join(f"{name} {count(split['images'])}" for name, split in facts["splits"].items())),
+        ("Patients", "not known" if patients is None else count(patients)),
+        ("Stored as", f"{facts['size']} x {facts['size']} pixels, grey"),
+        ("Made", created),
+    ]
+
+
+def _shape(shape: Sequence[float] | None) -> str:
+    return "none" if shape is None else f"{shape[0]:,.0f} x {shape[1]:,.0f}"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:,.1f}"
