@@ -74,7 +74,7 @@ def imagenet_weights(imagenet_tfjs: Path, tmp_path_factory: pytest.TempPathFacto
     from cxr_spark.models.importers import import_weights
 
     path = tmp_path_factory.mktemp("imagenet") / "resnet50_v1.safetensors"
-    path.write_bytes(import_weights(imagenet_tfjs.as_uri(), "resnet50_v1").to_bytes())
+    path.write_bytes(import_weights(f"file://{imagenet_tfjs}", "resnet50_v1").to_bytes())
     return path
 
 

@@ -21,7 +21,7 @@ from tests import keras_reference as keras
 
 @pytest.fixture(scope="module")
 def network(imagenet_weights: Path) -> torch.nn.Module:
-    weights = read_weights(imagenet_weights.as_uri())
+    weights = read_weights(f"file://{imagenet_weights}")
     assert (weights.header.n_outputs, weights.header.batch_norm_epsilon) == (1000, 1e-3)
     module = build("resnet50_v1", 1000, batch_norm_epsilon=weights.header.batch_norm_epsilon)
     module.load_state_dict(weights.tensors)
