@@ -150,24 +150,51 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_once(data, tmp_path, capfd, s
     assert "train.learning_rate" in error[0]
 
 
-def test_a_rank_that_dies_is_started_again(data, tmp_path, spark):
-    out = tmp_path / "run"
-    undisturbed = tmp_path / "undisturbed"
-    options = ["--set", "train.epochs=2", "--workers", "2", "--set", "train.checkpoint_every_steps=1"]
-    assert train(data, undisturbed, *options) == 0
-    command = [sys.executable, "-m", "cxr_spark.cli", "train", "--data", str(data), "--out", str(out), *options]
+TWO_RANKS = ("--set", "train.epochs=2", "--workers", "2", "--set", "train.checkpoint_every_steps=1")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory, spark):
+    """The id of the model that two ranks make when nothing happens to them."""
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert train(data, out, *TWO_RANKS) == 0
+    return model_id(out)
+
+
+def model_id(out):
+    return json.loads((out / "model" / "metadata.json").read_text())["weights_sha256"]
+
+
+def start_command(data, out, log):
+    """Runs the same as `train(data, out, *TWO_RANKS)` in a process group of its own."""
+    command = [sys.executable, "-m", "cxr_spark.cli", "train", "--data", str(data), "--out", str(out), *TWO_RANKS]
     for override in (*SMALL, "train.global_batch=10"):
         command += ["--set", override]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    wait_for_step(out, 2, process, tmp_path / "log")
+    with log.open("a") as stream:
+        return subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True)
+
+
+def test_a_rank_that_dies_is_started_again(data, tmp_path, undisturbed):
+    out, log = tmp_path / "run", tmp_path / "log"
+    process = start_command(data, out, log)
+    wait_for_step(out, 2, process, log)
     victims = ranks_of(process)
     assert len(victims) == 2
     os.kill(victims[-1], signal.SIGKILL)
-    assert process.wait(300) == 0, (tmp_path / "log").read_text()[-3000:]
-    assert "1 of 3 restarts" in (tmp_path / "log").read_text()
-    ids = [json.loads((f / "model" / "metadata.json").read_text())["weights_sha256"] for f in (out, undisturbed)]
-    assert ids[0] == ids[1]
+    assert process.wait(300) == 0, log.read_text()[-3000:]
+    assert "1 of 3 restarts" in log.read_text()
+    assert model_id(out) == undisturbed
+
+
+def test_a_killed_job_leaves_a_lock_behind_and_the_same_command_goes_on(data, tmp_path, undisturbed):
+    out, log = tmp_path / "run", tmp_path / "log"
+    process = start_command(data, out, log)
+    wait_for_step(out, 3, process, log)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (out / "_lock.json").exists()
+    assert train(data, out, *TWO_RANKS) == 0
+    assert model_id(out) == undisturbed
 
 
 def ranks_of(process: subprocess.Popen) -> list[int]:
