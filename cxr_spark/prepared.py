@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.schema import SPLITS
@@ -110,3 +115,18 @@ def _is_split(value: object) -> bool:
 
 def _is_visible(name: str) -> bool:
     return name.endswith(".parquet") and not any(part.startswith((".", "_")) for part in name.split("/"))
+
+
+def binary_images(pixels: pa.BinaryArray) -> NDArray[np.uint8]:
+    """Views a binary column of square images as uint8 (rows, S, S), without copying.
+
+    Raises:
+        ValueError: they are not square and of one size.
+    """
+    offsets = np.frombuffer(pixels.buffers()[1], np.int32)[pixels.offset : pixels.offset + len(pixels) + 1]
+    sizes = np.unique(np.diff(offsets))
+    side = math.isqrt(int(sizes[0])) if len(sizes) == 1 else 0
+    if pixels.null_count or side == 0 or side * side != int(sizes[0]):
+        raise ValueError("its images are not square and of one size")
+    data = np.frombuffer(pixels.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+    return data.reshape(len(pixels), side, side)

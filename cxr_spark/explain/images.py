@@ -19,8 +19,8 @@ from cxr_spark.imaging.reading import ahead, read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.imaging.resize import ResizeMode, resize
 from cxr_spark.models.folder import Preprocessing
+from cxr_spark.prepared import binary_images
 from cxr_spark.scoring.plan import RawImage, RawPart
-from cxr_spark.scoring.write import binary_images
 from cxr_spark.storage import Store
 
 _COLUMNS = ("image_index", "labels", "height", "width", "pixels")

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.prepare import use_one_thread
-from cxr_spark.prepared import PreparedDataset
+from cxr_spark.prepared import PreparedDataset, binary_images
 from cxr_spark.schema import SPLITS
-from cxr_spark.scoring.write import binary_images
 from cxr_spark.storage import Store
 from cxr_spark.tasks import run_parts
 

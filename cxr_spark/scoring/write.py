@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from cxr_spark.errors import DataError
 from cxr_spark.imaging.prepare import prepare_image, use_one_thread
 from cxr_spark.imaging.reading import ahead, read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
+from cxr_spark.prepared import binary_images
 from cxr_spark.schema import PREDICTIONS, QUARANTINE
 from cxr_spark.scoring.plan import Part, PreparedPart, RawImage, RawPart
 from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
@@ -186,18 +186,3 @@ def _matrix(labels: pa.ListArray) -> NDArray[np.float32]:
     width = int(lengths[0]) if len(lengths) else 0
     flat: NDArray[np.float32] = labels.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
     return flat.reshape(len(labels), width)
-
-
-def binary_images(pixels: pa.BinaryArray) -> NDArray[np.uint8]:
-    """Views a binary column of square images as uint8 (rows, S, S), without copying.
-
-    Raises:
-        ValueError: they are not square and of one size.
-    """
-    offsets = np.frombuffer(pixels.buffers()[1], np.int32)[pixels.offset : pixels.offset + len(pixels) + 1]
-    sizes = np.unique(np.diff(offsets))
-    side = math.isqrt(int(sizes[0])) if len(sizes) == 1 else 0
-    if pixels.null_count or side == 0 or side * side != int(sizes[0]):
-        raise ValueError("its images are not square and of one size")
-    data = np.frombuffer(pixels.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
-    return data.reshape(len(pixels), side, side)
