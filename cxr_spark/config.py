@@ -77,16 +77,56 @@ Metric = Literal["train_loss", "val_loss", "val_macro_auc", "val_micro_auc", "va
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+UncertainPolicy = Literal["zeros", "ones", "ignore"]
+
+
+class SubsetSettings(Section):
+    """Which of the labelled images to take; an image of which it is not known is left out."""
+
+    sex: Literal["F", "M"] | None = Field(None, description="of this sex")
+    view_position: Annotated[tuple[Literal["PA", "AP", "LATERAL"], ...], BeforeValidator(_as_list)] = Field(
+        (), description="of one of these views"
+    )
+    age: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] | None = Field(
+        None, description="from the first to the second age, years, both included"
+    )
+
+    @field_validator("age")
+    @classmethod
+    def _in_order(cls, age: tuple[float, float] | None) -> tuple[float, float] | None:
+        if age is not None and age[0] > age[1]:
+            raise ValueError("expected the lower age first, such as [18, 90]")
+        return age
+
+
 class PrepareSettings(Section):
     """What to prepare, and how."""
 
     images: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
         (), description="folders or globs with the images, searched with all below them"
     )
-    labels: str | None = Field(None, description="URI of the label file; .gz is understood")
-    dataset: Literal["nih", "chexpert", "folder"] = Field("nih", description="layout of images and labels")
-    split: Literal["official", "patient", "column"] = Field(
-        "official", description="official: the two lists; patient: drawn by patient; column: the label file's own"
+    labels: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
+        (), description="URIs of the label files, mostly one; .gz is understood; none for class folders"
+    )
+    dataset: Literal["nih", "chexpert", "rsna", "folder"] = Field("nih", description="layout of images and labels")
+    uncertain: UncertainPolicy | dict[str, UncertainPolicy] | None = Field(
+        None,
+        description="chexpert: what uncertain labels become: zeros, ones or ignore (masked in the loss, the default); "
+        "or {FINDING: one of these}",
+    )
+    positive_class: str | None = Field(
+        None, description="folder: the class that is the one finding, all others being its absence"
+    )
+    subset: SubsetSettings = Field(SubsetSettings(), description="which of the labelled images to take")
+    sample: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        {},
+        description="exact numbers of images to draw: {CLASS: N}; an image belongs to the class that is its only "
+        "finding, or to `none`; classes that are not named are left out",
+    )
+    split: Literal["official", "patient", "column"] | None = Field(
+        None,
+        description="official: the lists or splits of the dataset's makers; patient: drawn by patient; column: the "
+        "label file's own, or that of folders train, val, test; default: what the dataset has, or patient",
     )
     train_list: str | None = Field(None, description="URI of the official list of training images")
     test_list: str | None = Field(None, description="URI of the official list of test images")
@@ -94,7 +134,7 @@ class PrepareSettings(Section):
     test_fraction: float = Field(0.2, ge=0, lt=1, description="part of all patients for testing, with split=patient")
     size: int = Field(224, ge=16, le=2048, description="side of the stored square images, in pixels")
     resize: Literal["squash", "pad", "crop"] = Field("squash", description="how an image becomes a square")
-    seed: Seed = Field(42, description="seed of every draw in the split")
+    seed: Seed = Field(42, description="seed of every draw of splits and samples")
     max_bad_fraction: float = Field(0.01, ge=0, le=1, description="the job fails if more of the images are bad")
 
 
@@ -164,6 +204,7 @@ class TrainSettings(Section):
     checkpoint_every_steps: int = Field(0, ge=0, description="also checkpoint within epochs; 0: after epochs only")
     keep_checkpoints: int = Field(2, ge=1, description="latest checkpoints kept, beside the best ones")
     rank_timeout: float = Field(600, gt=0, description="seconds after which a rank that does not answer is lost")
+    start_timeout: float = Field(300, gt=0, description="seconds to wait for the executors that all ranks need")
     schedule: ScheduleSettings = Field(ScheduleSettings(), description="learning rate over time")
     early_stop: EarlyStopSettings = Field(EarlyStopSettings(), description="stop before the last epoch")
     augmentations: tuple[str | dict[str, dict[str, Any] | None], ...] = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cxr_spark import errors
 from cxr_spark.errors import CxrError, RunError
@@ -40,12 +40,33 @@ def run_parts(
         CxrError: what a task raised.
         RunError: a task failed otherwise.
     """
-    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-
     if not parts:
         return []
+    return _collect(spark.sparkContext.parallelize(parts, len(parts)).mapPartitions(work), doing)
+
+
+def barrier_parts(
+    spark: SparkSession, count: int, work: Callable[[Iterable[int]], Iterator[Result]], doing: str
+) -> list[Result]:
+    """Runs a function in tasks that all run at the same time, and know of each other (`BarrierTaskContext`).
+
+    Args:
+        spark: the session.
+        count: how many tasks.
+        work: gets the task's number; its results come back to the driver.
+        doing: what this is, for messages.
+
+    Raises:
+        CxrError: as `run_parts`.
+    """
+    return _collect(spark.sparkContext.parallelize(range(count), count).barrier().mapPartitions(work), doing)
+
+
+def _collect(work: Any, doing: str) -> list[Any]:
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+
     try:
-        return list(spark.sparkContext.parallelize(parts, len(parts)).mapPartitions(work).collect())
+        return list(work.collect())
     except Py4JJavaError as error:
         raise error_of_task(str(error.java_exception), doing) from error
 

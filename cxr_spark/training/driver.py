@@ -10,8 +10,9 @@ from cxr_spark.prepared import PreparedDataset
 from cxr_spark.scoring.spark_model import ChestXRayModel
 from cxr_spark.spark import default_fs
 from cxr_spark.storage import Store
+from cxr_spark.training.cluster import check_cluster, rank_threads
 from cxr_spark.training.finish import MODEL, finish
-from cxr_spark.training.launch import check_cluster, launch, rank_threads
+from cxr_spark.training.launch import launch
 from cxr_spark.training.plan import fingerprint, plan
 
 if TYPE_CHECKING:

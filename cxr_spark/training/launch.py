@@ -4,58 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cxr_spark import errors
-from cxr_spark.config import TrainSettings
-from cxr_spark.errors import CxrError, DivergedError, RunError, UsageError
+from cxr_spark.errors import CxrError, DivergedError, RunError
 from cxr_spark.spark import let_children_import
 from cxr_spark.training import rank
-from cxr_spark.training.device import usable_cores
+from cxr_spark.training.cluster import is_local, uses_gpu
 from cxr_spark.training.job import TrainingJob
+from cxr_spark.training.meeting import check_meeting
 from cxr_spark.training.output import RankOutput
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
-
-
-def is_local(spark: SparkSession) -> bool:
-    """Whether driver and workers are one process on this host."""
-    master = str(spark.sparkContext.master)
-    return master == "local" or master.startswith("local[")
-
-
-def rank_threads(spark: SparkSession, settings: TrainSettings) -> int:
-    """Returns the CPU threads of a rank: the setting, else the cores that it may use."""
-    if settings.threads_per_worker:
-        return settings.threads_per_worker
-    if is_local(spark):
-        return max(1, usable_cores() // settings.workers)
-    return int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
-
-
-def check_cluster(spark: SparkSession, settings: TrainSettings) -> None:
-    """Checks what Spark would answer with a hanging job.
-
-    Raises:
-        UsageError: dynamic allocation is on, or a task has fewer cores than a rank is to use.
-    """
-    if is_local(spark):
-        return
-    conf = spark.sparkContext.getConf()
-    if conf.get("spark.dynamicAllocation.enabled", "false").lower() == "true":
-        raise UsageError(
-            "spark.dynamicAllocation.enabled=true: training starts all its ranks at once (barrier mode), which Spark "
-            "does not do under dynamic allocation: give --conf spark.dynamicAllocation.enabled=false"
-        )
-    cpus = int(conf.get("spark.task.cpus", "1"))
-    if settings.threads_per_worker and settings.threads_per_worker != cpus:
-        raise UsageError(
-            f"train.threads_per_worker={settings.threads_per_worker} but spark.task.cpus={cpus}: on a cluster a rank "
-            f"is one task and may use its cores; give --conf spark.task.cpus={settings.threads_per_worker}"
-        )
 
 
 def launch(spark: SparkSession, job: TrainingJob) -> None:
@@ -65,6 +31,8 @@ def launch(spark: SparkSession, job: TrainingJob) -> None:
         CxrError: the error that a rank met.
         RunError: the ranks died more often than `train.max_restarts`.
     """
+    if not is_local(spark) and job.train.workers > 1:
+        check_meeting(spark, job.train.workers)
     for attempt in range(job.train.max_restarts + 1):
         job.checkpoints.delete(rank.FAILURE)
         try:
@@ -82,11 +50,30 @@ def launch(spark: SparkSession, job: TrainingJob) -> None:
 def _run_ranks(spark: SparkSession, job: TrainingJob) -> None:
     from pyspark.ml.torch.distributor import TorchDistributor
 
-    use_gpu = not is_local(spark) and int(spark.sparkContext.getConf().get("spark.task.resource.gpu.amount", "0")) > 0
-    distributor = TorchDistributor(num_processes=job.train.workers, local_mode=is_local(spark), use_gpu=use_gpu)
+    distributor = TorchDistributor(num_processes=job.train.workers, local_mode=is_local(spark), use_gpu=uses_gpu(spark))
     let_children_import()
     with contextlib.redirect_stdout(RankOutput()):
-        distributor.run(rank.run, job.model_dump_json())
+        distributor.run(_RankFunction(), job.model_dump_json())
+
+
+class _RankFunction:
+    """`rank.run`, in a form that makes a task let its children find what it finds itself.
+
+    torchrun starts a rank as a process of its own. That sees what PYTHONPATH names, but not what `--py-files` brought:
+    Spark puts this on the search path of the task alone.
+    """
+
+    def __call__(self, job_json: str) -> None:
+        rank.run(job_json)
+
+    def __reduce__(self) -> tuple[Callable[[], Callable[[str], None]], tuple[()]]:
+        return (_rank_function, ())
+
+
+def _rank_function() -> Callable[[str], None]:
+    """Called where the task unpickles the function that it is to run."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in sys.path if path))
+    return rank.run
 
 
 def _cause(job: TrainingJob, error: Exception) -> CxrError:

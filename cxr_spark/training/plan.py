@@ -20,7 +20,7 @@ from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.job import TrainingJob
 
 #: Settings that change how fast or how safely a training runs, but not its result.
-_NOT_IN_RESULT = {"max_restarts", "checkpoint_every_steps", "keep_checkpoints", "rank_timeout"}
+_NOT_IN_RESULT = {"max_restarts", "checkpoint_every_steps", "keep_checkpoints", "rank_timeout", "start_timeout"}
 
 
 def fingerprint(settings: Settings, dataset: PreparedDataset) -> dict[str, Any]:

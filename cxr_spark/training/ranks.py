@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cxr_spark.errors import RunError
+from cxr_spark.training.meeting import interface_towards
 
 
 class Ranks:
@@ -43,6 +44,7 @@ class Ranks:
         if self.world == 1:
             return
         backend = "nccl" if device.type == "cuda" else "gloo"
+        _choose_interface()
         try:
             dist.init_process_group(backend, timeout=datetime.timedelta(seconds=timeout))
         except (RuntimeError, ValueError) as error:
@@ -101,3 +103,14 @@ class Ranks:
         every: list[NDArray[np.float32] | None] = [None] * self.world
         dist.all_gather_object(every, rows)
         return np.concatenate([item for item in every if item is not None])
+
+
+def _choose_interface() -> None:
+    """Lets gloo and NCCL use the interface that leads to rank 0, unless the user named one.
+
+    By themselves they take the address that this host's name stands for, often that of the loopback interface.
+    """
+    interface = interface_towards(os.environ.get("MASTER_ADDR", "localhost"))
+    if interface is not None:
+        for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.setdefault(variable, interface)

@@ -12,7 +12,10 @@ from tests.cluster.support.files import put
 from tests.cluster.support.hadoop import Hadoop, Hdfs
 from tests.cluster.support.network import Network, make_network
 from tests.cluster.support.processes import wait_for
+from tests.cluster.support.standalone import SPARK_HOME, Standalone
 from tests.cluster.support.submit import Submitter
+from tests.cluster.support.yarn import Yarn
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +70,70 @@ def nih(hdfs: Hdfs, images: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def local(hadoop: Hadoop, hdfs: Hdfs, tmp_path_factory: pytest.TempPathFactory) -> Submitter:
+def local(network: Network, hadoop: Hadoop, hdfs: Hdfs, tmp_path_factory: pytest.TempPathFactory) -> Submitter:
     """Submits to local mode, with Hadoop's settings of the cluster."""
     conf = {"spark.driver.memory": "600m", "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false"}
     folder = tmp_path_factory.mktemp("local")
-    return Submitter("local[2]", folder, conf, {"HADOOP_CONF_DIR": str(hadoop.conf), "SPARK_LOCAL_IP": "127.0.0.1"})
+    return Submitter(
+        "local[2]", network.head, folder, conf, {"HADOOP_CONF_DIR": str(hadoop.conf), "SPARK_LOCAL_IP": "127.0.0.1"}
+    )
+
+
+#: What executors and driver get in all tests on clusters.
+_SMALL = {
+    "spark.driver.memory": "600m",
+    "spark.executor.memory": "600m",
+    "spark.executor.cores": "2",
+    "spark.executor.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+    "spark.ui.enabled": "false",
+}
+
+
+@pytest.fixture(scope="session")
+def standalone(network: Network, hadoop: Hadoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+    """Spark's own cluster manager, a worker of two cores on each host."""
+    made = Standalone(tmp_path_factory.mktemp("standalone"), network, {"HADOOP_CONF_DIR": str(hadoop.conf)})
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def on_standalone(
+    standalone: Standalone, hdfs: Hdfs, hadoop: Hadoop, network: Network, tmp_path_factory: pytest.TempPathFactory
+) -> Submitter:
+    """Submits to Spark standalone: two executors of two cores, one on each host."""
+    conf = {**_SMALL, "spark.driver.host": network.driver, "spark.driver.bindAddress": network.driver}
+    environment = {"HADOOP_CONF_DIR": str(hadoop.conf), "SPARK_LOCAL_IP": network.driver}
+    return Submitter(standalone.url, network.head, tmp_path_factory.mktemp("submit"), conf, environment)
+
+
+@pytest.fixture(scope="session")
+def yarn(hdfs: Hdfs, hadoop: Hadoop) -> Iterator[Yarn]:
+    """YARN on the same hosts."""
+    made = Yarn(hadoop)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def on_yarn(yarn: Yarn, hadoop: Hadoop, network: Network, tmp_path_factory: pytest.TempPathFactory) -> Submitter:
+    """Submits to YARN, client mode: two executors of two cores."""
+    conf = {
+        **_SMALL,
+        "spark.driver.host": network.driver,
+        "spark.driver.bindAddress": network.driver,
+        "spark.executor.instances": "2",
+        "spark.executor.memoryOverhead": "900m",
+        "spark.yarn.am.memory": "400m",
+        # Every node has Spark's jars at the same place; else each submission uploads 300 MB of them.
+        "spark.yarn.jars": f"local:{SPARK_HOME}/jars/*",
+        "spark.executorEnv.PYTHONPATH": str(ROOT),
+        "spark.yarn.appMasterEnv.PYTHONPATH": str(ROOT),
+    }
+    environment = {"HADOOP_CONF_DIR": str(hadoop.conf), "SPARK_LOCAL_IP": network.driver}
+    return Submitter("yarn", network.head, tmp_path_factory.mktemp("submit-yarn"), conf, environment)

@@ -119,10 +119,11 @@ class Hdfs:
         hadoop.write_settings("hdfs-site", self._settings(address))
         name_node = "org.apache.hadoop.hdfs.server.namenode.NameNode"
         environment = hadoop.environment()
-        subprocess.run(
-            hadoop.java(name_node, ["-format", "-nonInteractive"]), env=environment, check=True, capture_output=True
-        )
-        self.name_node = Server("NameNode", hadoop.java(name_node), hadoop.folder / "namenode.log", environment)
+        head = hadoop.network.head
+        make = head.command(*hadoop.java(name_node, ["-format", "-nonInteractive"]))
+        subprocess.run(make, env=environment, check=True, capture_output=True)
+        log = hadoop.folder / "namenode.log"
+        self.name_node = Server("NameNode", head.command(*hadoop.java(name_node)), log, environment)
         self.name_node.wait_until(lambda: answers(address, self.port), "answer")
         self.data_nodes = [self._data_node(host) for host in hadoop.network.hosts]
 

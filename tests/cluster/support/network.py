@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,30 +18,28 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Host:
-    """Where a worker runs.
+    """Where servers run.
 
     Attributes:
         name: of the host.
         address: its only address, beside 127.0.0.1 of its own.
-        names: file of all hosts' names and addresses; None where this is no namespace of its own.
+        names: file of all hosts' names and addresses; None where there are no namespaces.
+        isolated: whether it is a network namespace of its own.
     """
 
     name: str
     address: str
     names: Path | None = None
-
-    @property
-    def isolated(self) -> bool:
-        """Whether the host is a network namespace."""
-        return self.names is not None
+    isolated: bool = False
 
     def command(self, *arguments: str) -> list[str]:
         """Returns a command line that runs another one on this host, under the host's name."""
-        if not self.isolated:
+        if self.names is None:
             return list(arguments)
-        set_up = 'hostname "$0" && mount --bind "$1" /etc/hosts && shift && exec "$@"'
-        shell = ["sh", "-c", set_up, self.name, str(self.names)]
-        return ["ip", "netns", "exec", self.name, "unshare", "--uts", "--mount", *shell, *arguments]
+        # No name server is in reach: without this every name that is not in the file costs a time-out.
+        set_up = 'mount --bind "$1" /etc/hosts; mount --bind /dev/null /etc/resolv.conf; hostname "$0"; shift'
+        shell = ["unshare", "--uts", "--mount", "sh", "-ec", f'{set_up}; exec "$@"', self.name, str(self.names)]
+        return [*(["ip", "netns", "exec", self.name] if self.isolated else []), *shell, *arguments]
 
     def cut_off(self) -> None:
         """Takes the host's cable out."""
@@ -58,16 +55,24 @@ class Host:
 
 @dataclass(frozen=True)
 class Network:
-    """Attributes:
-    driver: address of this machine among the hosts.
-    hosts: the workers' hosts.
+    """Who is where.
+
+    Attributes:
+        head: this machine: where masters and drivers run.
+        hosts: the workers' hosts.
     """
 
-    driver: str
+    head: Host
     hosts: tuple[Host, ...]
 
     @property
+    def driver(self) -> str:
+        """Address of the head."""
+        return self.head.address
+
+    @property
     def isolated(self) -> bool:
+        """Whether the hosts are network namespaces."""
         return self.hosts[0].isolated
 
 
@@ -89,9 +94,11 @@ def make_network(count: int, folder: Path) -> Iterator[Network]:
     except subprocess.CalledProcessError:
         yield _loopback(count)
         return
-    hosts = [Host(f"{bridge}-{i}", f"{prefix}.{11 + i}", folder / "hosts") for i in range(count)]
-    lines = ["127.0.0.1 localhost", f"{prefix}.1 {socket.gethostname()}", *(f"{h.address} {h.name}" for h in hosts)]
-    (folder / "hosts").write_text("\n".join([*lines, ""]))
+    names = folder / "hosts"
+    head = Host(f"{bridge}-head", f"{prefix}.1", names)
+    hosts = [Host(f"{bridge}-{i}", f"{prefix}.{11 + i}", names, isolated=True) for i in range(count)]
+    lines = [f"{host.address} {host.name}\n" for host in (head, *hosts)]
+    names.write_text("".join(["127.0.0.1 localhost\n", *lines]))
     try:
         _ip("addr", "add", f"{prefix}.1/24", "dev", bridge)
         _ip("link", "set", bridge, "up")
@@ -104,7 +111,7 @@ def make_network(count: int, folder: Path) -> Iterator[Network]:
             _ip("-n", host.name, "addr", "add", f"{host.address}/24", "dev", "eth0")
             for interface in ("lo", "eth0"):
                 _ip("-n", host.name, "link", "set", interface, "up")
-        yield Network(f"{prefix}.1", tuple(made))
+        yield Network(head, tuple(made))
     finally:
         for host in made:
             for pid in host.processes():
@@ -115,7 +122,7 @@ def make_network(count: int, folder: Path) -> Iterator[Network]:
 
 
 def _loopback(count: int) -> Network:
-    return Network("127.0.0.1", tuple(Host(f"host-{i}", f"127.0.0.{11 + i}") for i in range(count)))
+    return Network(Host("head", "127.0.0.1"), tuple(Host(f"host-{i}", f"127.0.0.{11 + i}") for i in range(count)))
 
 
 def _free_prefix() -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tests.cluster.support.network import Host
 from tests.conftest import ROOT
 
 #: Seconds that a job may take; the machine may be busy.
@@ -41,6 +42,7 @@ class Submitter:
 
     Attributes:
         master: Spark master URL.
+        head: where drivers run.
         conf: Spark settings.
         environment: variables, beside the test's own.
         options: other options of spark-submit.
@@ -48,6 +50,7 @@ class Submitter:
     """
 
     master: str
+    head: Host
     folder: Path
     conf: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -66,7 +69,8 @@ class Submitter:
         submit = str(Path(sys.executable).with_name("spark-submit"))
         conf = [part for key, value in self.conf.items() for part in ("--conf", f"{key}={value}")]
         script = str(ROOT / "jobs" / f"{job.replace('-', '_')}.py")
-        return [submit, "--master", self.master, *conf, *self.options, script, *map(str, options)]
+        line = [submit, "--master", self.master, *conf, *self.options, script, *map(str, options)]
+        return self.head.command(*line)
 
     def variables(self) -> dict[str, str]:
         """Returns the environment of a submission."""

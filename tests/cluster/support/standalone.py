@@ -1,0 +1,70 @@
+"""A Spark standalone cluster: the master on the driver's address, a worker on every host."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pyspark
+
+from tests.cluster.support.network import Host, Network
+from tests.cluster.support.processes import Server, answers, free_port
+
+SPARK_HOME = Path(pyspark.__file__).parent
+#: What a worker offers, and thereby an executor has.
+CORES = 2
+
+
+class Standalone:
+    """Master and workers, each a process of its own.
+
+    Args:
+        folder: for logs and the workers' folders.
+        network: who is where.
+        environment: of all servers, such as where Hadoop's settings are.
+    """
+
+    def __init__(self, folder: Path, network: Network, environment: dict[str, str]) -> None:
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            **environment,
+            "SPARK_HOME": str(SPARK_HOME),
+            "SPARK_DAEMON_MEMORY": "192m",
+            "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+            "PYSPARK_PYTHON": sys.executable,
+        }
+        port = free_port(network.driver)
+        self.url = f"spark://{network.driver}:{port}"
+        arguments = ["--host", network.driver, "--port", str(port), "--webui-port", "0"]
+        own = {**self._environment, "SPARK_LOCAL_IP": network.driver}
+        command = [str(SPARK_HOME / "bin" / "spark-class"), "org.apache.spark.deploy.master.Master", *arguments]
+        self.master = Server("Spark master", network.head.command(*command), folder / "master.log", own)
+        self.master.wait_until(lambda: answers(network.driver, port), "answer")
+        self.workers = [self._worker(host) for host in network.hosts]
+        for server in self.workers:
+            server.wait_until(lambda log=server.log: "Successfully registered" in log.read_text(), "registration")
+
+    def local_folder(self, host: Host) -> Path:
+        """Returns where a host's Spark keeps its temporary files."""
+        return self._folder / f"local-{host.name}"
+
+    def _worker(self, host: Host) -> Server:
+        work = self._folder / f"work-{host.name}"
+        for folder in (work, self.local_folder(host)):
+            folder.mkdir()
+        arguments = ["--host", host.address, "--cores", str(CORES), "--memory", "3g", "--webui-port", "0"]
+        arguments += ["--work-dir", str(work), self.url]
+        own = {
+            **self._environment,
+            "SPARK_LOCAL_IP": host.address,
+            "SPARK_LOCAL_DIRS": str(self.local_folder(host)),
+            "TMPDIR": str(self.local_folder(host)),
+        }
+        command = [str(SPARK_HOME / "bin" / "spark-class"), "org.apache.spark.deploy.worker.Worker", *arguments]
+        return Server(f"Spark worker on {host.name}", host.command(*command), self._folder / f"{host.name}.log", own)
+
+    def stop(self) -> None:
+        for server in (*self.workers, self.master):
+            server.stop()
