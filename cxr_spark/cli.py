@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "pipeline": "run the jobs of a settings file in order",
     "config": "show every setting",
     "sample-data": "make a synthetic data set in NIH's layout",
+    "benchmark": "images/s of each step on this machine, beside a bare loop",
     "import-weights": "turn pretrained weights of other tools into one file",
 }
 

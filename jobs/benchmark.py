@@ -1,0 +1,11 @@
+"""`spark-submit jobs/benchmark.py ...`: the same as `cxr-spark benchmark ...`."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # finds the package of a checkout that is not installed
+
+from cxr_spark.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main(["benchmark", *sys.argv[1:]]))
