@@ -37,7 +37,7 @@ EXTRAS = {
     # Images in DICOM files.
     "dicom": [
         "pydicom>=3,<4",  # reads the headers; MIT
-        "imagecodecs>=2025.3.30",  # JPEG of 8 to 16 bits, lossless too, JPEG-LS, JPEG 2000, RLE; BSD, as all it carries
+        "imagecodecs>=2025.3.30",  # JPEG of 8 to 16 bits, lossless too, JPEG-LS, JPEG 2000, RLE; BSD
     ],
 }
 EXTRAS["dev"] = [

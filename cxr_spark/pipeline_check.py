@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from cxr_spark.config import Settings
+from cxr_spark.datasets.registry import dataset_named
 from cxr_spark.errors import ConfigError, CxrError, DataError, UsageError
 from cxr_spark.ownership import check_ownership, refuse_overlap
 from cxr_spark.pipeline import Step
@@ -66,22 +67,24 @@ class PipelineCheck:
 
     def _check_prepare(self) -> None:
         prepare = self._settings.prepare
-        for name in ("images", "labels"):
+        needed = ("images", "labels") if dataset_named(prepare.dataset).has_label_files else ("images",)
+        for name in needed:
             if not getattr(prepare, name):
                 self._problems.append(ConfigError(f"prepare.{name} is not set: prepare cannot do without it"))
         for pattern in prepare.images:
             with self._collected():
                 self._check_images(pattern)
-        files = {name: getattr(prepare, name) for name in ("labels", "train_list", "test_list")}
-        for name, value in files.items():
-            if value is not None:
+        lists = {name: getattr(prepare, name) for name in ("train_list", "test_list")}
+        files = {"labels": prepare.labels, **{name: (path,) for name, path in lists.items() if path}}
+        for name, paths in files.items():
+            for path in paths:
                 with self._collected():
-                    self._check_file(f"prepare.{name}", value)
+                    self._check_file(f"prepare.{name}", path)
         if self._settings.pipeline.out:
             with self._collected():
                 inputs = {
                     "prepare.images": [self._resolve(path) for path in prepare.images],
-                    **{f"prepare.{name}": [self._resolve(path)] for name, path in files.items() if path},
+                    **{f"prepare.{name}": [self._resolve(path) for path in paths] for name, paths in files.items()},
                 }
                 refuse_overlap(self._resolve(self._steps["prepare"].out), inputs)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from cxr_spark.output import claim
 from cxr_spark.storage import Store, parent_and_name, read_uri
 
 if TYPE_CHECKING:
+    from cxr_spark.datasets.base import LabelFile
     from cxr_spark.imaging.listing import ImageFiles
 
 HELP = "read, check and resize images, join their labels, split by patient"
@@ -30,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's own options."""
     add = parser.add_argument
     add("--images", metavar="URI", action="append", help="folder or glob, searched with all below it; repeatable")
-    add("--labels", metavar="CSV", help="label file, gzipped or not")
+    add("--labels", metavar="CSV", action="append", help="label file, gzipped or not; repeatable; none for folders")
     add("--out", metavar="URI", required=True, help="folder of the prepared dataset")
-    add("--dataset", help="whose layout images and labels have (default: nih)")
-    add("--split", help="official lists, by patient, or the label file's column `split` (default: official)")
+    add("--dataset", help="whose layout they have: nih, chexpert, rsna, or folder of class folders (default: nih)")
+    add("--split", help="official, patient, or column `split` of the labels (default: what the dataset has)")
     add("--train-list", metavar="FILE", help="official list of training images (default: beside the labels)")
     add("--test-list", metavar="FILE", help="official list of test images (default: beside the labels)")
     add("--val-fraction", metavar="F", help="part of the training patients for validation (default: 0.1)")
@@ -49,49 +50,63 @@ class _Sources:
     """Full URIs of all that is read; None where there is nothing."""
 
     images: tuple[str, ...]
-    labels: str
+    labels: tuple[str, ...]
     train_list: str | None
     test_list: str | None
+
+    def recorded(self) -> dict[str, Any]:
+        """Returns what the manifest tells: one label file, the usual case, by its URI alone."""
+        labels = self.labels[0] if len(self.labels) == 1 else list(self.labels) or None
+        return {**vars(self), "images": list(self.images), "labels": labels}
 
 
 def run(args: argparse.Namespace) -> dict[str, object]:
     """Writes OUT/data, OUT/quarantine and OUT/manifest.json."""
-    from cxr_spark.datasets.registry import dataset_named
+    from cxr_spark.datasets.base import LabelFile
+    from cxr_spark.datasets.registry import LabelSource, dataset_named
+    from cxr_spark.datasets.selection import Subset, select
     from cxr_spark.datasets.splits import assign_splits
     from cxr_spark.imaging.listing import find_images
+    from cxr_spark.preparation.headers import with_headers
     from cxr_spark.preparation.job import Request, prepare
     from cxr_spark.preparation.plan import make_plan
 
     settings = _settings(args)
+    dataset = dataset_named(settings.dataset)
     application = Application("cxr-spark prepare", args.master, args.spark_conf)
     store = Store(application.resolve_shared(args.out, "--out"))
     sources = _sources(application, settings)
     _refuse_inputs_inside(store, sources)
 
-    dataset = dataset_named(settings.dataset)
-    texts = {name: _read(name, getattr(sources, name)) for name in ("labels", *OFFICIAL_LISTS)}
-    labels = dataset.read_labels(texts["labels"] or b"", sources.labels)
-    assignment = assign_splits(
-        labels,
-        settings.split,
-        train_list=texts["train_list"],
-        test_list=texts["test_list"],
-        val_fraction=settings.val_fraction,
-        test_fraction=settings.test_fraction,
-        seed=settings.seed,
-    )
+    lists = {name: _read(name, uri) for name in OFFICIAL_LISTS if (uri := getattr(sources, name)) is not None}
+    files = tuple(LabelFile(_read("labels", uri), uri) for uri in sources.labels)
     found = find_images(sources.images)
     log.info("found %d images and %d other files", len(found.files), found.ignored)
-    fingerprint = _fingerprint(settings, sources, texts, found)
+    images = {dataset.image_index(file.uri, file.root): file.uri for file in found.files if file.problem is None}
+    labels = dataset.read_labels(LabelSource(files, list(images), settings.uncertain, settings.positive_class))
+    fingerprint = _fingerprint(settings, sources, {**lists, **dict(_numbered(files))}, found)
     with claim(store, "prepare", fingerprint, args.overwrite) as claimed:
         args.status_uri = store.uri
         if claimed.finished is not None:
             return claimed.finished
+        all_images = labels.table["image_index"]
+        if dataset.has_headers:
+            labels = with_headers(application.spark, labels, images)
+        subset = Subset(**settings.subset.model_dump())
+        labels, selected = select(labels, subset, settings.sample, images=images, seed=settings.seed)
+        assignment = assign_splits(
+            labels,
+            settings.split or labels.usual_split,
+            **lists,
+            val_fraction=settings.val_fraction,
+            test_fraction=settings.test_fraction,
+            seed=settings.seed,
+        )
         claimed.clear()  # a task's files bear names of their own: what a killed run left would stay among them
         plan = make_plan(
             found,
             dataset.image_index,
-            labels.table["image_index"],
+            all_images,
             assignment.table,
             size=settings.size,
             cores=application.spark.sparkContext.defaultParallelism,
@@ -102,9 +117,10 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             size=settings.size,
             mode=settings.resize,
             max_bad_fraction=settings.max_bad_fraction,
-            settings=_recorded(settings),
-            sources=vars(sources),
+            settings={**_recorded(settings), "split": settings.split or labels.usual_split},
+            sources=sources.recorded(),
             notes={**labels.notes, **assignment.notes},
+            selection=selected,
         )
         manifest = prepare(application.spark, request, store, claimed.lock.check)
         summary = _summary(store, manifest)
@@ -113,22 +129,21 @@ def run(args: argparse.Namespace) -> dict[str, object]:
 
 
 def _settings(args: argparse.Namespace) -> PrepareSettings:
-    changes = {f"prepare.{name}": getattr(args, name) for name in PrepareSettings.model_fields}
-    settings: PrepareSettings = args.settings.updated(changes).prepare
-    for name in ("images", "labels"):
-        if not getattr(settings, name):
-            raise UsageError(f"--{name} is missing: give it, or prepare.{name} in the settings file")
+    options = {name: getattr(args, name, None) for name in PrepareSettings.model_fields}
+    settings: PrepareSettings = args.settings.updated({f"prepare.{name}": options[name] for name in options}).prepare
+    if not settings.images:
+        raise UsageError("--images is missing: give it, or prepare.images in the settings file")
     return settings
 
 
 def _sources(application: Application, settings: PrepareSettings) -> _Sources:
     """Resolves what is read. Images must be in reach of every executor; the rest is read here."""
     images = tuple(application.resolve_shared(pattern, "--images") for pattern in settings.images)
-    labels = application.resolve(settings.labels or "")
+    labels = tuple(application.resolve(path) for path in settings.labels)
     given = {name: getattr(settings, name) for name in OFFICIAL_LISTS}
     lists = {name: application.resolve(path) if path else None for name, path in given.items()}
-    if settings.split == "official" and not any(lists.values()):
-        folder, _ = parent_and_name(labels)
+    if settings.dataset == "nih" and settings.split in (None, "official") and labels and not any(lists.values()):
+        folder, _ = parent_and_name(labels[0])
         if all(folder.exists(name) for name in OFFICIAL_LISTS.values()):
             lists = {name: folder.uri_of(file) for name, file in OFFICIAL_LISTS.items()}
             log.info("official lists found beside the labels: %s", ", ".join(OFFICIAL_LISTS.values()))
@@ -137,14 +152,12 @@ def _sources(application: Application, settings: PrepareSettings) -> _Sources:
 
 def _refuse_inputs_inside(store: Store, sources: _Sources) -> None:
     """An output folder is cleared by --overwrite: nothing that is read may lie in it."""
-    for uri in (*sources.images, sources.labels, sources.train_list, sources.test_list):
+    for uri in (*sources.images, *sources.labels, sources.train_list, sources.test_list):
         if uri is not None and f"{uri}/".startswith(f"{store.uri.rstrip('/')}/"):
             raise UsageError(f"--out {store.uri} holds {uri}, which is read: choose a folder of its own")
 
 
-def _read(option: str, uri: str | None) -> bytes | None:
-    if uri is None:
-        return None
+def _read(option: str, uri: str) -> bytes:
     try:
         return read_uri(uri)
     except FileNotFoundError:
@@ -157,11 +170,17 @@ def _recorded(settings: PrepareSettings) -> dict[str, Any]:
 
 
 def _fingerprint(
-    settings: PrepareSettings, sources: _Sources, texts: dict[str, bytes | None], found: ImageFiles
+    settings: PrepareSettings, sources: _Sources, texts: Mapping[str, bytes], found: ImageFiles
 ) -> dict[str, Any]:
-    contents = {name: hashlib.sha256(text).hexdigest() for name, text in texts.items() if text is not None}
+    contents = {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
     files = _digest(f"{file.uri}\0{file.size}\0{file.modified}" for file in found.files)
     return {**_recorded(settings), **contents, "images": list(sources.images), "image_files": files}
+
+
+def _numbered(files: Sequence[LabelFile]) -> Iterator[tuple[str, bytes]]:
+    """Names the contents of label files: `labels`, `labels2` and on."""
+    for number, file in enumerate(files, start=1):
+        yield f"labels{number if number > 1 else ''}", file.data
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cxr_spark.datasets.csv_table import shorten
+from cxr_spark.errors import DataError
 from cxr_spark.schema import LABELS
 
 #: The columns of `LabelTable.table`: `schema.LABELS` before the images are assigned to splits.
 UNSPLIT_LABELS: pa.Schema = LABELS.remove(LABELS.get_field_index("split"))
+
+
+class LabelFile(NamedTuple):
+    """A label file: its bytes, gzipped or not, and where they came from, for messages."""
+
+    data: bytes
+    source: str
 
 
 @dataclass(frozen=True)
@@ -24,12 +34,50 @@ class LabelTable:
         findings: the label vocabulary; `labels` of every row has one value for each, in this order.
         notes: what was dropped or changed while reading, by kind; counts of rows.
         given_split: the values of the file's own `split` column as they stand, one a row of `table`; None without one.
+        official_split: the splits that the dataset's makers gave, likewise; None where lists tell them, or nothing.
+        usual_split: the method of `splits.METHODS` that this dataset takes where none is asked for.
     """
 
     table: pa.Table
     findings: tuple[str, ...]
     notes: Mapping[str, int] = field(default_factory=dict)
     given_split: pa.Array | None = None
+    official_split: pa.Array | None = None
+    usual_split: str = "official"
+
+    def filtered(self, keep: NDArray[np.bool_]) -> LabelTable:
+        """Returns the labels of the rows that a mask of shape (rows,) marks."""
+        mask = pa.array(keep)
+        given, official = (
+            None if values is None else values.filter(mask) for values in (self.given_split, self.official_split)
+        )
+        return replace(self, table=self.table.filter(mask), given_split=given, official_split=official)
+
+
+def merged(tables: Sequence[LabelTable]) -> LabelTable:
+    """Puts the labels of several files of one kind together.
+
+    Args:
+        tables: one or more, of the same findings.
+
+    Returns:
+        All rows in order; notes added up; a `given_split` where every file has one.
+
+    Raises:
+        DataError: an image is in two files.
+    """
+    first = tables[0]
+    if len(tables) == 1:
+        return first
+    table = pa.concat_tables([each.table for each in tables])
+    index = table["image_index"].to_pandas()
+    twice = index[index.duplicated()]
+    if len(twice):
+        raise DataError(f"image {shorten(twice.iloc[0])!r} is in two label files ({len(twice)} are): keep one of them")
+    notes = {name: sum(each.notes.get(name, 0) for each in tables) for name in first.notes}
+    given = [each.given_split for each in tables]
+    whole = None if any(values is None for values in given) else pa.concat_arrays(given)
+    return replace(first, table=table, notes=notes, given_split=whole)
 
 
 def label_table(

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cxr_spark.datasets.base import LabelTable, label_table
+from cxr_spark.datasets.base import LabelFile, LabelTable, label_table, merged
 from cxr_spark.datasets.columns import first_rows, read_ages, read_codes, read_sexes
 from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
 from cxr_spark.errors import ConfigError
@@ -34,15 +35,17 @@ _IMAGE_PATH = re.compile(r"(?:^|/)((train|valid|test)/(patient[0-9]+)/[^/]+/[^/]
 _OBSERVED: Mapping[str, float | None] = MappingProxyType({"": 0.0, "0": 0.0, "1": 1.0, "-1": None})
 
 
-def read_chexpert_labels(data: bytes, source: str, uncertain: str | Mapping[str, str] = "ignore") -> LabelTable:
-    """Reads one of CheXpert's label files.
+def read_chexpert_labels(files: Sequence[LabelFile], uncertain: str | Mapping[str, str] = "ignore") -> LabelTable:
+    """Reads CheXpert's label files, one or several of them.
 
     The image index is the path from the split's folder on (`train/patient00001/study1/view1_frontal.jpg`), the patient
     is in it, and so is CheXpert's own split, which is passed on as `given_split`. Views are PA, AP or LATERAL.
 
+    Officially `valid.csv`, which radiologists labelled, is what results are reported on: it is the test split where
+    there are no test images. Training files alone are split by patient.
+
     Args:
-        data: the file's bytes, gzipped or not.
-        source: where they came from, for messages.
+        files: `train.csv` and, or, `valid.csv`.
         uncertain: what becomes of uncertain observations: `zeros`, `ones` or `ignore` (NaN, masked in the loss); one
             for all, or one for each finding that is named, the others being ignored.
 
@@ -52,10 +55,20 @@ def read_chexpert_labels(data: bytes, source: str, uncertain: str | Mapping[str,
 
     Raises:
         ConfigError: an unknown policy or finding in `uncertain`.
-        DataError: the file is of another kind, or a row is wrong; names the line and the value.
+        DataError: a file is of another kind, or a row is wrong; names the line and the value.
     """
     policies = _policies(uncertain)
-    csv = read_csv(data, source)
+    labels = merged([_read_file(file, policies) for file in files])
+    splits = labels.given_split.to_pylist() if labels.given_split is not None else []
+    if not set(splits) - {"train"}:
+        return replace(labels, usual_split="patient")
+    held_out = "val" if "test" in splits else "test"
+    official = [held_out if split == "valid" else split for split in splits]
+    return replace(labels, official_split=pa.array(official, type=pa.string()))
+
+
+def _read_file(file: LabelFile, policies: NDArray[np.float64]) -> LabelTable:
+    csv = read_csv(*file)
     csv.require([PATH, *CHEXPERT_FINDINGS], "CheXpert's label file (train.csv or valid.csv)")
     codes, places = csv.parse(PATH, _place)
     index, splits, patients = (list(part) for part in zip(*(places[code] for code in codes), strict=True))

@@ -16,7 +16,8 @@ MAX_AGE_YEARS = 120.0
 #: Years in a unit of a DICOM age string (PS3.5, value representation AS): days, weeks, months, years.
 _YEARS: Mapping[str, float] = MappingProxyType({"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0})
 _AGE = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,9})?)([DWMY]?)", re.IGNORECASE)
-_SEXES: Mapping[str, str] = MappingProxyType({"M": "M", "F": "F", "MALE": "M", "FEMALE": "F"})
+#: How files write sexes, in upper case.
+SEXES: Mapping[str, str] = MappingProxyType({"M": "M", "F": "F", "MALE": "M", "FEMALE": "F"})
 
 
 def read_ages(csv: CsvTable, name: str) -> tuple[list[float | None], NDArray[np.bool_]]:
@@ -31,14 +32,14 @@ def read_ages(csv: CsvTable, name: str) -> tuple[list[float | None], NDArray[np.
     """
     if name not in csv.columns:
         return [None] * len(csv), np.zeros(len(csv), dtype=bool)
-    years = csv.parsed(name, _age)
+    years = csv.parsed(name, parse_age)
     over = np.array([age is not None and age > MAX_AGE_YEARS for age in years])
     return [None if old else age for age, old in zip(years, over, strict=True)], over
 
 
 def read_sexes(csv: CsvTable, name: str) -> tuple[list[str | None], NDArray[np.bool_]]:
     """Reads a column of sexes as M and F; see `read_codes`."""
-    return read_codes(csv, name, _SEXES)
+    return read_codes(csv, name, SEXES)
 
 
 def read_codes(csv: CsvTable, name: str, meaning: Mapping[str, str]) -> tuple[list[str | None], NDArray[np.bool_]]:
@@ -95,7 +96,12 @@ def first_rows(
     return keep
 
 
-def _age(text: str) -> float | None:
+def parse_age(text: str) -> float | None:
+    """Returns years, None of an empty text.
+
+    Raises:
+        ValueError: not an age.
+    """
     if not text:
         return None
     match = _AGE.fullmatch(text)

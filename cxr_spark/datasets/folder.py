@@ -10,22 +10,25 @@ import pyarrow as pa
 from cxr_spark.datasets.base import LabelTable, label_table
 from cxr_spark.datasets.csv_table import shorten
 from cxr_spark.datasets.splits import split_named
-from cxr_spark.errors import DataError, UsageError
+from cxr_spark.errors import ConfigError, DataError
 
 
-def labels_from_folders(paths: Sequence[str]) -> LabelTable:
+def labels_from_folders(paths: Sequence[str], positive_class: str | None = None) -> LabelTable:
     """Reads labels from the paths of images: `CLASS/image.png`, or `SPLIT/CLASS/image.png`.
 
     Where every path begins with a folder named like a split (train, val, test or a common synonym) above the class,
     that is passed on as `given_split`. Folders below the class are allowed. Patients are not known.
 
     Args:
-        paths: paths relative to the folder that was searched, as `folder_image_index` gives them.
+        paths: paths relative to the folder that was searched, as `folder_image_index` gives them; each once.
+        positive_class: the one class to tell from all others; None for all classes.
 
     Returns:
-        One label a class, in alphabetical order, exactly one of them 1 in each row; rows in order of the paths.
+        One label a class, in alphabetical order, exactly one of them 1 in each row, or the label of the positive class
+        alone; rows in order of the paths. Folders that are splits are what is usually taken, else a draw.
 
     Raises:
+        ConfigError: there is no class of that name.
         DataError: an image lies in no class folder, or there are fewer than two classes.
     """
     parts = [path.split("/") for path in paths]
@@ -44,23 +47,22 @@ def labels_from_folders(paths: Sequence[str]) -> LabelTable:
     position = {name: i for i, name in enumerate(findings)}
     labels = np.zeros((len(paths), len(findings)), dtype=np.float32)
     labels[np.arange(len(paths)), [position[name] for name in classes]] = 1
+    if positive_class is not None:
+        if positive_class not in position:
+            raise ConfigError(
+                f"prepare.positive_class {shorten(positive_class)!r} is no class folder: expected one of "
+                f"{', '.join(findings)}"
+            )
+        labels, findings = labels[:, [position[positive_class]]], (positive_class,)
     return LabelTable(
         table=label_table(paths, [None] * len(paths), labels),
         findings=findings,
         notes={"rows": len(paths)},
         given_split=pa.array([part[0] for part in parts], type=pa.string()) if by_split else None,
+        usual_split="column" if by_split else "patient",
     )
 
 
 def folder_image_index(uri: str, root: str) -> str:
     """Returns the path of an image relative to the folder that was searched."""
     return uri[len(root) :].lstrip("/")
-
-
-def refuse_label_file(data: bytes, source: str) -> LabelTable:
-    """Refuses a label file.
-
-    Raises:
-        UsageError: always; the labels are the folders' names.
-    """
-    raise UsageError(f"dataset 'folder' takes its labels from the names of folders: leave out --labels {source}")

@@ -57,7 +57,8 @@ def assign_splits(
     """Assigns every image to a split.
 
     Methods:
-        official: `train_list` and `test_list` name the images. Images in neither are left out and counted.
+        official: `train_list` and `test_list` name the images, and images in neither are left out and counted; or the
+            labels themselves tell the split of the dataset's makers.
         patient: a fraction `test_fraction` of all patients is for testing.
         column: the label file's own `split` column (train, val or test, or a common synonym).
 
@@ -88,7 +89,9 @@ def assign_splits(
     frame = pd.DataFrame({"image_index": labels.table["image_index"].to_pandas()})
     frame["unit"] = _units(labels.table)
     notes: dict[str, int] = {}
-    if method == "official":
+    if method == "official" and labels.official_split is not None and train_list is None and test_list is None:
+        frame["split"] = _as_given(labels, labels.official_split)
+    elif method == "official":
         frame["split"], notes = _by_lists(frame["image_index"], train_list, test_list)
     elif method == "patient":
         frame["split"] = TRAIN
@@ -181,8 +184,15 @@ def _read_list(data: bytes, source: str) -> pd.Index[str]:
 
 def _by_column(labels: LabelTable) -> Sequence[str | None]:
     if labels.given_split is None:
-        raise DataError("split 'column' needs a column 'split' in the label file (values train, val, test)")
-    values = labels.given_split.to_pylist()
+        raise DataError(
+            "split 'column' needs a column 'split' in the label file (values train, val, test), "
+            "or folders of these names"
+        )
+    return _as_given(labels, labels.given_split)
+
+
+def _as_given(labels: LabelTable, given: pa.Array) -> Sequence[str | None]:
+    values = given.to_pylist()
     splits = [split_named(value or "") for value in values]
     if None in splits:
         row = splits.index(None)

@@ -38,6 +38,7 @@ class Request:
         settings: what of the settings the manifest records.
         sources: URIs of what was read, by kind.
         notes: what was dropped or changed in the labels, by kind.
+        selection: what `datasets.selection.select` counted.
     """
 
     plan: Plan
@@ -48,6 +49,7 @@ class Request:
     settings: Mapping[str, Any]
     sources: Mapping[str, Any]
     notes: Mapping[str, int]
+    selection: Mapping[str, Any]
 
 
 def prepare(spark: SparkSession, request: Request, store: Store, check_held: Callable[[], None]) -> dict[str, Any]:
@@ -82,6 +84,7 @@ def prepare(spark: SparkSession, request: Request, store: Store, check_held: Cal
         settings=request.settings,
         sources=request.sources,
         notes=request.notes,
+        selection=request.selection,
     )
     _refuse_too_many_bad(store, request, manifest, files)
     check_held()

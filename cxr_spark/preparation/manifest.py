@@ -32,6 +32,7 @@ def make_manifest(
     settings: Mapping[str, Any],
     sources: Mapping[str, Any],
     notes: Mapping[str, int],
+    selection: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Builds the manifest.
 
@@ -42,12 +43,14 @@ def make_manifest(
         settings: `size`, `resize`, `seed` and what else decided the result; they stand at the manifest's top level.
         sources: URIs of what was read, by kind.
         notes: what was dropped or changed in the labels, by kind.
+        selection: counts of subset and sample; empty where all was taken.
 
     Returns:
         A JSON value: `format`, `created`; the counts of `plan.Counts`; `prepared`; `quarantined` (images by reason);
         `bad_fraction` (labelled images of a split that were not prepared, of all those with a file); `splits` (of each
         its `images`, `patients` and images with each of the `findings`); `findings` (the label order); the settings;
-        `sources`; `notes`; `bytes`; `files` (name, rows, bytes and SHA-256 of all that was written); `versions`.
+        `sources`; `notes`; `selection`; `bytes`; `files` (name, rows, bytes and SHA-256 of all that was written);
+        `versions`.
     """
     data = [file for file in files if file.split is not None]
     met = asdict(counts)
@@ -65,6 +68,7 @@ def make_manifest(
         **settings,
         "sources": dict(sources),
         "notes": dict(notes),
+        "selection": dict(selection),
         "bytes": sum(file.bytes for file in data),
         "files": [
             {"name": file.name, "rows": file.rows, "bytes": file.bytes, "sha256": file.sha256}

@@ -68,7 +68,7 @@ class Counts:
         joined: image files that have a label.
         images_without_label: image files that have none.
         labels_without_image: labels of which no file was found.
-        images_in_no_split: image files that have a label but belong to no split.
+        images_in_no_split: image files that have a label but belong to no split, or not to subset or sample.
         wanted: distinct images with label, split and at least one file: those that would be prepared if all were well.
     """
 

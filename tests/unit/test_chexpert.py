@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+from cxr_spark.datasets.base import LabelFile, LabelTable
 from cxr_spark.datasets.chexpert import chexpert_image_index, read_chexpert_labels
 from cxr_spark.datasets.splits import assign_splits
 from cxr_spark.errors import ConfigError, DataError
@@ -36,6 +37,10 @@ def label_file(*rows: dict[str, str]) -> bytes:
     return text.getvalue().encode()
 
 
+def read(data: bytes, source: str, uncertain: str | dict[str, str] = "ignore") -> LabelTable:
+    return read_chexpert_labels([LabelFile(data, source)], uncertain)
+
+
 FIRST = "train/patient00001/study1/view1_frontal.jpg"
 SECOND = "train/patient00001/study2/view2_lateral.jpg"
 VALID = "valid/patient64541/study1/view1_frontal.jpg"
@@ -47,7 +52,7 @@ ROWS = (
 
 
 def test_rows() -> None:
-    labels = read_chexpert_labels(label_file(*ROWS), "train.csv")
+    labels = read(label_file(*ROWS), "train.csv")
     assert labels.findings == tuple(HEADER[5:]) == CHEXPERT_FINDINGS
     rows = labels.table.drop(["labels"]).to_pylist()
     person = {"patient_id": "patient00001", "sex": "F"}
@@ -77,7 +82,7 @@ def test_rows() -> None:
     ],
 )
 def test_uncertain_policies(uncertain: str | dict[str, str], cardiomegaly: float, atelectasis: float) -> None:
-    labels = read_chexpert_labels(label_file(*ROWS), "train.csv", uncertain)
+    labels = read(label_file(*ROWS), "train.csv", uncertain)
     matrix = np.stack(labels.table["labels"].to_numpy())
     expected = np.zeros((3, 14))
     for place, name, value in (
@@ -89,8 +94,30 @@ def test_uncertain_policies(uncertain: str | dict[str, str], cardiomegaly: float
 
 
 def test_its_own_split_can_be_used() -> None:
-    table = assign_splits(read_chexpert_labels(label_file(*ROWS), "f"), "column").table
+    table = assign_splits(read(label_file(*ROWS), "f"), "column").table
     assert table["split"].to_pylist() == ["train", "train", "val"]
+
+
+def test_the_radiologists_labels_are_the_test_split() -> None:
+    files = [LabelFile(label_file(*ROWS[:2]), "train.csv"), LabelFile(label_file(ROWS[2]), "valid.csv")]
+    labels = read_chexpert_labels(files)
+    assert (labels.usual_split, labels.notes["rows"], labels.notes["uncertain"]) == ("official", 3, 2)
+    table = assign_splits(labels, "official", val_fraction=0).table
+    assert table["split"].to_pylist() == ["train", "train", "test"]
+    test = row(ROOT + "test/patient64741/study1/view1_frontal.jpg")
+    table = assign_splits(read_chexpert_labels([*files, LabelFile(label_file(test), "test.csv")]), "official").table
+    assert table["split"].to_pylist() == ["train", "train", "val", "test"]
+
+
+def test_training_files_alone_are_split_by_patient() -> None:
+    labels = read(label_file(*ROWS[:2]), "train.csv")
+    assert (labels.usual_split, labels.official_split) == ("patient", None)
+
+
+def test_an_image_in_two_files_is_refused() -> None:
+    files = [LabelFile(label_file(*ROWS), "a.csv"), LabelFile(label_file(ROWS[1]), "b.csv")]
+    with pytest.raises(DataError, match=r"image 'train/patient00001/study2/.*' is in two label files \(1 are\)"):
+        read_chexpert_labels(files)
 
 
 @pytest.mark.parametrize("root", ["file:///d/CheXpert-v1.0-small", "file:///d", "file:///d/CheXpert-v1.0-small/train"])
@@ -115,11 +142,11 @@ def test_other_files_are_named_by_their_path() -> None:
 )
 def test_bad_rows_name_line_and_value(bad: dict[str, str], line: int, what: str) -> None:
     with pytest.raises(DataError, match=rf"train\.csv, line {line}: {what}"):
-        read_chexpert_labels(label_file(ROWS[2], bad), "train.csv")
+        read(label_file(ROWS[2], bad), "train.csv")
 
 
 def test_repeated_rows_are_dropped_also_with_uncertain_labels() -> None:
-    labels = read_chexpert_labels(label_file(ROWS[0], ROWS[0]), "f")
+    labels = read(label_file(ROWS[0], ROWS[0]), "f")
     assert labels.table.num_rows == 1
     assert (labels.notes["duplicates_dropped"], labels.notes["uncertain"]) == (1, 2)
     assert labels.given_split is not None
@@ -128,10 +155,10 @@ def test_repeated_rows_are_dropped_also_with_uncertain_labels() -> None:
 
 def test_another_label_file_is_refused() -> None:
     with pytest.raises(DataError, match=r"no column 'Path', .*Expected CheXpert's label file"):
-        read_chexpert_labels(b"Image Index,Finding Labels\na.png,Mass\n", "f")
+        read(b"Image Index,Finding Labels\na.png,Mass\n", "f")
 
 
 @pytest.mark.parametrize("uncertain", ["maybe", {"Mass": "ones"}, {"Edema": "2"}])
 def test_unknown_policies(uncertain: str | dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"uncertain: '(maybe|Mass|2)'"):
-        read_chexpert_labels(label_file(*ROWS), "f", uncertain)
+        read(label_file(*ROWS), "f", uncertain)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cxr_spark.datasets.base import LabelFile
 from cxr_spark.datasets.folder import folder_image_index, labels_from_folders
-from cxr_spark.datasets.nih import read_nih_labels
-from cxr_spark.datasets.registry import dataset_named
+from cxr_spark.datasets.registry import LabelSource, dataset_named
 from cxr_spark.datasets.splits import assign_splits
 from cxr_spark.errors import ConfigError, DataError, UsageError
 
@@ -49,18 +49,36 @@ def test_wrong_layouts(paths: list[str], what: str) -> None:
         labels_from_folders(paths)
 
 
+def test_a_positive_class_against_all_others() -> None:
+    labels = labels_from_folders(["PNEUMONIA/b.png", "NORMAL/a.png", "COVID/c.png"], "PNEUMONIA")
+    assert labels.findings == ("PNEUMONIA",)
+    assert np.stack(labels.table["labels"].to_numpy()).tolist() == [[1], [0], [0]]
+    with pytest.raises(ConfigError, match=r"'PNEUMONI' is no class folder: expected one of A, B"):
+        labels_from_folders(["A/a.png", "B/b.png"], "PNEUMONI")
+
+
+def test_folders_that_are_splits_are_the_usual_split() -> None:
+    assert labels_from_folders(["train/A/a.png", "test/B/b.png"]).usual_split == "column"
+    assert labels_from_folders(["A/a.png", "B/b.png"]).usual_split == "patient"
+
+
 def test_registry_knows_how_images_are_named() -> None:
     uri, root = "hdfs://n:1/nih/images_001/images/00000001_000.png", "hdfs://n:1/nih"
     assert dataset_named("nih").image_index(uri, root) == "00000001_000.png"
     assert dataset_named("folder").image_index(uri, root) == "images_001/images/00000001_000.png"
+    assert dataset_named("rsna").image_index("file:///r/train/0004cfab-14fd.dcm", "file:///r") == "0004cfab-14fd"
     assert folder_image_index("file:///a/b.png", "file:///") == "a/b.png"
-    assert dataset_named("nih").read_labels is read_nih_labels
-    assert dataset_named("nih").labels_of_images is None
-    assert dataset_named("folder").labels_of_images is labels_from_folders
 
 
 def test_registry_errors() -> None:
-    with pytest.raises(ConfigError, match="dataset 'mimic' is not known: expected one of nih, chexpert, folder"):
+    with pytest.raises(ConfigError, match="dataset 'mimic' is not known: expected one of nih, chexpert, rsna, folder"):
         dataset_named("mimic")
+    file = LabelFile(b"", "x.csv")
     with pytest.raises(UsageError, match=r"leave out --labels x\.csv"):
-        dataset_named("folder").read_labels(b"", "x.csv")
+        dataset_named("folder").read_labels(LabelSource((file,), ["A/a.png"]))
+    with pytest.raises(UsageError, match="--labels is missing"):
+        dataset_named("rsna").read_labels(LabelSource((), ["a"]))
+    with pytest.raises(ConfigError, match=r"prepare\.uncertain means nothing to dataset 'nih', only to chexpert"):
+        dataset_named("nih").read_labels(LabelSource((file,), [], uncertain="ones"))
+    with pytest.raises(ConfigError, match=r"prepare\.positive_class means nothing to dataset 'rsna', only to folder"):
+        dataset_named("rsna").read_labels(LabelSource((file,), [], positive_class="A"))

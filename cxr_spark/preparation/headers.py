@@ -1,0 +1,111 @@
+"""Sex, age and view from the headers of DICOM images, which must be known before images are chosen.
+
+A pass of its own over the images that have a label: a read of the first kilobytes of each, on the executors. The pixels
+are left for the pass that prepares them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+
+from cxr_spark.datasets.base import LabelTable
+from cxr_spark.datasets.columns import MAX_AGE_YEARS, SEXES, parse_age
+from cxr_spark.errors import RunError
+from cxr_spark.imaging.dicom_person import HEADER_BYTES, Person, read_person
+from cxr_spark.imaging.reading import ahead
+from cxr_spark.imaging.rejected import ImageRejected
+from cxr_spark.storage import read_uri
+from cxr_spark.tasks import run_parts
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+#: Headers that a task reads at the least: starting one takes as long as reading some hundreds.
+_MIN_PART = 256
+_PARTS_PER_CORE = 4
+#: DICOM's ViewPosition codes (PS3.3, C.8.11.1 and CR's C.8.1.1): from the left and from the right is lateral.
+_VIEWS: Mapping[str, str] = MappingProxyType(
+    {"PA": "PA", "AP": "AP", **dict.fromkeys(("LL", "RL", "LATERAL", "LAT"), "LATERAL")}
+)
+
+
+class _Known(NamedTuple):
+    sex: str | None
+    age: float | None
+    view_position: str | None
+
+
+def with_headers(spark: SparkSession, labels: LabelTable, uris: Mapping[str, str]) -> LabelTable:
+    """Fills in what the headers of images say.
+
+    Args:
+        spark: the session.
+        labels: rows of which sex, age and view are not known.
+        uris: where the image of an `image_index` is.
+
+    Returns:
+        The labels. More notes: `headers_unreadable`, `ages_over_120`, `ages_unknown`, `sexes_unknown` and
+        `view_positions_unknown`: images whose header says something that is not understood, or nothing.
+    """
+    names = [name for name in labels.table["image_index"].to_pylist() if name in uris]
+    started = time.monotonic()
+    parts = _parts([uris[name] for name in names], spark.sparkContext.defaultParallelism)
+    people = dict(zip(names, run_parts(spark, parts, read_headers, "reading headers"), strict=True))
+    log.info("read %d headers in %.1f s", len(names), time.monotonic() - started)
+    read = {name: _understood(person) for name, person in people.items() if person is not None}
+    over = {name for name, row in read.items() if row.age is not None and row.age > MAX_AGE_YEARS}
+    known = {name: row._replace(age=None) if name in over else row for name, row in read.items()}
+    nothing = _Known(None, None, None)
+    rows = [known.get(name, nothing) for name in labels.table["image_index"].to_pylist()]
+    table = labels.table
+    for column in _Known._fields:
+        at = table.schema.get_field_index(column)
+        values = pa.array([getattr(row, column) for row in rows], type=table.schema.field(at).type)
+        table = table.set_column(at, table.schema.field(at), values)
+    notes = {
+        "headers_unreadable": len(people) - len(known),
+        "ages_over_120": len(over),
+        "ages_unknown": sum(row.age is None for row in known.values()) - len(over),
+        "sexes_unknown": sum(row.sex is None for row in known.values()),
+        "view_positions_unknown": sum(row.view_position is None for row in known.values()),
+    }
+    return replace(labels, table=table, notes={**labels.notes, **notes})
+
+
+def read_headers(parts: Iterable[Sequence[str]]) -> Iterator[Person | None]:
+    """Reads headers on an executor: of each URI what it says, None where it cannot be read."""
+    for uris in parts:
+        for content in ahead(uris, _read):
+            try:
+                yield read_person(content.result())
+            except ImageRejected:  # the pass over the pixels judges the image and says why
+                yield None
+
+
+def _read(uri: str) -> bytes:
+    try:
+        return read_uri(uri, HEADER_BYTES)
+    except (RunError, FileNotFoundError):
+        return b""
+
+
+def _parts(uris: Sequence[str], cores: int) -> list[Sequence[str]]:
+    size = max(_MIN_PART, -(-len(uris) // (_PARTS_PER_CORE * cores)))
+    return [uris[start : start + size] for start in range(0, len(uris), size)]
+
+
+def _understood(person: Person) -> _Known:
+    try:
+        age = parse_age(person.age)
+    except ValueError:
+        age = None
+    return _Known(SEXES.get(person.sex.upper()), age, _VIEWS.get(person.view_position.upper()))
