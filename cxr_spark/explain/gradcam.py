@@ -26,15 +26,13 @@ class GradCam:
     Args:
         module: the network, in evaluation mode; its parameters are frozen.
         layer: dotted name of the layer whose output is A, (N, C, h, w).
-        rectified: the network applies a ReLU of no module to that output; A is then what comes out of it.
         also: dotted names of layers whose outputs are wanted, too. Of a layer that is used more than once the last
             output is taken.
     """
 
-    def __init__(self, module: nn.Module, layer: str, *, rectified: bool = False, also: Sequence[str] = ()) -> None:
+    def __init__(self, module: nn.Module, layer: str, *, also: Sequence[str] = ()) -> None:
         self._module = module.requires_grad_(False)
         self._layer = layer
-        self._rectified = rectified
         self._also = tuple(also)
         self._hooks = ExitStack()
         self._activation: Tensor | None = None
@@ -65,10 +63,14 @@ class GradCam:
         return keep
 
     def _cut(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-        """Starts the graph of the gradients here, and passes a copy on, which may be overwritten in place."""
-        kept = functional.relu(output) if self._rectified else output
-        self._activation = kept.detach().requires_grad_()
-        return self._activation.clone()
+        """Starts the graph of the gradients here.
+
+        The network works on with the very tensor that is kept, so that a ReLU in place, which is no layer of its own
+        (DenseNet's), belongs to A: then Grad-CAM is the plain class activation map where pooling and one linear layer
+        follow.
+        """
+        self._activation = output.detach().requires_grad_().clone()
+        return self._activation
 
     def logits(self, images: Tensor) -> Tensor:
         """Runs the network.

@@ -97,8 +97,8 @@ class PartExplainer:
         use_one_thread()
         for selection in selections:
             model = self.model.on_worker(self.threads)
-            spec = architecture(model.metadata.architecture)
-            with GradCam(model.module, spec.last_conv, rectified=spec.relu_follows, also=self.layers) as cam:
+            layer = architecture(model.metadata.architecture).last_conv
+            with GradCam(model.module, layer, also=self.layers) as cam:
                 yield self._part(selection, model, cam)
 
     def _part(self, selection: Selection, model: ReadyModel, cam: GradCam) -> ExplainedPart:

@@ -96,16 +96,14 @@ def intensity(splits: Splits, means: Mapping[str, NDArray[np.float64]], target: 
 
 
 def _images_per_patient(axes: Axes, splits: Splits) -> None:
-    axes.set(title="Images per patient", xlabel="images of a patient", ylabel="% of the patients")
+    axes.set(title="Patients with at least so many images", xlabel="images", ylabel="% of the patients")
     drawn = False
     for name, split in splits.items():
         if split["images_per_patient"] is None:
             continue
         histogram = {int(images): n for images, n in split["images_per_patient"]["histogram"].items()}
         at_least = np.cumsum([histogram[images] for images in sorted(histogram, reverse=True)])[::-1]
-        axes.step(
-            sorted(histogram), 100 * at_least / at_least[0], where="post", color=_colour(name), label=f"{name}: or more"
-        )
+        axes.step(sorted(histogram), 100 * at_least / at_least[0], where="post", color=_colour(name), label=name)
         drawn = True
     if drawn:
         axes.set(xscale="log", ylim=(0, 102))

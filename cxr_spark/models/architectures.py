@@ -29,7 +29,6 @@ class Architecture:
         stem: dotted name of the first convolution, the one that sees the image.
         stem_norm: dotted name of the batch norm that follows it; None where the convolution has a bias instead.
         last_conv: dotted name of the last layer whose output is still a map over the image (for Grad-CAM).
-        relu_follows: the network applies a ReLU to the output of `last_conv` that is no module of its own.
         classifier: dotted name of the linear layer that the head replaces.
         rgb_mean: what torchvision's weights of this network expect to be taken off R, G, B (0 to 1) ...
         rgb_std: ... and what to divide them by then.
@@ -42,7 +41,6 @@ class Architecture:
     stem: str = "conv1"
     stem_norm: str | None = "bn1"
     last_conv: str = "layer4"
-    relu_follows: bool = False
     classifier: str = "fc"
     rgb_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     rgb_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -81,7 +79,6 @@ ARCHITECTURES: dict[str, Architecture] = {
             stem="features.conv0",
             stem_norm="features.norm0",
             last_conv="features",
-            relu_follows=True,
             classifier="classifier",
         ),
         Architecture(
