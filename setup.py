@@ -26,7 +26,9 @@ DEPENDENCIES = [
     "fsspec>=2024.6",  # one file API over local disks, HDFS, S3 and the rest
     "hdfs-native>=0.11",  # HDFS without libhdfs and a JVM in the Python worker
     "matplotlib>=3.8",  # the plots
+    "pillow>=10",  # text and boxes on the pictures of explain (matplotlib needs it, too); in tests the truth of decoding
     "Jinja2>=3.1",  # the HTML reports
+    "pillow>=10",  # boxes and words on pictures
     "psutil>=5.9",  # is the process that holds a lock alive; how many cores may this one use
     "setuptools<81",  # carries distutils, which pyspark 3.5 imports and Python 3.12 no longer has
 ]
@@ -46,7 +48,6 @@ EXTRAS["dev"] = [
     "hypothesis>=6.100",  # finds the input that breaks a parser
     "mypy>=1.10",
     "pandas-stubs>=2.2",
-    "pillow>=10",  # the independent truth for decoding and resizing
     "pytest>=8",
     "pytest-timeout>=2.3",  # a hung Spark job fails its test, not the whole run
     "ruff>=0.9",
