@@ -26,7 +26,6 @@ DEPENDENCIES = [
     "fsspec>=2024.6",  # one file API over local disks, HDFS, S3 and the rest
     "hdfs-native>=0.11",  # HDFS without libhdfs and a JVM in the Python worker
     "matplotlib>=3.8",  # the plots
-    "pillow>=10",  # text and boxes on the pictures of explain (matplotlib needs it, too); in tests the truth of decoding
     "Jinja2>=3.1",  # the HTML reports
     "pillow>=10",  # boxes and words on pictures
     "psutil>=5.9",  # is the process that holds a lock alive; how many cores may this one use
