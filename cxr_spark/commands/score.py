@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from cxr_spark.application import Application
 from cxr_spark.config import ScoreSettings
 from cxr_spark.errors import UsageError
 from cxr_spark.output import claim, digest
 from cxr_spark.storage import Store
+
+if TYPE_CHECKING:
+    from cxr_spark.models.folder import ModelMetadata
 
 HELP = "write the probabilities of every finding for every image"
 
@@ -27,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="raw images are called by their file name, or by the path below the folder (default: name)",
     )
     add("--batch", metavar="N", help="images a forward pass (default: 32)")
+    add(
+        "--incremental",
+        action="store_true",
+        help="add to --out the raw images that are new or have changed since this model scored them, each exactly once",
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, object]:
@@ -39,12 +48,16 @@ def run(args: argparse.Namespace) -> dict[str, object]:
 
     if args.images and args.split:
         raise UsageError("--split is for prepared data: give it with --data, or leave it out with --images")
+    if args.incremental and not args.images:
+        raise UsageError("--incremental is for raw images: give --images; prepared data are scored as a whole")
     changes = {f"score.{name}": getattr(args, name) for name in ScoreSettings.model_fields}
     settings: ScoreSettings = args.settings.updated(changes).score
     application = Application("cxr-spark score", args.master, args.spark_conf)
     store = Store(application.resolve_shared(args.out, "--out"))
     model_uri = application.resolve(args.model)
     metadata = load_metadata(Store(model_uri))
+    if args.incremental:
+        return _score_new(args, application, store, settings, model_uri, metadata)
     if args.data:
         work = prepared_work(application.resolve_shared(args.data, "--data"), settings.split, metadata)
     else:
@@ -69,5 +82,29 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         )
         counts = score(spark, work.parts, work.set_aside, scorer, claimed.lock.check)
         summary = {"out": store.uri, "model_id": model.model_id, "findings": list(metadata.findings), **counts}
+        claimed.done(summary)
+    return summary
+
+
+def _score_new(
+    args: argparse.Namespace,
+    application: Application,
+    store: Store,
+    settings: ScoreSettings,
+    model_uri: str,
+    metadata: ModelMetadata,
+) -> dict[str, object]:
+    from cxr_spark.scoring.incremental import score_new
+
+    patterns = [application.resolve_shared(pattern, "--images") for pattern in args.images]
+    fingerprint = {
+        "incremental": True,
+        "findings": list(metadata.findings),
+        "image_index": settings.image_index,
+    }
+    with claim(store, "score", fingerprint, args.overwrite) as claimed:
+        args.status_uri = store.uri
+        counts = score_new(application, claimed, patterns, settings, model_uri, metadata)
+        summary = {"out": store.uri, "model_id": metadata.model_id, "findings": list(metadata.findings), **counts}
         claimed.done(summary)
     return summary

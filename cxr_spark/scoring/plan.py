@@ -128,7 +128,7 @@ def raw_parts(found: ImageFiles, image_index: Callable[[str, str], str], cores: 
         if problem is None:
             images.append(RawImage(name, file.uri, file.size))
         else:
-            row = {"image_index": _printable(name), "uri": _printable(file.uri), "reason": problem}
+            row = {"image_index": printable(name), "uri": printable(file.uri), "reason": problem}
             aside.append({**row, "detail": REASONS[problem]})
     images.sort()
     n = number_of_parts(len(images), cores)
@@ -157,6 +157,6 @@ def label_order(model: Sequence[str], data: Sequence[str], source: str) -> tuple
     return tuple(places.get(name) for name in model)
 
 
-def _printable(name: str) -> str:
-    """Makes any file name storable as UTF-8."""
+def printable(name: str) -> str:
+    """Makes any file name or URI storable as UTF-8."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,182 @@
+"""Nightly scoring: what is new or has changed since the last run, exactly once.
+
+Tasks write below `_staged`; then the ledger is replaced, which is the commit; then the files take their places. A run
+that is killed before the commit has done nothing, one that is killed after it is finished by the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cxr_spark.config import ScoreSettings
+from cxr_spark.imaging.listing import ImageFile, ImageFiles, find_images
+from cxr_spark.imaging.rejected import DUPLICATE_NAME
+from cxr_spark.models.folder import ModelMetadata
+from cxr_spark.output import DONE_NAME, Claim
+from cxr_spark.scoring.job import threads_of_a_task
+from cxr_spark.scoring.ledger import STAGED, Entry, Ledger
+from cxr_spark.scoring.plan import NAMINGS, RawPart, printable, raw_parts
+from cxr_spark.scoring.shipping import ship_model
+from cxr_spark.scoring.write import QUARANTINE_FOLDER, PartScorer, ScoredPart, write_quarantine
+from cxr_spark.storage import Store
+from cxr_spark.tasks import run_parts
+
+if TYPE_CHECKING:
+    from cxr_spark.application import Application
+
+log = logging.getLogger(__name__)
+
+
+def score_new(
+    application: Application,
+    claimed: Claim,
+    patterns: Sequence[str],
+    settings: ScoreSettings,
+    model_uri: str,
+    metadata: ModelMetadata,
+) -> dict[str, Any]:
+    """Scores the images that this model has not scored yet, and those that have changed since.
+
+    Spark is started only if there are any.
+
+    Args:
+        application: the Spark application.
+        claimed: the output folder, held by this run.
+        patterns: full URIs of folders and globs.
+        settings: how to score.
+        model_uri: full URI of the model folder.
+        metadata: of the model.
+
+    Returns:
+        The counts: `images` (scored now), `changed` (of these, scored before with other content), `quarantined` by
+        reason (now), `known` (image files in the ledger, of all models).
+
+    Raises:
+        DataError: a folder of images does not exist, or the model is damaged.
+        RunError: files could not be written, or were lost.
+    """
+    store = claimed.store
+    ledger = Ledger.read(store)
+    if ledger.unpublished():
+        log.info("finishing what a run that was killed left")
+        _publish(claimed, ledger)
+    found = find_images(patterns)
+    name = NAMINGS[settings.image_index]
+    new = _new(found, ledger, metadata.model_id, name)
+    log.info("found %d images, %d of them new or changed", len(found.files), len(new))
+    counts: dict[str, Any] = {"images": 0, "changed": 0, "quarantined": {}}
+    if new:
+        parts, aside = raw_parts(ImageFiles(new, 0), name, application.spark.sparkContext.defaultParallelism)
+        entries = _score(application, store, parts, aside, settings, model_uri, new)
+        claimed.lock.check()
+        taken_out = ledger.replace(entries)
+        ledger.moved(_without(store, taken_out))
+        claimed.lock.check()
+        ledger.commit()
+        _publish(claimed, ledger)
+        quarantined = Counter(entry.reason for entry in entries if entry.reason is not None)
+        counts = {
+            "images": len(entries) - quarantined.total(),
+            "changed": sum(map(len, taken_out.values())),
+            "quarantined": dict(sorted(quarantined.items())),
+        }
+    return {**counts, "known": len(ledger)}
+
+
+def _publish(claimed: Claim, ledger: Ledger) -> None:
+    claimed.store.delete(DONE_NAME)  # meanwhile the folder is not whole
+    ledger.publish()
+
+
+def _new(found: ImageFiles, ledger: Ledger, model_id: str, name: Any) -> list[ImageFile]:
+    scored = ledger.names(model_id)
+    new = []
+    for file in found.files:
+        if ledger.has(file, model_id):
+            continue
+        taken = scored.get(name(file.uri, file.root), file.uri) != file.uri
+        new.append(file._replace(problem=DUPLICATE_NAME) if taken and file.problem is None else file)
+    return new
+
+
+def _score(
+    application: Application,
+    store: Store,
+    parts: Sequence[RawPart],
+    aside: pa.Table,
+    settings: ScoreSettings,
+    model_uri: str,
+    new: Sequence[ImageFile],
+) -> list[Entry]:
+    """Writes staged files, and returns what is to be entered for them."""
+    spark = application.spark
+    staged = store.child(STAGED)
+    tag = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
+    model, _ = ship_model(spark, model_uri)
+    scorer = PartScorer(
+        out=staged.uri,
+        tag=tag,
+        model=model,
+        data=None,
+        labels=(),
+        threads=threads_of_a_task(spark, max(1, len(parts))),
+        batch=settings.batch,
+    )
+    started = time.monotonic()
+    scored: list[ScoredPart] = run_parts(spark, parts, scorer, "scoring")
+    images, seconds = sum(part.images for part in scored), time.monotonic() - started
+    log.info("scored %d images in %.1f s, %.1f images/s", images, seconds, images / seconds)
+    files = {printable(file.uri): file for file in new}
+    entries = []
+
+    def enter(uri: str, image_index: str, name: str, reason: str | None) -> None:
+        file = files[uri]
+        entries.append(Entry(uri, file.size, file.modified, model.model_id, image_index, name, reason))
+
+    if aside.num_rows:
+        name = write_quarantine(staged, f"names-{tag}", aside)
+        for row in aside.to_pylist():
+            enter(row["uri"], row["image_index"], name, row["reason"])
+    for part, result in zip(parts, scored, strict=True):
+        rejected: dict[str, str] = {}
+        for name in result.names:
+            if name.startswith(QUARANTINE_FOLDER):
+                for row in _read(staged, name).to_pylist():
+                    rejected[row["uri"]] = row["reason"]
+                    enter(row["uri"], row["image_index"], name, row["reason"])
+        for name in result.names:
+            if not name.startswith(QUARANTINE_FOLDER):
+                for image in part.images:
+                    if image.uri not in rejected:
+                        enter(image.uri, image.image_index, name, None)
+    return entries
+
+
+def _without(store: Store, rows: dict[str, list[Entry]]) -> dict[str, str]:
+    """Writes files anew, staged, without the rows of some images, and returns their new names."""
+    staged = store.child(STAGED)
+    moved = {}
+    for name, entries in rows.items():
+        table = _read(store, name)
+        key = "uri" if "uri" in table.column_names else "image_index"
+        gone = pa.array([getattr(entry, key) for entry in entries])
+        left = table.filter(pc.invert(pc.is_in(table[key], gone)))
+        folder, slash, base = name.rpartition("/")
+        moved[name] = f"{folder}{slash}part-{base[5:10]}-rest-{secrets.token_hex(6)}.parquet"
+        sink = pa.BufferOutputStream()
+        pq.write_table(left, sink, compression="zstd")
+        staged.write_bytes(moved[name], memoryview(sink.getvalue()))
+    return moved
+
+
+def _read(store: Store, name: str) -> pa.Table:
+    return pq.read_table(pa.BufferReader(store.read_bytes(name)))
