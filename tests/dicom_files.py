@@ -8,6 +8,7 @@ from typing import Any
 import imagecodecs
 import pydicom
 from numpy.typing import NDArray
+from pydicom.config import disable_value_validation
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders import RLELosslessEncoder
@@ -67,8 +68,9 @@ def dicom_bytes(values: NDArray[Any], bits: int = 0, syntax: str = EXPLICIT, **e
     dataset.PhotometricInterpretation = "MONOCHROME2" if values.ndim == 2 else "RGB"
     if values.ndim == 3:
         dataset.PlanarConfiguration = 0
-    for name, value in elements.items():
-        setattr(dataset, name, value)
+    with disable_value_validation():  # files in the wild have ages such as 51
+        for name, value in elements.items():
+            setattr(dataset, name, value)
     if syntax in _COMPRESS:
         dataset.PixelData = encapsulate([_COMPRESS[syntax](values, dataset.BitsStored)])
         dataset["PixelData"].is_undefined_length = True

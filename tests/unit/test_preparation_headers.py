@@ -27,7 +27,7 @@ def test_what_is_not_there_is_empty() -> None:
     assert read_person(dicom_bytes(PIXELS, PatientSex="")) == Person("", "", "")
 
 
-@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n" + b"\0" * 500, dicom_bytes(PIXELS)[:140]])
+@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n" + b"\0" * 500])
 def test_what_is_no_header_is_rejected(data: bytes) -> None:
     with pytest.raises(ImageRejected):
         read_person(data)
