@@ -1,0 +1,144 @@
+"""The explore job on Spark, against pandas over the original label file, and NumPy over the pixels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from cxr_spark.cli import main
+from tests.prepared_sets import write_prepared
+
+
+@pytest.fixture(scope="module")
+def explored(spark, real_data, tmp_path_factory) -> dict:
+    """The 4,997 real images of 64 pixels, prepared and explored."""
+    out = tmp_path_factory.mktemp("explore")
+    labels = real_data / "labels"
+    lists = [f"--train-list={labels}/train_val_list.txt", f"--test-list={labels}/test_list.txt"]
+    source = [f"--images={real_data}/images_64/images", f"--labels={labels}/Data_Entry_2017.csv.gz"]
+    assert main(["prepare", *source, *lists, "--size=64", "--val-fraction=0", f"--out={out}/data"]) == 0
+    assert main(["explore", f"--data={out}/data", f"--out={out}/explored"]) == 0
+    return json.loads((out / "explored" / "explore.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def truth(real_data) -> dict[str, pd.DataFrame]:
+    """NIH's own rows of these images, by split, with a column for each finding."""
+    csv = pd.read_csv(real_data / "labels" / "Data_Entry_2017.csv.gz", usecols=range(7), index_col=False)
+    csv = csv[csv["Image Index"].isin({path.name for path in (real_data / "images_64" / "images").glob("*.png")})]
+    csv = csv.join(csv["Finding Labels"].str.get_dummies("|"))
+    test = set((real_data / "labels" / "test_list.txt").read_text().split())
+    is_test = csv["Image Index"].isin(test)
+    return {"train": csv[~is_test], "test": csv[is_test]}
+
+
+def test_class_balance(explored, truth) -> None:
+    for split, csv in truth.items():
+        facts = explored["splits"][split]
+        assert facts["images"] == len(csv)
+        for name in explored["findings"]:
+            assert facts["findings"][name]["positive"] == csv[name].sum()
+            assert facts["findings"][name]["negative"] == (csv[name] == 0).sum()
+            assert facts["findings"][name]["prevalence"] == pytest.approx(csv[name].mean())
+
+
+def test_co_occurrence(explored, truth) -> None:
+    csv = pd.concat(truth.values())[explored["co_occurrence"]["findings"]].to_numpy()
+    np.testing.assert_array_equal(explored["co_occurrence"]["images"], csv.T @ csv)
+
+
+def test_patients_sex_and_views(explored, truth) -> None:
+    assert explored["n_patients"] == pd.concat(truth.values())["Patient ID"].nunique() == 1335
+    for split, csv in truth.items():
+        facts = explored["splits"][split]
+        each = csv.groupby("Patient ID").size()
+        assert facts["patients"] == len(each)
+        assert facts["images_per_patient"]["mean"] == pytest.approx(each.mean())
+        assert facts["images_per_patient"]["max"] == each.max()
+        histogram = {int(images): n for images, n in facts["images_per_patient"]["histogram"].items()}
+        assert histogram == each.value_counts().to_dict()
+        assert facts["sex"] == csv["Patient Gender"].value_counts().to_dict()
+        assert facts["view_position"] == csv["View Position"].value_counts().to_dict()
+
+
+def test_ages(explored, truth) -> None:
+    for split, csv in truth.items():
+        ages = csv["Patient Age"].str.removesuffix("Y").astype(float)
+        facts = explored["splits"][split]["ages"]
+        assert (facts["known"], facts["unknown"]) == (len(ages), 0)
+        assert [facts[name] for name in ("min", "max")] == [ages.min(), ages.max()]
+        assert facts["mean"] == pytest.approx(ages.mean())
+        assert facts["std"] == pytest.approx(ages.std(ddof=0))
+        bins = (ages // 5 * 5).astype(int).value_counts().to_dict()
+        assert {int(start): n for start, n in facts["histogram"].items()} == bins
+
+
+def test_grey_values(explored, truth, real_data) -> None:
+    images = [np.asarray(Image.open(real_data / "images_64" / "images" / n)) for n in truth["test"]["Image Index"]]
+    facts = explored["splits"]["test"]["intensity"]
+    assert facts["histogram"] == np.bincount(np.stack(images).ravel(), minlength=256).tolist()
+    assert facts["mean"] == pytest.approx(np.mean(images))
+    assert facts["std"] == pytest.approx(np.std(images))
+
+
+@pytest.fixture(scope="module")
+def odd(spark, tmp_path_factory) -> Path:
+    """A set of images of many shapes, with labels that are not known, and a patient, sex and view that are not."""
+    folder = tmp_path_factory.mktemp("odd")
+    hostile = "<script>alert(1)</script>"
+    write_prepared(folder / "data", {"train": 20, "test": 6}, findings=("Mass", hostile, "Never"), masked=0.3)
+    for file in (folder / "data").rglob("*.parquet"):
+        table = pq.read_table(file, partitioning=None)
+        frame = table.to_pandas()
+        frame["width"] = [int(name[:8]) * 10 + 100 for name in frame["image_index"]]
+        frame["height"] = 100
+        frame.loc[frame.index[:1], ["patient_id", "sex", "age"]] = None
+        frame["view_position"] = hostile
+        frame["labels"] = [[*row[:2], 0.0] for row in frame["labels"]]
+        pq.write_table(type(table).from_pandas(frame, schema=table.schema, preserve_index=False), file)
+    assert main(["explore", f"--data={folder}/data", f"--out={folder}/out"]) == 0
+    return folder
+
+
+def test_shapes_masks_and_nulls(odd) -> None:
+    facts = json.loads((odd / "out" / "explore.json").read_text())
+    frame = pd.concat(
+        pq.read_table(file, partitioning=None).to_pandas() for file in (odd / "data" / "data" / "split=train").iterdir()
+    )
+    labels = np.stack(frame["labels"])
+    train = facts["splits"]["train"]
+    for i, name in enumerate(facts["findings"]):
+        counts = {"positive": (labels[:, i] == 1).sum(), "negative": (labels[:, i] == 0).sum()}
+        assert {key: train["findings"][name][key] for key in counts} == counts
+        assert train["findings"][name]["unknown"] == np.isnan(labels[:, i]).sum()
+    assert train["images_without_patient"] == train["ages"]["unknown"] == train["sex"]["not known"] == 2
+    shapes = facts["image_shapes"]
+    assert shapes["all"] == {"smallest": [100, 100], "largest": [290, 100], "mean": [shapes["all"]["mean"][0], 100.0]}
+    assert shapes["by_split"]["train"]["mean"][0] == pytest.approx(frame["width"].mean())
+    assert shapes["by_finding"]["Never"] is None
+    assert facts["information"]["findings"]["Never"]["relative_information"] == 0
+
+
+def test_page_is_one_file_and_escaped(odd) -> None:
+    page = (odd / "out" / "explore.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "http" not in page.replace("http-equiv", "")
+    for name in ("class_balance", "co_occurrence", "patients", "intensity"):
+        assert Image.open(odd / "out" / f"{name}.png").width > 600
+
+
+def test_damaged_data_are_refused(odd, capsys) -> None:
+    file = next((odd / "data" / "data" / "split=test").iterdir())
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    assert main(["explore", f"--data={odd}/data", f"--out={odd}/refused"]) == 3
+    file.write_bytes(whole)
+    assert "Traceback" not in capsys.readouterr().err
+    assert not (odd / "refused" / "explore.json").exists()
