@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import posixpath
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +15,9 @@ import pyarrow.fs as pafs
 from hdfs_native import fsspec as native
 
 from cxr_spark.file_systems import COPY_BYTES, Data, Entry, temporary_name
+
+#: How long a NameNode may take to accept a connection.
+_CONNECT_SECONDS = 20.0
 
 
 def _path_in(url: str) -> str:
@@ -33,6 +39,28 @@ class _Viewfs(native.ViewfsFileSystem):  # type: ignore[misc]
         return _path_in(path) or "/"
 
 
+def _act_for_who_submitted() -> None:
+    """Without Kerberos, lets files belong to who submitted the job, as Spark's own do, not to the node's user.
+
+    On YARN a task's Python runs as the NodeManager's user. With Kerberos, HDFS goes by ticket or token, whatever is
+    said here.
+    """
+    user = os.environ.get("SPARK_USER")
+    if user:
+        os.environ.setdefault("HADOOP_USER_NAME", user)
+
+
+@functools.cache
+def _check_reachable(host: str, port: int) -> None:
+    """Makes sure, once a process, that a NameNode listens: hdfs-native tries for minutes before it says that none does.
+
+    Raises:
+        OSError: none does.
+    """
+    with socket.create_connection((host, port), timeout=_CONNECT_SECONDS):
+        pass
+
+
 class HdfsFileSystem:
     """One HDFS.
 
@@ -43,7 +71,10 @@ class HdfsFileSystem:
     """
 
     def __init__(self, scheme: str, authority: str) -> None:
-        host, _, port = authority.partition(":")
+        _act_for_who_submitted()
+        host, _, port = authority.rpartition(":") if ":" in authority else (authority, "", "")
+        if port:
+            _check_reachable(host.strip("[]"), int(port))
         kind: Any = {"hdfs": _Hdfs, "viewfs": _Viewfs}[scheme]
         self._fs: Any = kind(host or None, int(port) if port else None)
         self._client: Any = self._fs.client
