@@ -17,7 +17,7 @@ from cxr_spark import __version__
 from cxr_spark.config import load_settings
 from cxr_spark.errors import UsageError
 from cxr_spark.json_values import as_json
-from cxr_spark.processes import end_with_pipeline, terminate_as_interrupt
+from cxr_spark.processes import children, end_children, end_with_pipeline, terminate_as_interrupt
 from cxr_spark.run_status import leave_status, tell
 
 #: Command names and their modules below `cxr_spark.commands`; a module is imported only when its command runs.
@@ -62,7 +62,7 @@ def _run(arguments: list[str], debug: bool) -> int:
     end_with_pipeline()
     started = time.monotonic()
     name = arguments[0] if arguments and arguments[0] in COMMANDS else "-"
-    spark_was_there = _spark_context() is not None
+    spark_was_there, others = _spark_context() is not None, children()
     args: argparse.Namespace | None = None
     summary: dict[str, object] = {}
     status, message, interrupted = 0, None, False
@@ -83,7 +83,9 @@ def _run(arguments: list[str], debug: bool) -> int:
     seconds = time.monotonic() - started
     if args is not None:
         leave_status(args, status, seconds, summary, message)
-    if not spark_was_there and not interrupted:
+    if interrupted:
+        end_children(but=others)
+    elif not spark_was_there:
         _stop_spark()
     log.info("job=%s exit_status=%d seconds=%.1f", name, status, seconds)
     return status

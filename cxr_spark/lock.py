@@ -111,9 +111,12 @@ class Witness:
         Args:
             holder: what `read_holder` gave, just now.
         """
-        if holder.get("where") == where():
-            pid = holder.get("pid")
-            return isinstance(pid, int) and started(pid) == holder.get("started")
+        pid = holder.get("pid")
+        if holder.get("where") == where() and isinstance(pid, int):
+            began = started(pid)
+            if began is not None or holder.get("uid") == os.getuid():
+                return began == holder.get("started")
+            # Of another user, whose processes a /proc mounted with hidepid does not show.
         sign = (holder.get("token"), holder.get("heartbeat"))
         now = time.monotonic()
         if self._seen is not None and self._seen[0] == sign[0]:
@@ -150,6 +153,7 @@ def _holder(application: str) -> dict[str, Any]:
         "host": socket.gethostname(),
         "where": where(),
         "pid": os.getpid(),
+        "uid": os.getuid(),
         "started": started(os.getpid()),
         "application": application,
         "taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

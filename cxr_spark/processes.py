@@ -111,6 +111,27 @@ def _end(child: subprocess.Popen[bytes], told: bool) -> None:
         child.wait()
 
 
+def children() -> set[int]:
+    """Returns the numbers of all processes that descend from this one."""
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def end_children(but: set[int]) -> None:
+    """Ends all processes that descend from this one.
+
+    A JVM ends by itself when its Python is gone, but not one that was just starting: it waits for ever.
+
+    Args:
+        but: those that are none of this run's.
+    """
+    found = [child for child in psutil.Process().children(recursive=True) if child.pid not in but]
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for child in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                end(child)
+        _, found = psutil.wait_procs(found, timeout=GRACE / 3)
+
+
 def end_with_pipeline() -> None:
     """In a job of a pipeline: ends this process, as by SIGTERM, when the pipeline is gone."""
     pipeline = os.environ.pop(_PIPELINE_PID, None)

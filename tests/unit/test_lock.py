@@ -175,6 +175,16 @@ class FakeClock:
         self.each_look(self.looks)
 
 
+def test_a_process_of_another_user_that_cannot_be_seen_is_not_taken_for_dead(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_lock(store, where=where(), pid=2**22 + 1, uid=os.getuid() + 1)  # /proc is mounted with hidepid
+    clock = FakeClock(monkeypatch)
+    clock.each_look = lambda looks: beat(store, str(looks))
+    with pytest.raises(UsageError, match="in use"):
+        Lock(store, "train")
+
+
 def test_a_container_of_the_same_host_name_is_another_machine(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     # Its process 1 is not the process 1 that is seen here.
     put_lock(store, host=where().split()[0], where=f"{where().split()[0]} other-boot pid:[1]", pid=2**22 + 1)
