@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from cxr_spark.explain.gradcam import GradCam
 from cxr_spark.models.architectures import ARCHITECTURES, architecture, build
+from cxr_spark.models.head import head_name
 
 FINDING = 1
 
@@ -17,12 +18,16 @@ def small_network(name: str) -> torch.nn.Module:
     if name == "vgg16":  # 120 million weights of two dense layers say nothing about the map
         network.classifier[0] = torch.nn.Linear(512 * 49, 16)
         network.classifier[3] = torch.nn.Linear(16, 4096)
+    name_of_head = head_name(network)
+    head = network.get_submodule(name_of_head)
+    torch.nn.init.zeros_(head.output.bias)  # untrained networks give tiny features: next to a bias they would drown
+    network.set_submodule(name_of_head, torch.nn.Sequential(*head))  # a Head computes in float32
     return network.double().eval()
 
 
 def by_differences(network: torch.nn.Module, name: str, image: torch.Tensor) -> torch.Tensor:
     """The map without its ReLU: at a position p, the slope of the logit along A_k(p) / (h w) in all of channel k."""
-    step = 1e-6
+    step = 1e-5
     change: torch.Tensor | None = None
     seen: list[torch.Tensor] = []
 

@@ -1,0 +1,174 @@
+"""The explain job on Spark, from the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from cxr_spark.cli import main
+from cxr_spark.explain.names import file_name
+from cxr_spark.models.folder import load_model
+from cxr_spark.scoring.predict import predict
+from cxr_spark.storage import Store
+from tests.prepared_sets import write_prepared
+from tests.small_model import write_model
+
+IMAGES = 9
+SIDE, LEFT, TOP = 512, 14, 84
+HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
+PATH_INDEX = "../../CheXpert/valid/patient1/view1_frontal.jpg"
+
+
+@pytest.fixture(scope="module")
+def folder(spark, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("explain")
+    write_prepared(folder / "data", {"test": IMAGES})
+    write_model(folder / "model", input_size=64)  # a map of 2 x 2 cells
+    rename_first(folder / "data")
+    return folder
+
+
+def rename_first(data: Path) -> None:
+    """Gives one image a name that is a path."""
+    file = sorted(data.rglob("*.parquet"))[0]
+    table = pq.read_table(file, partitioning=None)
+    names = table["image_index"].to_pylist()
+    pq.write_table(table.set_column(0, table.schema.field(0), pa.array([PATH_INDEX, *names[1:]])), file)
+
+
+def rows(folder: Path) -> list[dict]:
+    files = sorted((folder / "data").rglob("*.parquet"))
+    return [row for file in files for row in pq.read_table(file, partitioning=None).to_pylist()]
+
+
+def explain(folder: Path, out: str, *options: str) -> int:
+    return main(
+        ["explain", "--data", f"{folder}/data", "--model", f"{folder}/model", "--out", f"{folder}/{out}", *options]
+    )
+
+
+@pytest.fixture(scope="module")
+def explained(folder) -> Path:
+    """All images, of one finding, with the maps of two layers, and boxes of every kind."""
+    names = [row["image_index"] for row in rows(folder)]
+    boxes = [
+        f"{names[0]},Mass,0,0,1024,1024",  # the maximum of any map is in it
+        f"{names[1]},Mass,0,0,1024,1024",
+        f"{names[1]},Effusion,1000,1000,8,8",
+        "elsewhere.png,Mass,1,1,10,10",
+        f"{names[2]},Infiltrate,1,1,10,10",
+    ]
+    (folder / "boxes.csv").write_text(HEADER + "\n".join(boxes))
+    assert (
+        explain(folder, "out", "--finding=Mass", f"--boxes={folder}/boxes.csv", "--layers=features.1,features.8") == 0
+    )
+    return folder / "out"
+
+
+def test_one_overlay_an_image_with_the_image_at_the_left(folder, explained) -> None:
+    images = rows(folder)
+    assert {path.name for path in explained.glob("*.png")} == {file_name(row["image_index"]) for row in images}
+    pixels = np.stack([np.frombuffer(row["pixels"], np.uint8).reshape(32, 32) for row in images])
+    for i, row in enumerate(images):
+        page = np.asarray(Image.open(explained / file_name(row["image_index"])).convert("L"))
+        shown = page[TOP : TOP + SIDE, LEFT : LEFT + SIDE].reshape(32, 16, 32, 16)[:, 7:9, :, 7:9].mean(axis=(1, 3))
+        differences = np.median(np.abs(shown - pixels), axis=(1, 2))
+        assert differences.argmin() == i
+        assert differences[i] < 4  # what interpolation makes of noise
+
+
+def test_contact_sheets_of_the_layers(explained) -> None:
+    assert len(list((explained / "layers" / "features.1").glob("*.png"))) == IMAGES
+    assert len(list((explained / "layers" / "features.8").glob("*.png"))) == IMAGES
+
+
+def test_nothing_is_written_outside(folder, explained) -> None:
+    assert not (folder / "CheXpert").exists()
+    assert not (folder.parent / "CheXpert").exists()
+
+
+def test_localization_counts_every_box_once(explained) -> None:
+    found = json.loads((explained / "localization.json").read_text())
+    assert (found["boxes_listed"], found["boxes_met"], found["boxes_of_other_images"]) == (5, 3, 1)
+    assert found["boxes_of_other_findings"] == {"Infiltration": 1}
+    assert found["findings"]["Mass"]["images"] == 2
+    mass = found["findings"]["Mass"]
+    assert mass["images_without_evidence"] < 2
+    assert mass["pointing_game_hits"] == 2 - mass["images_without_evidence"]
+    assert mass["pointing_game_by_chance"] == 1
+    assert found["findings"]["Effusion"]["pointing_game_hits"] == 0  # no cell's middle is in that corner
+    assert found["threshold"] == pytest.approx(180 / 255)
+
+
+def test_finished_work_is_left_alone_and_other_work_refused(folder, explained, capsys) -> None:
+    before = {path: path.stat().st_mtime_ns for path in explained.rglob("*.png")}
+    options = ("--finding=Mass", f"--boxes={folder}/boxes.csv", "--layers=features.1,features.8")
+    assert explain(folder, "out", *options) == 0
+    assert {path: path.stat().st_mtime_ns for path in explained.rglob("*.png")} == before
+    assert explain(folder, "out", "--finding=Effusion") == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_only_boxed_and_limit(folder, explained) -> None:
+    assert explain(folder, "boxed", f"--boxes={folder}/boxes.csv", "--only=boxed") == 0
+    names = [row["image_index"] for row in rows(folder)]
+    assert {path.name for path in (folder / "boxed").glob("*.png")} == {file_name(name) for name in names[:2]}
+    assert explain(folder, "few", "--limit=3") == 0
+    assert {path.name for path in (folder / "few").glob("*.png")} == {file_name(name) for name in names[:3]}
+
+
+def test_raw_images_and_broken_ones(folder, capsys) -> None:
+    raw = folder / "raw"
+    raw.mkdir()
+    image = np.random.default_rng(3).integers(0, 255, (80, 60), dtype=np.uint8)
+    Image.fromarray(image).save(raw / "good.png")
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "PNG")
+    (raw / "broken.png").write_bytes(data.getvalue()[:-400])
+    assert main(["explain", "--images", f"{raw}", "--model", f"{folder}/model", "--out", f"{folder}/raw_out"]) == 0
+    assert [path.name for path in (folder / "raw_out").glob("*.png")] == ["good.png"]
+    quarantine = pq.read_table(folder / "raw_out" / "_quarantine")
+    assert quarantine["image_index"].to_pylist() == ["broken.png"]
+    page = np.asarray(Image.open(folder / "raw_out" / "good.png").convert("L")).astype(int)
+    shown = page[TOP : TOP + SIDE, LEFT : LEFT + SIDE]
+    wanted = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(shown - wanted).mean() < 2  # of the raw file's own sharpness, not of the network's 32 pixels
+
+
+def test_top_is_the_most_probable_finding_but_no_finding(folder) -> None:
+    """Told by the picture: the top finding's overlay is the one that naming it gives."""
+    loaded = load_model(Store(f"{folder}/model"))
+    row = rows(folder)[0]
+    pixels = np.frombuffer(row["pixels"], np.uint8).reshape(1, 32, 32)
+    probabilities = predict(loaded.module, loaded.metadata, pixels)[0]
+    top = ("Effusion", "Mass")[int(probabilities[:2].argmax())]
+    assert explain(folder, "top", "--limit=1") == 0
+    assert explain(folder, "named", "--limit=1", f"--finding={top}") == 0
+    name = file_name(row["image_index"])
+    assert (folder / "top" / name).read_bytes() == (folder / "named" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "told"),
+    [
+        (["--layers=features.99"], 2, "features.9"),
+        (["--finding=Mas"], 2, "did you mean 'Mass'"),
+        (["--only=boxed"], 2, "--boxes"),
+        (["--boxes=/nowhere.csv"], 3, "no such file"),
+        (["--limit=0"], 2, "limit"),
+        (["--threshold=1.5"], 2, "threshold"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(folder, capsys, options, status, told) -> None:
+    assert explain(folder, "refused", *options) == status
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("cxr-spark explain:")]
+    assert len(lines) == 1
+    assert told in lines[0]
+    assert not list((folder / "refused").glob("*.png"))
