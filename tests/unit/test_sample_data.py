@@ -313,7 +313,7 @@ def test_numbers_out_of_range(options: tuple[str, str], tmp_path: Path, capsys: 
     error = capsys.readouterr().err
     assert " ".join(options) in error
     assert "expected" in error
-    assert not out.exists()
+    assert not list(out.rglob("*.png"))
 
 
 @pytest.mark.parametrize("images", [3, 4, 5, 20])
