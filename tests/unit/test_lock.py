@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -254,6 +255,27 @@ def test_a_dead_lock_goes_to_one_of_many(store: Store, tmp_path: Path) -> None:
         assert worked >= 1
         assert worked + refused == 12
         assert leftovers(store) == []
+
+
+def test_a_slow_contender_does_not_remove_the_lock_of_a_fast_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_lock(store, where=where(), uid=os.getuid(), pid=2**22 + 1)
+    fast: list[Lock] = []
+    judge = Witness.is_alive
+
+    def slow(witness: Witness, holder: dict[str, Any]) -> bool | None:
+        alive = judge(witness, holder)
+        if alive is False and not once.done:
+            once.done = True  # the slow one knows that the lock is dead; now the fast one comes and takes it
+            fast.append(Lock(store, "fast"))
+        return alive
+
+    once = SimpleNamespace(done=False)
+    monkeypatch.setattr(Witness, "is_alive", slow)
+    with pytest.raises(UsageError, match="in use by 'fast'"):
+        Lock(store, "slow")
+    fast[0].check()
+    fast[0].release()
+    assert leftovers(store) == []
 
 
 def test_a_run_that_died_while_it_took_over(store: Store) -> None:
