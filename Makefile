@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint unit test-cluster test-versions
+.PHONY: help venv demo test lint unit test-cluster test-versions env-archive
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +17,9 @@ PYTHON ?=
 NIH ?=
 # More options for the demo's pipeline, such as ARGS="--set train.epochs=5".
 ARGS ?=
+# Where `make env-archive` gets torch from; empty: where all else comes from, which is the build with CUDA. PyTorch's
+# installation page names an index of CPU builds.
+TORCH_INDEX ?=
 # What `make test-versions` tries beside the default.
 PYTHONS := 3.10 3.11 3.12
 SPARKS := 3.4.1 4.0.1
@@ -87,8 +90,22 @@ unit: $(STAMP)
 	$(PY) -m pytest tests/unit tests/integration
 
 # pytest exits 5 where it finds no test.
-test-cluster: $(STAMP)  ## tests on clusters started on this machine: HDFS, Spark standalone
+test-cluster: $(STAMP)  ## tests on clusters started on this machine: HDFS, YARN, Spark standalone
 	$(PY) -m pytest tests/cluster || [ $$? -eq 5 ]
+
+# What a cluster without internet needs: docs/clusters.md. Spark's jars stay out: every Spark has its own.
+env-archive: $(STAMP)  ## dist/env.tar.gz: the package and all it needs, for --archives (TORCH_INDEX=URL: other torch builds)
+	@rm -rf .venvs/archive && mkdir -p dist
+	@$(PY) -m venv --without-pip .venvs/archive
+	@grep -v '^torch' $(LOCK) > .venvs/archive/constraints.txt
+	@$(if $(TORCH_INDEX),$(PY) -m pip --python .venvs/archive/bin/python install --quiet --index-url $(TORCH_INDEX) torch torchvision)
+	@$(PY) -m pip --python .venvs/archive/bin/python install --quiet \
+		-c $(if $(TORCH_INDEX),.venvs/archive/constraints.txt,$(LOCK)) setuptools
+	@$(PY) -m pip --python .venvs/archive/bin/python install --quiet --no-build-isolation \
+		-c $(if $(TORCH_INDEX),.venvs/archive/constraints.txt,$(LOCK)) .
+	@$(BIN)/venv-pack --prefix .venvs/archive --output dist/env.tar.gz --force --compress-level 1 \
+		--exclude '*/pyspark/jars/*' --exclude '*/__pycache__/*'
+	@ls -l --human-readable dist/env.tar.gz
 
 test-versions: $(PYTHONS:%=test-python-%) $(SPARKS:%=test-spark-%)  ## the tests on other Pythons and Sparks found here
 

@@ -53,6 +53,7 @@ EXTRAS["dev"] = [
     "scikit-learn>=1.4",  # the independent truth for AUC and average precision
     "scipy>=1.11",  # the independent truth for draws and ranks
     "types-PyYAML>=6",
+    "venv-pack>=0.2",  # an environment as an archive that Spark unpacks on its executors
 ]
 
 

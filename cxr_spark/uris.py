@@ -99,7 +99,8 @@ def _resolve_bare(path: str, default_fs: str) -> str:
 def _user() -> str:
     """Returns the user's name as Hadoop's clients see it, where there is no Kerberos."""
     try:
-        return os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
+        given = os.environ.get("HADOOP_USER_NAME") or os.environ.get("SPARK_USER")  # the second: a driver in YARN
+        return given or getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
         raise UsageError(
             "a relative path needs a user's name, and this user has none: give an absolute path, or set "

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from cxr_spark.errors import CxrError
+from cxr_spark.errors import CxrError, RunError
 from cxr_spark.models.architectures import build
 from cxr_spark.models.freezing import freeze
 from cxr_spark.schema import TRAIN, VALIDATION
@@ -41,6 +41,7 @@ def run(job_json: str) -> None:
     log.setLevel(logging.INFO)
     job = TrainingJob.model_validate_json(job_json)
     ranks = Ranks()
+    refuse_to_repeat(job.checkpoints)
     try:
         train(job, ranks)
     except Exception as error:
@@ -104,6 +105,23 @@ def report_failure(store: Store, error: Exception) -> None:
     if not isinstance(error, CxrError):
         kind, message = "RunError", f"{kind}: {message}"
     store.create_exclusive(FAILURE, json.dumps({"kind": kind, "message": message}).encode())
+
+
+def refuse_to_repeat(store: Store) -> None:
+    """Ends a rank that Spark started again after an error that no repetition mends.
+
+    Spark repeats a failed barrier stage by itself, up to three times. The driver deletes the record when it starts the
+    ranks anew.
+
+    Raises:
+        CxrError: the error that is recorded.
+    """
+    try:
+        told = store.read_json(FAILURE)
+    except FileNotFoundError:
+        return
+    if told["kind"] != RunError.__name__:
+        raise CxrError(str(told["message"]))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,30 @@ from cxr_spark.storage import Store
 from tests.cluster.support.files import put
 from tests.cluster.support.hadoop import Hadoop, Hdfs
 from tests.cluster.support.network import Network, make_network
+from tests.cluster.support.pipeline import Run
 from tests.cluster.support.processes import wait_for
 from tests.cluster.support.standalone import SPARK_HOME, Standalone
 from tests.cluster.support.submit import Submitter
 from tests.cluster.support.yarn import Yarn
 from tests.conftest import ROOT
+
+#: What executors and driver get in all tests on clusters.
+_SMALL = {
+    "spark.driver.memory": "600m",
+    "spark.executor.memory": "600m",
+    "spark.executor.cores": "2",
+    "spark.executor.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+    "spark.ui.enabled": "false",
+    "spark.pyspark.python": sys.executable,
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test waits for servers and several submissions, on machines that may be busy."""
+    for item in items:
+        if "cluster" in item.path.parts:
+            item.add_marker(pytest.mark.timeout(6000))
 
 
 @pytest.fixture(scope="session")
@@ -79,17 +99,6 @@ def local(network: Network, hadoop: Hadoop, hdfs: Hdfs, tmp_path_factory: pytest
     )
 
 
-#: What executors and driver get in all tests on clusters.
-_SMALL = {
-    "spark.driver.memory": "600m",
-    "spark.executor.memory": "600m",
-    "spark.executor.cores": "2",
-    "spark.executor.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-    "spark.ui.enabled": "false",
-}
-
-
 @pytest.fixture(scope="session")
 def standalone(network: Network, hadoop: Hadoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     """Spark's own cluster manager, a worker of two cores on each host."""
@@ -137,3 +146,14 @@ def on_yarn(yarn: Yarn, hadoop: Hadoop, network: Network, tmp_path_factory: pyte
     }
     environment = {"HADOOP_CONF_DIR": str(hadoop.conf), "SPARK_LOCAL_IP": network.driver}
     return Submitter("yarn", network.head, tmp_path_factory.mktemp("submit-yarn"), conf, environment)
+
+
+@pytest.fixture(scope="session")
+def reference(local: Submitter, nih: str, hdfs: Hdfs) -> Run:
+    """The whole pipeline with two ranks, undisturbed, in local mode: what every cluster must give, too."""
+    made = Run(local, nih, f"{hdfs.uri}/local")
+    made.prepare().ok()
+    made.train("run", "--workers", 2).ok()
+    made.score(f"{made.root}/run/model").ok()
+    made.evaluate().ok()
+    return made

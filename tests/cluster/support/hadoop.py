@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 
 import pyspark
 import pytest
+from hdfs_native import Client
 
 from tests.cluster.support.network import Host, Network
 from tests.cluster.support.processes import Server, answers, free_port
@@ -160,3 +161,15 @@ class Hdfs:
     def stop(self) -> None:
         for server in (*self.data_nodes, self.name_node):
             server.stop()
+
+    def allow_all(self, path: str) -> None:
+        """Lets everyone write to a folder."""
+        self._client().set_permission(path, 0o777)
+
+    def owners(self, uri: str) -> list[str]:
+        """Returns the owners of all files below a folder."""
+        found = self._client().list_status(uri.removeprefix(self.uri), True)
+        return [status.owner for status in found if not status.isdir]
+
+    def _client(self) -> Client:
+        return Client(self.uri)

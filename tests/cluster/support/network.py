@@ -48,6 +48,14 @@ class Host:
     def reconnect(self) -> None:
         _ip("-n", self.name, "link", "set", "eth0", "up")
 
+    def hide(self, other: Host) -> None:
+        """Makes this host and another one unreachable for each other; all else still is."""
+        _ip("-n", self.name, "route", "add", "blackhole", f"{other.address}/32")
+
+    def show(self, other: Host) -> None:
+        """Takes that back."""
+        _ip("-n", self.name, "route", "del", "blackhole", f"{other.address}/32")
+
     def processes(self) -> list[int]:
         """Returns the numbers of the processes on an isolated host."""
         return [int(pid) for pid in _ip("netns", "pids", self.name).split()]

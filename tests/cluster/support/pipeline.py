@@ -12,6 +12,7 @@ from tests.cluster.support.submit import Outcome, Submitter
 SMALL = (
     "--set", "model.architecture=efficientnet_b0", "--set", "model.input_size=32", "--set", "train.epochs=1",
     "--set", "train.global_batch=16", "--set", "train.precision=fp32", "--set", "train.learning_rate=0.001",
+    "--set", "train.threads_per_worker=1",
 )  # fmt: skip
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyspark
+import pytest
 
 from tests.cluster.support.network import Host, Network
 from tests.cluster.support.processes import Server, answers, free_port
@@ -14,6 +18,8 @@ from tests.cluster.support.processes import Server, answers, free_port
 SPARK_HOME = Path(pyspark.__file__).parent
 #: What a worker offers, and thereby an executor has.
 CORES = 2
+#: Size of a worker's disk for temporary files.
+DISK = "256m"
 
 
 class Standalone:
@@ -50,6 +56,24 @@ class Standalone:
         """Returns where a host's Spark keeps its temporary files."""
         return self._folder / f"local-{host.name}"
 
+    @contextlib.contextmanager
+    def full_disk(self, host: Host) -> Iterator[None]:
+        """Fills the disk of a host's temporary files; nothing is full where such a disk cannot be mounted."""
+        folder = self.local_folder(host)
+        if host.names is None:
+            pytest.skip("a small disk is mounted by root only")
+        # In the worker's own mount namespace the folder is a small disk already: see `_worker`.
+        filler = folder / "full"
+        enter = ["nsenter", "--mount", f"--target={self._worker_pid(host)}"]
+        subprocess.run([*enter, "sh", "-c", f"cat /dev/zero > '{filler}' 2>/dev/null; true"], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run([*enter, "rm", "-f", str(filler)], check=True)
+
+    def _worker_pid(self, host: Host) -> int:
+        return next(pid for pid in host.processes() if "deploy.worker.Worker" in _command(pid))
+
     def _worker(self, host: Host) -> Server:
         work = self._folder / f"work-{host.name}"
         for folder in (work, self.local_folder(host)):
@@ -63,8 +87,18 @@ class Standalone:
             "TMPDIR": str(self.local_folder(host)),
         }
         command = [str(SPARK_HOME / "bin" / "spark-class"), "org.apache.spark.deploy.worker.Worker", *arguments]
+        if host.names is not None:  # a small disk of its own, which a test can fill
+            disk = str(self.local_folder(host))
+            command = ["sh", "-ec", f'mount -t tmpfs -o size={DISK} none "$0"; exec "$@"', disk, *command]
         return Server(f"Spark worker on {host.name}", host.command(*command), self._folder / f"{host.name}.log", own)
 
     def stop(self) -> None:
         for server in (*self.workers, self.master):
             server.stop()
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""

@@ -13,7 +13,7 @@ from tests.cluster.support.network import Host
 from tests.conftest import ROOT
 
 #: Seconds that a job may take; the machine may be busy.
-JOB_TIMEOUT = 500
+JOB_TIMEOUT = 1500
 
 
 @dataclass(frozen=True)

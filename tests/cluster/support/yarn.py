@@ -29,7 +29,8 @@ class Yarn:
             "yarn.nodemanager.resource.memory-mb": str(MEMORY_MB),
             "yarn.nodemanager.resource.cpu-vcores": str(CORES),
             "yarn.nodemanager.vmem-check-enabled": "false",
-            "yarn.nodemanager.disk-health-checker.enable": "false",
+            # However full the disk of the machine is that runs the tests.
+            "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "100",
             "yarn.nodemanager.delete.debug-delay-sec": "0",
             "yarn.am.liveness-monitor.expiry-interval-ms": "60000",
         }
