@@ -21,12 +21,9 @@ from pydantic import (
 )
 
 from cxr_spark.config_errors import describe
-from cxr_spark.errors import ConfigError, RunError
-from cxr_spark.storage import read_uri, resolve
+from cxr_spark.config_tree import put, read_tree
+from cxr_spark.errors import ConfigError
 from cxr_spark.yaml_values import parse_yaml
-
-#: A settings file is a page of text. A larger one is some other file.
-_MAX_YAML_BYTES = 64 << 10
 
 
 class Section(BaseModel):
@@ -299,7 +296,7 @@ class Settings(Section):
         tree = self.model_dump()
         for name, value in changes.items():
             if value is not None:
-                _put(tree, name, value)
+                put(tree, name, value)
         return _validated(tree, "the command line")
 
 
@@ -314,7 +311,7 @@ def load_settings(uri: str | None, overrides: Sequence[str] = ()) -> Settings:
         ConfigError: the file is missing or not YAML, a name is unknown, or a value does not fit. All that is wrong is
             told at once.
     """
-    tree: dict[str, Any] = _read_yaml(uri) if uri else {}
+    tree: dict[str, Any] = read_tree(uri) if uri else {}
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name.strip():
@@ -323,48 +320,9 @@ def load_settings(uri: str | None, overrides: Sequence[str] = ()) -> Settings:
             value = parse_yaml(text)
         except ValueError:
             value = text  # a text that only looks like YAML, such as `*.png`
-        _put(tree, name.strip(), value)
+        put(tree, name.strip(), value)
     sources = [f"--config {uri}"] if uri else []
     return _validated(tree, " and ".join([*sources, "--set"] if overrides else sources))
-
-
-def _put(tree: dict[str, Any], name: str, value: Any) -> None:
-    parts = name.split(".")
-    if parts[:2] == ["pipeline", "spark"] and len(parts) > 3:  # Spark's own names have dots
-        parts[3:] = [".".join(parts[3:])]
-    *path, last = parts
-    here = tree
-    for i, part in enumerate(path):
-        if here.get(part) is None:
-            here[part] = {}
-        here = here[part]
-        if not isinstance(here, dict):
-            raise ConfigError(f"--set {name}: {'.'.join(path[: i + 1])} is a value, not a group of settings")
-    here[last] = value
-
-
-def _read_yaml(uri: str) -> dict[str, Any]:
-    try:
-        data = read_uri(resolve(uri), limit=_MAX_YAML_BYTES + 1)
-    except FileNotFoundError:
-        raise ConfigError(f"--config {uri!r}: no such file") from None
-    except RunError as error:
-        raise ConfigError(f"--config {uri!r}: {error}") from None
-    if len(data) > _MAX_YAML_BYTES:
-        raise ConfigError(
-            f"--config {uri!r} has more than {_MAX_YAML_BYTES:,} bytes: expected a YAML settings file, a page of text"
-        )
-    try:
-        tree = parse_yaml(data.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise ConfigError(f"--config {uri!r} is not text: expected a YAML settings file") from None
-    except ValueError as error:
-        raise ConfigError(f"--config {uri!r} is not YAML of settings: {error}") from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"--config {uri!r}: expected groups such as `train:`, found a {type(tree).__name__}")
-    return tree
 
 
 def _validated(tree: dict[str, Any], source: str) -> Settings:

