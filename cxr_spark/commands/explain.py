@@ -7,12 +7,12 @@ import difflib
 import hashlib
 from collections.abc import Sequence
 
+from cxr_spark.application import Application
 from cxr_spark.config import ExplainSettings
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.output import claim
 from cxr_spark.ownership import refuse_overlap
-from cxr_spark.spark import default_fs, resolve_shared, session
-from cxr_spark.storage import Store, read_uri, resolve
+from cxr_spark.storage import Store, read_uri
 
 HELP = "Grad-CAM overlays, maps of layers, and how well they meet radiologists' boxes"
 
@@ -56,23 +56,23 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     changes = {f"explain.{name}": getattr(args, name) for name in ExplainSettings.model_fields}
     settings: ExplainSettings = args.settings.updated(changes).explain
     _check_options(args, settings)
-    spark = session("cxr-spark explain", args.master, args.spark_conf)
-    store = Store(resolve_shared(spark, args.out, "--out"))
-    model_uri = resolve(args.model, default_fs(spark))
+    application = Application("cxr-spark explain", args.master, args.spark_conf)
+    store = Store(application.resolve_shared(args.out, "--out"))
+    model_uri = application.resolve(args.model)
     metadata = load_metadata(Store(model_uri))
     if settings.finding != TOP:
         _check_finding(settings.finding, metadata.findings, TOP)
     check_layers(metadata, settings.layers)
-    boxes_uri = resolve(args.boxes, default_fs(spark)) if args.boxes else None
+    boxes_uri = application.resolve(args.boxes) if args.boxes else None
     box_bytes = _read_boxes(boxes_uri) if boxes_uri else b""
     listed = read_boxes(box_bytes, boxes_uri, settings.box_side) if boxes_uri else None
     used = listed.of(metadata.findings, boxes_uri) if listed and boxes_uri else None
     if args.data:
-        sources = [resolve_shared(spark, args.data, "--data")]
+        sources = [application.resolve_shared(args.data, "--data")]
         work = prepared_work(sources[0], settings.split, metadata)
     else:
-        sources = [resolve_shared(spark, pattern, "--images") for pattern in args.images]
-        work = raw_work(sources, settings.image_index, spark.sparkContext.defaultParallelism)
+        sources = [application.resolve_shared(pattern, "--images") for pattern in args.images]
+        work = raw_work(sources, settings.image_index, application.spark.sparkContext.defaultParallelism)
     refuse_overlap(store.uri, {"--data" if args.data else "--images": sources, "--model": [model_uri]})
     fingerprint = {
         "model_id": metadata.model_id,
@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         claimed.clear()
         only = used.by_image if used and settings.only == "boxed" else None
         selections = select(work.parts, work.dataset.store if work.dataset else None, only, settings.limit)
+        spark = application.spark
         model, _ = ship_model(spark, model_uri)
         explainer = PartExplainer(
             out=store.uri,

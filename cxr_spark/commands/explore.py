@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from cxr_spark.application import Application
 from cxr_spark.output import claim, digest
 from cxr_spark.ownership import refuse_overlap
 from cxr_spark.prepared import PreparedDataset
-from cxr_spark.spark import resolve_shared, session
 from cxr_spark.storage import Store
 
 HELP = "class balance, patients, ages, shapes and intensities of prepared data, as a page"
@@ -23,16 +23,16 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     """Writes OUT/explore.json, OUT/explore.html and OUT/*.png."""
     from cxr_spark.exploration.explore import explore, write
 
-    spark = session("cxr-spark explore", args.master, args.spark_conf)
-    uri = resolve_shared(spark, args.data, "--data")
-    store = Store(resolve_shared(spark, args.out, "--out"))
+    application = Application("cxr-spark explore", args.master, args.spark_conf)
+    uri = application.resolve_shared(args.data, "--data")
+    store = Store(application.resolve_shared(args.out, "--out"))
     refuse_overlap(store.uri, {"--data": [uri]})
     dataset = PreparedDataset.open(uri)
     with claim(store, "explore", {"data": uri, "manifest": digest(dataset.manifest)}, args.overwrite) as claimed:
         args.status_uri = store.uri
         if claimed.finished is not None:
             return claimed.finished
-        exploration = explore(spark, dataset)
+        exploration = explore(application.spark, dataset)
         write(store, exploration)
         facts = exploration.facts
         summary = {
