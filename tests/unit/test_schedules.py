@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -91,22 +92,22 @@ def test_airflow_takes_the_dags(tmp_path):
     if subprocess.run([python, "-c", probe], capture_output=True).returncode:
         pytest.skip("no apache-airflow with its Spark provider: name a Python that has them in CXR_AIRFLOW_PYTHON")
     check = (
-        "import sys\n"
+        "import json, sys\n"
         "try:\n"
         "    from airflow.dag_processing.dagbag import DagBag\n"
         "except ImportError:\n"
         "    from airflow.models import DagBag\n"
-        "bag = DagBag(sys.argv[1], include_examples=False)\n"
+        "bag = DagBag(sys.argv[1])\n"
         "assert not bag.import_errors, bag.import_errors\n"
         "for name, dag in sorted(bag.dags.items()):\n"
         "    for task in dag.topological_sort():\n"
-        "        print(name, task.task_id, task.application, *task.application_args)\n"
+        "        print(json.dumps([name, task.task_id, task.application, *task.application_args]))\n"
     )
     own = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     command = [python, "-c", check, str(SCHEDULES / "airflow_dag.py")]
     ended = subprocess.run(command, env=own, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr[-3000:]
-    jobs = [line.split() for line in ended.stdout.splitlines() if line.startswith("cxr_")]
+    jobs = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith('["cxr_')]
     assert [(dag, task) for dag, task, *_ in jobs] == [
         *(("cxr_monthly_training", name) for name in ("prepare", "train", "score", "evaluate")),
         ("cxr_nightly_scores", "score"),
