@@ -7,9 +7,11 @@ import logging
 import time
 from collections.abc import Mapping
 
+from cxr_spark.application import Application
 from cxr_spark.errors import CxrError
 from cxr_spark.output import write_status
 from cxr_spark.processes import Terminated
+from cxr_spark.spark import under_spark_submit
 from cxr_spark.spark_files import known_default_fs
 from cxr_spark.storage import Store, resolve
 from cxr_spark.tasks import error_of_task
@@ -69,6 +71,8 @@ def _out(args: argparse.Namespace) -> str | None:
     out = getattr(args, "out", None)
     if out is None or getattr(args, "out_is_file", False):
         return None
+    if under_spark_submit():  # its JVM is there and knows; otherwise one would have to be started
+        return Application("status", None, {}).resolve(out)
     base = known_default_fs(args.spark_conf)
     return resolve(out, base) if base is not None else None
 

@@ -142,6 +142,8 @@ def test_spark_submit(machine: Machine) -> None:
     out, _ = late.communicate()  # spark-submit makes one stream of the two of a Python program
     assert late.returncode == 2
     assert "comes too late under spark-submit: give it as `--conf spark.executor.memory=2g` there" in out
+    # It failed before it held its output; the scheduler finds the status there all the same.
+    assert json.loads((machine.folder / "o" / "_status.json").read_text())["exit_status"] == 2
     done = machine.start(submit, "--master", "local[2]", job, *options, **python)
     out, err = done.communicate()
     assert done.returncode == 0, out + err
