@@ -6,6 +6,7 @@ What counts is the ratio of the two, taken one after the other: absolute figures
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import platform
 import time
@@ -97,7 +98,8 @@ def _timed_prepare(run: Run, work: Path, count: int, size: int) -> float:
 
 
 def _bare_prepare(files: Sequence[str], size: int, processes: int) -> float:
-    with ProcessPoolExecutor(processes) as pool:
+    # Not forked: this process has threads (torch, Spark), and their locks would stay locked in a fork of it.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         list(pool.map(_decode, files[: 4 * processes], [size] * (4 * processes)))  # starts the processes
         return len(files) / _seconds(lambda: list(pool.map(_decode, files, [size] * len(files), chunksize=16)))
 
