@@ -33,7 +33,7 @@ def told(request: pytest.FixtureRequest, record_property: object) -> Iterator[No
 def table(uri: str) -> list[tuple[str, list[float]]]:
     """Returns names and probabilities of a scores folder, read without Spark."""
     system, root = Store(uri).arrow()
-    names = [name for name in visible(uri) if name.endswith(".parquet") and "/" not in name]
+    names = [name for name in visible(uri) if name.endswith(".parquet") and name[0] != "_"]
     rows = [row for name in names for row in pq.read_table(f"{root}/{name}", filesystem=system).to_pylist()]
     return sorted((row["image_index"], row["probabilities"]) for row in rows)
 
@@ -59,8 +59,7 @@ def test_executor_lost_during_prepare(
     job = on_standalone.start("prepare", *prepare_options(run))
     _when_tasks_run(job, f"{run.root}/prepared", "data")
     assert kill_all(on_host(network.hosts[0], is_executor))
-    ended = finish(job).ok()
-    assert "Lost executor" in ended.log
+    finish(job).ok().says("Lost executor")
     check_prepared(run, reference)
 
 
@@ -70,8 +69,7 @@ def test_executor_lost_during_score(on_standalone: Submitter, network: Network, 
     job = on_standalone.start("score", *given, "--out", out)
     wait_for(lambda: on_host(network.hosts[0], _is_worker) or job.poll() is not None, "Python worker", 300)
     assert kill_all(on_host(network.hosts[0], is_executor))
-    ended = finish(job).ok()
-    assert "Lost executor" in ended.log
+    finish(job).ok().says("Lost executor")
     found = Counter(name for name, _ in table(out))
     assert len(found) == sum(split["images"] for split in reference.json("prepared/manifest.json")["splits"].values())
     assert set(found.values()) == {1}
@@ -143,9 +141,9 @@ def test_two_submissions_onto_one_output(on_standalone: Submitter, nih: str, hdf
     # The second one is refused while the first is at work, or finds the work done.
     assert ended[1].status in (0, 2)
     if ended[1].status == 2:
-        assert "is in use by 'prepare'" in ended[1].log
+        ended[1].says("is in use by 'prepare'")
     else:
-        assert "nothing to do" in ended[0].log + ended[1].log
+        assert "nothing to do" in ended[0].output + ended[1].output
     check_prepared(run, reference)
 
 
@@ -159,8 +157,7 @@ def test_full_disk_on_a_worker(
         options = ["--workers", 2, "--set", "train.max_restarts=0"]
         ended = run.train("run", *options)
     assert ended.status == 4
-    assert "cannot set" in ended.log
-    assert "spark.local.dir" in ended.log
+    ended.says("cannot set", "spark.local.dir")
 
 
 def test_nightly_scoring_killed_half_way(on_standalone: Submitter, nih: str, hdfs: Hdfs, reference: Run) -> None:

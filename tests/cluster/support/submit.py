@@ -22,8 +22,8 @@ class Outcome:
 
     Attributes:
         status: exit status.
-        output: what it printed.
-        log: what it said on standard error.
+        output: what it printed; spark-submit puts standard error of a job's Python here, too.
+        log: what spark-submit itself said.
     """
 
     status: int
@@ -32,8 +32,13 @@ class Outcome:
 
     def ok(self) -> Outcome:
         """Fails the test, with the job's last words, unless the job went well."""
-        assert self.status == 0, f"exit status {self.status}\n{self.log[-6000:]}"
+        assert self.status == 0, f"exit status {self.status}\n{self.log[-6000:]}\n{self.output[-6000:]}"
         return self
+
+    def says(self, *texts: str) -> None:
+        """Fails the test, with the job's last words, unless all the texts are in them."""
+        missing = [text for text in texts if text not in self.output + self.log]
+        assert not missing, f"{missing} not in\n{self.log[-3000:]}\n{self.output[-4000:]}"
 
 
 @dataclass(frozen=True)
