@@ -17,6 +17,8 @@ from tests.cluster.support.network import Host, Network
 from tests.cluster.support.processes import Server, answers, free_port
 
 JARS = Path(pyspark.__file__).parent / "jars"
+#: Where DataNodes take and give blocks, HDFS's usual one.
+DATA_PORT = 9866
 #: What Hadoop's servers reach into, closed since Java 17.
 _OPENS = ("java.lang", "java.util", "java.net", "java.nio", "sun.nio.ch")
 #: Of pyspark's own jars, what the servers need beside the client.
@@ -149,7 +151,7 @@ class Hdfs:
             **self._settings(self._hadoop.network.driver),
             "dfs.datanode.data.dir": str(self._hadoop.folder / f"data-{host.name}"),
             "dfs.datanode.hostname": host.address,
-            "dfs.datanode.address": f"{host.address}:0",
+            "dfs.datanode.address": f"{host.address}:{DATA_PORT}",
             "dfs.datanode.ipc.address": f"{host.address}:0",
             "dfs.datanode.http.address": f"{host.address}:0",
         }

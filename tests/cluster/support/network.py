@@ -48,13 +48,18 @@ class Host:
     def reconnect(self) -> None:
         _ip("-n", self.name, "link", "set", "eth0", "up")
 
-    def hide(self, other: Host) -> None:
-        """Makes this host and another one unreachable for each other; all else still is."""
-        _ip("-n", self.name, "route", "add", "blackhole", f"{other.address}/32")
+    def refuse(self, other: Host, but: int) -> None:
+        """Lets a firewall drop what another host wants to open to this one, on all ports but one."""
+        self._firewall("-I", other, but)
 
-    def show(self, other: Host) -> None:
+    def accept(self, other: Host, but: int) -> None:
         """Takes that back."""
-        _ip("-n", self.name, "route", "del", "blackhole", f"{other.address}/32")
+        self._firewall("-D", other, but)
+
+    def _firewall(self, action: str, other: Host, but: int) -> None:
+        rule = ["-s", other.address, "-p", "tcp", "--syn", "!", "--dport", str(but), "-j", "DROP"]
+        command = ["ip", "netns", "exec", self.name, "iptables", action, "INPUT", *rule]
+        subprocess.run(command, check=True, capture_output=True)
 
     def processes(self) -> list[int]:
         """Returns the numbers of the processes on an isolated host."""
