@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -150,7 +151,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_once(data, tmp_path, capfd, s
     assert "train.learning_rate" in error[0]
 
 
-TWO_RANKS = ("--set", "train.epochs=2", "--workers", "2", "--set", "train.checkpoint_every_steps=1")
+# Epochs enough that a job is still running when the test comes to kill it, on a fast machine too.
+TWO_RANKS = ("--set", "train.epochs=5", "--workers", "2", "--set", "train.checkpoint_every_steps=1")
 
 
 @pytest.fixture(scope="module")
@@ -199,8 +201,13 @@ def test_a_killed_job_leaves_a_lock_behind_and_the_same_command_goes_on(data, tm
 
 def ranks_of(process: subprocess.Popen) -> list[int]:
     """Finds the training processes below a job: torchrun gives each a LOCAL_RANK."""
-    below = psutil.Process(process.pid).children(recursive=True)
-    return sorted(child.pid for child in below if "LOCAL_RANK" in child.environ())
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        # Short-lived children of torchrun come and go while they are looked at.
+        with contextlib.suppress(psutil.Error):
+            if "LOCAL_RANK" in child.environ():
+                found.append(child.pid)
+    return sorted(found)
 
 
 @pytest.mark.parametrize(
