@@ -1,0 +1,32 @@
+"""Every setting of the pipeline, with type, default, range and meaning.
+
+Settings come from a YAML file (`--config`), then `--set section.name=value`, then a command's own options; later ones
+win. Names that are not known are refused.
+"""
+
+from cxr_spark.config.model import ModelSettings
+from cxr_spark.config.pipeline import PipelineSettings
+from cxr_spark.config.prepare import PrepareSettings, SubsetSettings, UncertainPolicy
+from cxr_spark.config.results import EvaluateSettings, ExplainSettings, ScoreSettings
+from cxr_spark.config.section import Metric, Section, is_section
+from cxr_spark.config.settings import Settings, load_settings
+from cxr_spark.config.train import EarlyStopSettings, ScheduleSettings, TrainSettings
+
+__all__ = [
+    "EarlyStopSettings",
+    "EvaluateSettings",
+    "ExplainSettings",
+    "Metric",
+    "ModelSettings",
+    "PipelineSettings",
+    "PrepareSettings",
+    "ScheduleSettings",
+    "ScoreSettings",
+    "Section",
+    "Settings",
+    "SubsetSettings",
+    "TrainSettings",
+    "UncertainPolicy",
+    "is_section",
+    "load_settings",
+]

@@ -1,0 +1,50 @@
+"""Settings of the jobs that use a trained model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from cxr_spark.config.section import Section, Seed, from_commas
+
+
+class ScoreSettings(Section):
+    """How to score."""
+
+    split: Literal["train", "val", "test", "all"] = Field("test", description="which split of prepared data to score")
+    batch: int = Field(32, ge=1, le=4096, description="images per forward pass")
+    image_index: Literal["name", "path"] = Field(
+        "name", description="what a raw image is called: its file's name, or its path below the folder that is searched"
+    )
+
+
+class EvaluateSettings(Section):
+    """How to evaluate."""
+
+    replicates: int = Field(1000, ge=0, le=100_000, description="bootstrap replicates of the intervals; 0: none")
+    seed: Seed = Field(42, description="seed of the bootstrap")
+
+
+class ExplainSettings(Section):
+    """What to explain, and how."""
+
+    split: Literal["train", "val", "test", "all"] = Field("test", description="which split of prepared data to explain")
+    only: Literal["all", "boxed"] = Field(
+        "all", description="boxed: only images that have a box of the model's findings"
+    )
+    limit: int | None = Field(None, ge=1, description="explain the first so many images; default: all")
+    finding: str = Field("top", description="whose evidence is shown; top: each image's most probable finding")
+    layers: Annotated[tuple[str, ...], BeforeValidator(from_commas)] = Field(
+        (), description="layers whose maps are drawn, too, such as layer1,layer4.2.conv3"
+    )
+    batch: int = Field(16, ge=1, le=4096, description="images per forward pass")
+    image_index: Literal["name", "path"] = Field(
+        "name", description="what a raw image is called: see score.image_index"
+    )
+    box_side: int | None = Field(
+        1024, ge=1, description="side of the images on which boxes were drawn, pixels; null: they are the images given"
+    )
+    threshold: float = Field(
+        180 / 255, gt=0, lt=1, description="part of a map's maximum from which it counts as overlap with a box"
+    )

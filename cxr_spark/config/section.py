@@ -1,0 +1,56 @@
+"""What all groups of settings share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+#: What a training's history measures; see `cxr_spark.training.schedule`.
+Metric = Literal["train_loss", "val_loss", "val_macro_auc", "val_micro_auc", "val_accuracy"]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Section(BaseModel):
+    """Base of every group of settings: immutable, unknown names refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_groups(cls, data: Any) -> Any:
+        """Takes a group of which only the name stands in a file, all its settings commented out, for not there."""
+        if not isinstance(data, dict):
+            return data
+        groups = {name for name, field in cls.model_fields.items() if is_section(field.annotation)}
+        return {name: value for name, value in data.items() if not (name in groups and value is None)}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuses true and false, which pydantic would take for 1 and 0. No setting is a switch."""
+        if any(isinstance(item, bool) for item in (value if isinstance(value, list | tuple) else [value])):
+            raise ValueError("expected no true or false: put the word in quotes if it is a text")
+        return value
+
+
+def is_section(annotation: Any) -> bool:
+    """Whether a field is a group of settings."""
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+def as_list(value: Any) -> Any:
+    """Takes one text for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+def from_commas(value: Any) -> Any:
+    """Takes a text of parts with commas between them for a list."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def as_text(value: Any) -> Any:
+    """Writes what YAML took for a number or a truth value as Spark's settings have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
