@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import replace
 
@@ -18,16 +17,15 @@ from cxr_spark.stages.kernels import imagenet_bgr
 from cxr_spark.training import checkpoints as saved
 from cxr_spark.training import schedule
 from cxr_spark.training.balance import class_weights, sampling_weights
-from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
+from cxr_spark.training.checkpoints import Checkpoint, Progress
 from cxr_spark.training.device import Compute
 from cxr_spark.training.job import TrainingJob
 from cxr_spark.training.loss import Objective
 from cxr_spark.training.optimizer import make_optimizer
 from cxr_spark.training.ranks import Ranks
+from cxr_spark.training.record import EpochResult, Record, close_epoch
 from cxr_spark.training.shares import Index, Share, bounds
 from cxr_spark.training.validate import Validation, validate
-
-log = logging.getLogger(__name__)
 
 #: Seconds between two lines of progress.
 _TELL_EVERY = 10.0
@@ -65,10 +63,10 @@ class Trainer:
         self._has_validation = job.dataset().images("val") > 0
         self._optimizer = make_optimizer(module, job.train)
         self._augmentations = job.augmentations()
-        self._checkpoints = Checkpoints(job.checkpoints, job.train.keep_checkpoints)
         self._local_batch = job.train.global_batch // ranks.world
         largest_share = -(-len(index) // ranks.world)
         self.steps_per_epoch = -(-largest_share // self._local_batch)
+        self._record = Record(job, self.steps_per_epoch)
         self._masked = bool(np.isnan(index.labels).any())
         weights = None
         if job.train.balancing == "class_weights":
@@ -117,11 +115,13 @@ class Trainer:
                 self._check_finite(totals, epoch, step, rate)
                 if self._ranks.rank == 0 and time.monotonic() - told > _TELL_EVERY:
                     told = time.monotonic()
-                    self._tell(progress, totals, (step + 1 - first) / (told - started))
+                    loss = float(totals[0] / totals[1].clamp(min=1))
+                    self._record.tell(progress, loss, (step + 1 - first) / (told - started))
             every = self._settings.checkpoint_every_steps
             if every and progress.global_step % every == 0 and step + 1 < self.steps_per_epoch:
                 progress = replace(progress, sums=self._gather(totals), seconds=time.monotonic() - began)
-                self._save(progress, (saved.LAST,))
+                if self._ranks.rank == 0:
+                    self._record.save(self._state(progress))
         return self._finish_epoch(progress, totals, rate, began)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
@@ -191,58 +191,18 @@ class Trainer:
                 self._objective,
                 self._local_batch,
             )
-        entry = {
-            "epoch": progress.epoch + 1,
-            "train_loss": sum(a for a, _ in sums) / max(1.0, sum(b for _, b in sums)),
-            "val_loss": reached.loss,
-            "val_macro_auc": reached.macro_auc,
-            "val_micro_auc": reached.micro_auc,
-            "val_accuracy": reached.accuracy,
-            "learning_rate": rate,
-            "images_per_second": round(self.steps_per_epoch * self._settings.global_batch / trained, 2),
-            "seconds": round(time.monotonic() - began, 2),
-        }
-        history = (*progress.history, entry)
-        finished = progress.epoch + 1 >= self._settings.epochs or schedule.should_stop(
-            self._settings.early_stop, history
+        result = EpochResult(
+            train_loss=sum(a for a, _ in sums) / max(1.0, sum(b for _, b in sums)),
+            reached=reached,
+            learning_rate=rate,
+            images=self.steps_per_epoch * self._settings.global_batch,
+            train_seconds=trained,
+            seconds=time.monotonic() - began,
         )
-        progress = Progress(
-            epoch=progress.epoch + 1, global_step=progress.global_step, history=history, finished=finished
-        )
-        roles = [saved.LAST]
-        roles += [role for role, metric in saved.BEST.items() if schedule.is_best(metric, history)]
-        self._save(progress, tuple(roles))
+        progress = close_epoch(progress, self._settings, result)
         if self._ranks.rank == 0:
-            log.info("epoch %d/%d done: %s", progress.epoch, self._settings.epochs, _words(entry))
+            self._record.save_epoch(self._state(progress))
         return progress
 
-    def _save(self, progress: Progress, roles: tuple[str, ...]) -> None:
-        if self._ranks.rank == 0:
-            state = Checkpoint(progress, self._module.state_dict(), saved.optimizer_state(self._optimizer))
-            self._checkpoints.save(state, roles)
-            self._job.run.write_json("history.json", list(progress.history))
-
-    def _tell(self, progress: Progress, totals: torch.Tensor, steps_per_second: float) -> None:
-        left = (self._settings.epochs - progress.epoch) * self.steps_per_epoch - progress.step
-        log.info(
-            "epoch %d/%d step %d/%d loss %.4f %.1f images/s %s left",
-            progress.epoch + 1,
-            self._settings.epochs,
-            progress.step,
-            self.steps_per_epoch,
-            float(totals[0] / totals[1].clamp(min=1)),
-            steps_per_second * self._settings.global_batch,
-            _duration(left / steps_per_second),
-        )
-
-
-def _words(entry: dict[str, float | None]) -> str:
-    shown = ("train_loss", "val_loss", "val_macro_auc", "learning_rate", "images_per_second")
-    return " ".join(f"{name}={entry[name]:.5g}" for name in shown if entry[name] is not None)
-
-
-def _duration(seconds: float) -> str:
-    minutes = int(seconds // 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+    def _state(self, progress: Progress) -> Checkpoint:
+        return Checkpoint(progress, self._module.state_dict(), saved.optimizer_state(self._optimizer))

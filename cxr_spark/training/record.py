@@ -1,0 +1,123 @@
+"""The record of a training, whatever trains: history, checkpoints and progress lines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cxr_spark.config import TrainSettings
+from cxr_spark.training import checkpoints as saved
+from cxr_spark.training import schedule
+from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
+from cxr_spark.training.job import TrainingJob
+from cxr_spark.training.validate import Validation
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What an epoch came to.
+
+    Attributes:
+        train_loss: mean loss over the known labels.
+        reached: on the validation images.
+        learning_rate: of the last step.
+        images: that training went through, those of all workers.
+        train_seconds: spent on training them.
+        seconds: spent on the whole epoch, validation included.
+    """
+
+    train_loss: float
+    learning_rate: float
+    images: int
+    train_seconds: float
+    seconds: float
+    reached: Validation = field(default_factory=lambda: Validation(None, None, None, None))
+
+
+def close_epoch(progress: Progress, settings: TrainSettings, result: EpochResult) -> Progress:
+    """Returns the place after an epoch: one more entry of the history, and perhaps the end of the training.
+
+    Args:
+        progress: the place at the end of the epoch's last step.
+        settings: how to train.
+        result: what the epoch came to.
+    """
+    entry = {
+        "epoch": progress.epoch + 1,
+        "train_loss": result.train_loss,
+        "val_loss": result.reached.loss,
+        "val_macro_auc": result.reached.macro_auc,
+        "val_micro_auc": result.reached.micro_auc,
+        "val_accuracy": result.reached.accuracy,
+        "learning_rate": result.learning_rate,
+        "images_per_second": round(result.images / result.train_seconds, 2),
+        "seconds": round(result.seconds, 2),
+    }
+    history = (*progress.history, entry)
+    finished = progress.epoch + 1 >= settings.epochs or schedule.should_stop(settings.early_stop, history)
+    return Progress(epoch=progress.epoch + 1, global_step=progress.global_step, history=history, finished=finished)
+
+
+class Record:
+    """Keeps the record of one training. Only one process does.
+
+    Args:
+        job: the training.
+        steps_per_epoch: steps of an epoch.
+    """
+
+    def __init__(self, job: TrainingJob, steps_per_epoch: int) -> None:
+        self._job, self._settings = job, job.train
+        self._steps_per_epoch = steps_per_epoch
+        self._checkpoints = Checkpoints(job.checkpoints, job.train.keep_checkpoints)
+
+    def save(self, state: Checkpoint) -> None:
+        """Saves a checkpoint from within an epoch."""
+        self._save(state, (saved.LAST,))
+
+    def save_epoch(self, state: Checkpoint) -> None:
+        """Saves the checkpoint at the end of an epoch, as a best one too if it is one, and tells what was reached."""
+        history = state.progress.history
+        best = [role for role, metric in saved.BEST.items() if schedule.is_best(metric, history)]
+        self._save(state, (saved.LAST, *best))
+        log.info("epoch %d/%d done: %s", state.progress.epoch, self._settings.epochs, _words(history[-1]))
+
+    def tell(self, progress: Progress, loss: float, steps_per_second: float) -> None:
+        """Tells how far an epoch has come.
+
+        Args:
+            progress: the place.
+            loss: mean over the epoch so far.
+            steps_per_second: of this epoch, since it began or went on.
+        """
+        left = (self._settings.epochs - progress.epoch) * self._steps_per_epoch - progress.step
+        log.info(
+            "epoch %d/%d step %d/%d loss %.4f %.1f images/s %s left",
+            progress.epoch + 1,
+            self._settings.epochs,
+            progress.step,
+            self._steps_per_epoch,
+            loss,
+            steps_per_second * self._settings.global_batch,
+            _duration(left / steps_per_second),
+        )
+
+    def _save(self, state: Checkpoint, roles: tuple[str, ...]) -> None:
+        self._checkpoints.save(state, roles)
+        self._job.run.write_json("history.json", list(state.progress.history))
+
+
+def _words(entry: Mapping[str, Any]) -> str:
+    shown = ("train_loss", "val_loss", "val_macro_auc", "learning_rate", "images_per_second")
+    return " ".join(f"{name}={entry[name]:.5g}" for name in shown if entry[name] is not None)
+
+
+def _duration(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
