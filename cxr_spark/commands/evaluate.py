@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from cxr_spark.application import Application
 from cxr_spark.config import EvaluateSettings
-from cxr_spark.errors import DataError, UsageError
 from cxr_spark.output import claim
-from cxr_spark.storage import Store, read_uri
+from cxr_spark.ownership import refuse_overlap
+from cxr_spark.storage import Store
 
 if TYPE_CHECKING:
     from cxr_spark.evaluation.evaluate import Evaluation
 
-HELP = "AUCs with intervals, plots and a report from predictions"
+HELP = "AUCs with intervals, precision, recall and F1, plots and a report from predictions"
 
 #: Images are rows of numbers here, not pixels: larger Arrow batches than other jobs'.
 _CONF = {"spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
@@ -35,79 +35,99 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         help="output of the score job; or a CSV or Parquet table with `Image Index` and `prob_FINDING` columns",
     )
-    add("--out", required=True, metavar="URI", help="folder of metrics.json, roc.png, auc.png and report.html")
-    add("--labels", metavar="CSV", help="NIH's label file, for predictions that carry no labels; gzipped or not")
+    add("--out", required=True, metavar="URI", help="folder of metrics.json, the plots and report.html")
+    add(
+        "--labels",
+        metavar="URI",
+        action="append",
+        help="label file, gzipped or not, for predictions that carry no labels; repeatable; for class folders the "
+        "folder above them",
+    )
+    add("--dataset", help="whose labels these are: nih, chexpert, rsna or folder (default: nih)")
+    add("--baseline", metavar="URI", help="predictions of another model for the same images, to compare with")
+    add("--split", help="evaluate the images of this split: train, val, test or all (default: all)")
+    add("--task", help="multi_label, single_label (the most probable class) or auto (default: what the model is)")
     add("--replicates", metavar="N", help="bootstrap replicates of the intervals; 0: none (default: 1000)")
     add("--seed", metavar="N", help="seed of the bootstrap (default: 42)")
 
 
 def run(args: argparse.Namespace) -> dict[str, object]:
-    """Writes OUT/metrics.json, roc.png, auc.png and report.html."""
-    from cxr_spark.datasets.nih import read_nih_labels
+    """Writes OUT/metrics.json, roc.png, auc.png, confusion_matrix.png and report.html."""
+    from cxr_spark.datasets.registry import dataset_named
     from cxr_spark.evaluation.evaluate import evaluate
     from cxr_spark.evaluation.predictions import read_predictions, with_labels
     from cxr_spark.evaluation.provenance import is_synthetic
-    from cxr_spark.evaluation.tables import data_files
+    from cxr_spark.evaluation.truth import Naming, read_truth
 
     changes = {f"evaluate.{name}": getattr(args, name) for name in EvaluateSettings.model_fields}
-    settings: EvaluateSettings = args.settings.updated(changes).evaluate
+    whole = args.settings.updated({**changes, "prepare.dataset": args.dataset})
+    settings: EvaluateSettings = whole.evaluate
     application = Application("cxr-spark evaluate", args.master, {**_CONF, **args.spark_conf})
     uri = application.resolve_shared(args.predictions, "--predictions")
+    baseline = application.resolve_shared(settings.baseline, "--baseline") if settings.baseline else None
     store = Store(application.resolve_shared(args.out, "--out"))
-    labels_uri = application.resolve(args.labels) if args.labels else None
-    for name, source in (("--predictions", uri), ("--labels", labels_uri)):
-        if source is not None and f"{source}/".startswith(f"{store.uri.rstrip('/')}/"):
-            raise UsageError(f"--out {store.uri} holds {name} {source}: choose a folder of its own")
+    label_uris = [application.resolve(path) for path in args.labels or ()]
+    inputs = {"--predictions": [uri], "--labels": label_uris, "--baseline": [baseline] if baseline else []}
+    refuse_overlap(store.uri, inputs)
 
-    files = data_files(uri)
-    label_bytes = _read_labels(labels_uri) if labels_uri else None
+    dataset = dataset_named(whole.prepare.dataset)
+    truth, truth_digest = read_truth(dataset, label_uris, whole.prepare.uncertain) if label_uris else (None, None)
     fingerprint = {
-        **settings.model_dump(mode="json"),
+        **settings.model_dump(mode="json", exclude={"baseline"}),
         "predictions": uri,
-        "prediction_files": _digest("".join(f"{file.uri}\0{file.size}\0{file.modified}\n" for file in files).encode()),
-        "labels": None if label_bytes is None else _digest(label_bytes),
+        "prediction_files": _digest_of_files(uri),
+        "dataset": dataset.name if truth else None,
+        "labels": truth_digest,
+        "baseline": baseline,
+        "baseline_files": _digest_of_files(baseline) if baseline else None,
     }
     with claim(store, "evaluate", fingerprint, args.overwrite) as claimed:
         args.status_uri = store.uri
         if claimed.finished is not None:
             return claimed.finished
         predictions = read_predictions(application.spark, uri)
-        if label_bytes is not None and labels_uri is not None:
-            predictions = with_labels(predictions, read_nih_labels(label_bytes, labels_uri), labels_uri)
+        if truth is not None:
+            predictions = with_labels(predictions, truth, ", ".join(label_uris), Naming(dataset.name))
         evaluation = evaluate(
-            predictions, replicates=settings.replicates, seed=settings.seed, synthetic=is_synthetic(uri, labels_uri)
+            predictions,
+            replicates=settings.replicates,
+            seed=settings.seed,
+            split=None if settings.split == "all" else settings.split,
+            task=None if settings.task == "auto" else settings.task,
+            baseline=read_predictions(application.spark, baseline) if baseline else None,
+            synthetic=is_synthetic(uri, label_uris),
         )
-        evaluation.metrics.update(predictions=uri, labels=labels_uri)
+        labels = label_uris[0] if len(label_uris) == 1 else label_uris or None
+        evaluation.metrics.update(predictions=uri, labels=labels)
         _write(store, evaluation)
         summary = _summary(store, evaluation.metrics)
         claimed.done(summary)
     return summary
 
 
-def _read_labels(uri: str) -> bytes:
-    try:
-        return read_uri(uri)
-    except FileNotFoundError:
-        raise DataError(f"--labels {uri}: no such file") from None
+def _digest_of_files(uri: str) -> str:
+    from cxr_spark.evaluation.tables import data_files
 
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    listed = "".join(f"{file.uri}\0{file.size}\0{file.modified}\n" for file in data_files(uri))
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def _write(store: Store, evaluation: Evaluation) -> None:
     """Writes plots and report, metrics.json last: it says that the rest is there."""
+    from cxr_spark.evaluation.confusion import draw_decisions
     from cxr_spark.evaluation.plots import auc_bars, roc_curves
     from cxr_spark.evaluation.report import render
 
     metrics = evaluation.metrics
-    roc, auc = io.BytesIO(), io.BytesIO()
-    roc_curves(evaluation.curves, metrics["macro"]["auc"], evaluation.micro, roc)
-    auc_bars(metrics["findings"], metrics["macro"], metrics["micro"], auc)
+    pictures = {name: io.BytesIO() for name in ("roc", "auc", "confusion_matrix")}
+    roc_curves(evaluation.curves, metrics["macro"]["auc"], evaluation.micro, pictures["roc"])
+    auc_bars(metrics["findings"], metrics["macro"], metrics["micro"], pictures["auc"])
+    draw_decisions(metrics["classification"], pictures["confusion_matrix"])
+    contents = {name: picture.getvalue() for name, picture in pictures.items()}
     created = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    page = render(metrics, roc_png=roc.getvalue(), auc_png=auc.getvalue(), created=created)
-    store.write_bytes("roc.png", roc.getvalue())
-    store.write_bytes("auc.png", auc.getvalue())
+    page = render(metrics, pictures=contents, created=created)
+    for name, content in contents.items():
+        store.write_bytes(f"{name}.png", content)
     store.write_bytes("report.html", page.encode())
     store.write_json("metrics.json", metrics)
     for warning in metrics["warnings"]:
@@ -115,12 +135,19 @@ def _write(store: Store, evaluation: Evaluation) -> None:
 
 
 def _summary(store: Store, metrics: dict[str, Any]) -> dict[str, object]:
+    rule, report = list(metrics["classification"].items())[-1]
+    comparison = metrics["comparison"]
+    difference = {"macro_auc_difference": comparison["macro"]["auc_difference"]} if comparison else {}
     return {
         "report": store.uri_of("report.html"),
         "macro_auc": metrics["macro"]["auc"],
         "macro_auc_ci95": metrics["macro"]["auc_ci95"],
         "micro_auc": metrics["micro"]["auc"],
         "findings_used": metrics["macro"]["findings_used"],
+        "macro_f1": report["macro"]["f1"],
+        "f1_rule": rule,
+        **difference,
+        **{f"macro_auc_{name}": split["macro_auc"] for name, split in metrics["splits"].items()},
         "n_images": metrics["n_images"],
         "n_patients": metrics["n_patients"],
         "model_id": metrics["model_id"],

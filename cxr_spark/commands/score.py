@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--images", metavar="URI", action="append", help="folder or glob of raw images; repeatable")
     add("--model", metavar="URI", required=True, help="model folder: RUN/model of the train job")
     add("--out", metavar="URI", required=True, help="folder of the predictions")
-    add("--split", help="split of prepared data: train, val, test or all (default: test)")
+    add("--split", help="split of prepared data: train, val, test, several such as val,test, or all (default: test)")
     add(
         "--image-index",
         help="raw images are called by their file name, or by the path below the folder (default: name)",
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             batch=settings.batch,
         )
         counts = score(spark, work.parts, work.set_aside, scorer, claimed.lock.check)
-        summary = {"out": store.uri, "model_id": model.model_id, "findings": list(metadata.findings), **counts}
+        summary = {**_about(store, metadata), **counts}
         claimed.done(summary)
     return summary
 
@@ -105,6 +105,16 @@ def _score_new(
     with claim(store, "score", fingerprint, args.overwrite) as claimed:
         args.status_uri = store.uri
         counts = score_new(application, claimed, patterns, settings, model_uri, metadata)
-        summary = {"out": store.uri, "model_id": metadata.model_id, "findings": list(metadata.findings), **counts}
+        summary = {**_about(store, metadata), **counts}
         claimed.done(summary)
     return summary
+
+
+def _about(store: Store, metadata: ModelMetadata) -> dict[str, object]:
+    """Returns what readers of the predictions must know of the model."""
+    return {
+        "out": store.uri,
+        "model_id": metadata.model_id,
+        "findings": list(metadata.findings),
+        "task": metadata.task,
+    }

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from cxr_spark.config.section import Section, Seed, from_commas
+from cxr_spark.config.section import Section, Seed, from_commas, to_commas
+
+_SPLITS = ("train", "val", "test")
+
+
+def _check_splits(value: str) -> str:
+    names = value.split(",")
+    if value != "all" and (len(set(names)) < len(names) or not set(names) <= set(_SPLITS)):
+        raise ValueError(f"expected all, or one or more of {', '.join(_SPLITS)} with commas between them")
+    return value
 
 
 class ScoreSettings(Section):
     """How to score."""
 
-    split: Literal["train", "val", "test", "all"] = Field("test", description="which split of prepared data to score")
+    split: Annotated[str, BeforeValidator(to_commas), AfterValidator(_check_splits)] = Field(
+        "test", description="which split of prepared data to score: train, val, test, several such as val,test, or all"
+    )
     batch: int = Field(32, ge=1, le=4096, description="images per forward pass")
     image_index: Literal["name", "path"] = Field(
         "name", description="what a raw image is called: its file's name, or its path below the folder that is searched"
@@ -22,6 +33,17 @@ class ScoreSettings(Section):
 class EvaluateSettings(Section):
     """How to evaluate."""
 
+    split: Literal["train", "val", "test", "all"] = Field(
+        "all",
+        description="whose images are evaluated; with one of them the AUCs of the other splits in the predictions "
+        "stand beside, and thresholds are chosen on val",
+    )
+    task: Literal["auto", "multi_label", "single_label"] = Field(
+        "auto",
+        description="multi_label: each finding is decided on by a threshold; single_label: the most probable class; "
+        "auto: what the predictions say, else multi_label",
+    )
+    baseline: str | None = Field(None, description="URI of predictions of another model, to compare with")
     replicates: int = Field(1000, ge=0, le=100_000, description="bootstrap replicates of the intervals; 0: none")
     seed: Seed = Field(42, description="seed of the bootstrap")
 

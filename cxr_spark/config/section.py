@@ -54,3 +54,10 @@ def as_text(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | float) else value
+
+
+def to_commas(value: Any) -> Any:
+    """Takes a list of texts for one text with commas between them; blanks are dropped."""
+    parts = value.split(",") if isinstance(value, str) else value
+    fits = isinstance(parts, list | tuple) and all(isinstance(part, str) for part in parts)
+    return ",".join(part.strip() for part in parts) if fits else value

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cxr_spark.evaluation import curves
 from cxr_spark.evaluation.auc import auc_of_counts
 from cxr_spark.evaluation.bootstrap import poisson_weights
-from cxr_spark.evaluation.curves import Counts, OperatingPoint
+from cxr_spark.evaluation.curves import Counts, F1Point, OperatingPoint
 from cxr_spark.evaluation.pair_counts import weighted_pair_counts
 
 #: One image's score for one curve. `patient` is a 64-bit key.
@@ -39,6 +39,7 @@ BUCKETS = pa.schema(
         pa.field("precision_sum", pa.string(), nullable=False),  # decimal: may exceed 64 bits
         *(pa.field(f"best_{name}", pa.int64(), nullable=False) for name in ("index", "true", "false")),
         pa.field("best_threshold", pa.float64(), nullable=False),
+        *(pa.field(name, pa.float64(), nullable=False) for name in ("f1", "f1_threshold")),
     ]
 )
 #: Memory for the weights of some patients in some replicates.
@@ -81,7 +82,7 @@ class Plan:
     """What to count.
 
     Attributes:
-        drawn: curves below this number also get average precision, operating point and ROC points.
+        drawn: curves below this number also get average precision, operating points and ROC points.
         replicates: bootstrap replicates beside the sample itself.
         seed: of the bootstrap.
     """
@@ -152,13 +153,15 @@ def _replicate_counts(
 def _drawn(
     score: NDArray[np.float64], label: NDArray[np.bool_], ranges: Ranges, lowest: float, wanted: bool
 ) -> dict[str, Any]:
-    """Returns the columns of a bucket that concern average precision, operating point and ROC curve."""
+    """Returns the columns of a bucket that concern average precision, operating points and ROC curve."""
     total = ranges.total
     if not wanted or total.positive == 0 or total.negative == 0:
-        point, precision, roc = OperatingPoint(0, 0.0, 0, 0), 0, (np.empty(0, np.int64), np.empty(0, np.int64))
+        point, f1, precision = OperatingPoint(0, 0.0, 0, 0), F1Point(0.0, 0.0), 0
+        roc = (np.empty(0, np.int64), np.empty(0, np.int64))
     else:
         thresholds = curves.thresholds_of(score, label, ranges.above(lowest))
-        point, precision = curves.youden_point(thresholds, total), curves.precision_sum(thresholds)
+        point, f1 = curves.youden_point(thresholds, total), curves.f1_point(thresholds, total)
+        precision = curves.precision_sum(thresholds)
         roc = curves.thin(thresholds.true_positives, thresholds.false_positives, total)
     return {
         "roc_true": roc[0].tobytes(),
@@ -168,6 +171,8 @@ def _drawn(
         "best_true": point.true_positives,
         "best_false": point.false_positives,
         "best_threshold": point.threshold,
+        "f1": f1.f1,
+        "f1_threshold": f1.threshold,
     }
 
 
@@ -181,6 +186,7 @@ class Curve:
         replicate_aucs: float64, shape (replicates,): NaN where a replicate has one class only.
         average_precision: as scikit-learn defines it; None where a class is empty or it was not asked for.
         best: the operating point of Youden; None likewise.
+        best_f1: the threshold with the largest F1; None likewise.
         roc: true and false positive rates, float64 of shape (2, n) from (0, 0) to (1, 1); None likewise.
     """
 
@@ -189,6 +195,7 @@ class Curve:
     replicate_aucs: NDArray[np.float64]
     average_precision: float | None = None
     best: OperatingPoint | None = None
+    best_f1: F1Point | None = None
     roc: NDArray[np.float64] | None = None
 
 
@@ -232,7 +239,15 @@ def _whole(buckets: Sequence[Mapping[str, Any]], drawn: bool) -> Curve:
     best = curves.best_point(
         OperatingPoint(b["best_index"], b["best_threshold"], b["best_true"], b["best_false"]) for b in buckets
     )
-    return Curve(counts, auc, aucs, curves.average_precision(total, counts.positive), best, roc)
+    return Curve(
+        counts,
+        auc,
+        aucs,
+        average_precision=curves.average_precision(total, counts.positive),
+        best=best,
+        best_f1=max(F1Point(b["f1"], b["f1_threshold"]) for b in buckets),
+        roc=roc,
+    )
 
 
 def _integers(data: bytes) -> NDArray[np.int64]:

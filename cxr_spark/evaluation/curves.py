@@ -117,6 +117,27 @@ def best_point(points: Iterable[OperatingPoint]) -> OperatingPoint:
     return max(points, key=lambda point: (point.index, point.threshold))
 
 
+@dataclass(frozen=True, order=True)
+class F1Point:
+    """The threshold with the largest F1; of two points the larger is the better one.
+
+    Attributes:
+        f1: 2 * true positives / (called present + all positives).
+        threshold: score at or above which the finding is called present.
+    """
+
+    f1: float
+    threshold: float
+
+
+def f1_point(thresholds: Thresholds, total: Counts) -> F1Point:
+    """Returns the threshold of a range with the largest F1; of equally good ones the highest."""
+    called = thresholds.true_positives + thresholds.false_positives
+    f1 = 2 * thresholds.true_positives / (called + total.positive)
+    best = int(np.argmax(f1))
+    return F1Point(float(f1[best]), float(thresholds.score[best]))
+
+
 def thin(
     true_positives: NDArray[np.int64], false_positives: NDArray[np.int64], total: Counts
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -36,6 +36,7 @@ def curves_of(
     subgroups: Sequence[Subgroup],
     replicates: int,
     seed: int,
+    split: str | None = None,
     partitions: int | None = None,
 ) -> dict[int, Curve]:
     """Computes exact curves.
@@ -47,6 +48,7 @@ def curves_of(
         subgroups: those to make curves of.
         replicates: bootstrap replicates over patients.
         seed: of the bootstrap.
+        split: see `pairs_of`.
         partitions: into how many ranges to sort; default by the number of pairs. The result is the same for any. Equal
             scores of a curve go to one range, so a range can be larger than others where most scores are equal.
 
@@ -57,7 +59,7 @@ def curves_of(
     copies = 2 + len({group.grouping for group in subgroups})
     tasks = partitions or -(-n_images * n_findings * copies // _PAIRS_PER_TASK)
     plan = Plan(drawn=n_findings, replicates=replicates, seed=seed)
-    spread = _spreader(n_findings, subgroups)
+    spread = _spreader(n_findings, subgroups, split)
     if tasks <= 1:
         rows = images.repartition(1).mapInArrow(_whole_counter(spread, plan), to_spark(BUCKETS)).collect()
     else:
@@ -67,10 +69,10 @@ def curves_of(
     return curves
 
 
-def _spreader(n_findings: int, subgroups: Sequence[Subgroup]) -> ArrowFunction:
+def _spreader(n_findings: int, subgroups: Sequence[Subgroup], split: str | None) -> ArrowFunction:
     def spread(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield from pairs_of(pa.Table.from_batches([batch]), n_findings, subgroups).to_batches()
+            yield from pairs_of(pa.Table.from_batches([batch]), n_findings, subgroups, split).to_batches()
 
     return spread
 

@@ -7,19 +7,25 @@ import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cxr_spark import __version__
 from cxr_spark.evaluation import metrics
 from cxr_spark.evaluation.buckets import Curve
-from cxr_spark.evaluation.checks import check, checked
+from cxr_spark.evaluation.checks import Inventory, check_rows, checked, take_inventory
+from cxr_spark.evaluation.comparison import Comparison, compare
 from cxr_spark.evaluation.distributed import curves_of
-from cxr_spark.evaluation.pairs import MICRO, first_curve
+from cxr_spark.evaluation.images import SPLIT
+from cxr_spark.evaluation.pairs import MICRO, Subgroup, first_curve
 from cxr_spark.evaluation.plots import RocCurve
-from cxr_spark.evaluation.predictions import Predictions
+from cxr_spark.evaluation.predictions import TASKS, Predictions
 from cxr_spark.evaluation.subgroups import values_of
+from cxr_spark.evaluation.verdicts import reports_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +50,9 @@ def evaluate(
     *,
     replicates: int,
     seed: int,
+    split: str | None = None,
+    task: str | None = None,
+    baseline: Predictions | None = None,
     synthetic: bool = False,
     partitions: int | None = None,
 ) -> Evaluation:
@@ -53,6 +62,10 @@ def evaluate(
         predictions: with labels.
         replicates: bootstrap replicates over patients; 0: no intervals.
         seed: of the bootstrap.
+        split: evaluates the images of this split; the AUCs of the others stand beside, and thresholds are chosen on
+            `val`, where it is there. None: all images.
+        task: one of `TASKS`; None: what the predictions say, else `multi_label`.
+        baseline: predictions of another model for the same images, to compare with; its labels are not used.
         synthetic: whether the images are known to be synthetic.
         partitions: into how many ranges the scores are sorted; default by their number. Changes no number.
 
@@ -62,50 +75,55 @@ def evaluate(
     from pyspark import StorageLevel
 
     started = time.monotonic()
+    findings, truth = predictions.findings, predictions.truth
+    task = task or predictions.task or TASKS[0]
     frame = checked(predictions).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        inventory = check(frame, predictions.source)
+        model_id = check_rows(frame, predictions.source)
+        inventory = take_inventory(frame, predictions.source, split)
         labelled = frame.where("labels is not null")
-        subgroups, splits = values_of(labelled)
-        findings, truth = predictions.findings, predictions.truth
+        subgroups, splits = values_of(labelled, split)
         curves = curves_of(
             labelled,
-            n_images=inventory.n_images,
+            n_images=inventory.n_labelled,
             n_findings=len(findings),
             subgroups=subgroups,
             replicates=replicates,
             seed=seed,
+            split=split,
             partitions=partitions,
         )
+        reports = reports_of(labelled, findings, task=task, split=split)
+        comparison = None
+        if baseline is not None:
+            comparison = compare(
+                labelled, findings, baseline, Comparison(task=task, split=split, replicates=replicates, seed=seed)
+            )
         crossing = _patients_in_several_splits(labelled) if len(splits) > 1 else 0
         spark_version = str(frame.sparkSession.version)
     finally:
         frame.unpersist()
 
-    def in_group(group: int) -> dict[str, Curve]:
-        numbered = enumerate(findings, start=first_curve(group, len(findings)))
-        return {name: curves.get(number, metrics.NO_CURVE) for number, name in numbered}
-
-    by_finding, pooled = in_group(0), curves.get(MICRO, metrics.NO_CURVE)
-    groups: dict[str, dict[str, Any]] = {}
-    for group in subgroups:
-        groups.setdefault(group.grouping, {})[group.value] = metrics.of_subgroup(in_group(group.number), group.n_images)
+    by_finding, pooled = _in_group(curves, findings, 0), curves.get(MICRO, metrics.NO_CURVE)
+    groups = _groups(curves, findings, subgroups)
+    evaluated = {split: splits[split]} if split is not None else splits
     result: dict[str, Any] = {
+        "task": task,
         "findings": {name: metrics.of_finding(curve) for name, curve in by_finding.items()},
         "macro": metrics.macro(by_finding),
         "micro": metrics.micro(pooled),
+        "classification": reports,
+        "splits": groups.pop(SPLIT, {}),
         "subgroups": groups,
+        "comparison": comparison,
         "n_images": inventory.n_images,
         "n_patients": inventory.n_patients,
         "n_images_without_patient": inventory.n_without_patient,
         "n_patients_in_several_splits": crossing,
-        "split": "+".join(splits) or None,
-        "images_by_split": splits,
-        "model_id": inventory.model_id,
-        "unmatched": {
-            "predictions_without_label": inventory.n_unlabelled,
-            "labels_without_prediction": None if truth is None else truth.facts.num_rows - inventory.n_images,
-        },
+        "split": "+".join(evaluated) or None,
+        "images_by_split": evaluated,
+        "model_id": model_id,
+        "unmatched": _unmatched(inventory, None if truth is None else truth.facts.num_rows),
         "bootstrap": {"replicates": replicates, "seed": seed, "unit": "patient", "method": "Poisson, percentile"},
         "synthetic": synthetic,
         "versions": _versions(spark_version),
@@ -118,13 +136,35 @@ def evaluate(
     return Evaluation(result, [curve for curve in drawn if curve is not None], _roc("micro", pooled))
 
 
+def _in_group(curves: Mapping[int, Curve], findings: tuple[str, ...], group: int) -> dict[str, Curve]:
+    numbered = enumerate(findings, start=first_curve(group, len(findings)))
+    return {name: curves.get(number, metrics.NO_CURVE) for number, name in numbered}
+
+
+def _groups(
+    curves: Mapping[int, Curve], findings: tuple[str, ...], subgroups: list[Subgroup]
+) -> dict[str, dict[str, Any]]:
+    groups: dict[str, dict[str, Any]] = {}
+    for group in subgroups:
+        numbers = metrics.of_subgroup(_in_group(curves, findings, group.number), group.n_images)
+        groups.setdefault(group.grouping, {})[group.value] = numbers
+    return groups
+
+
+def _unmatched(inventory: Inventory, labels: int | None) -> dict[str, int | None]:
+    return {
+        "predictions_without_label": inventory.n_unlabelled,
+        "labels_without_prediction": None if labels is None else labels - inventory.n_labelled,
+    }
+
+
 def _roc(name: str, curve: Curve) -> RocCurve | None:
     if curve.auc is None or curve.roc is None:
         return None
     return RocCurve(name, curve.auc, curve.roc)
 
 
-def _patients_in_several_splits(labelled: Any) -> int:
+def _patients_in_several_splits(labelled: DataFrame) -> int:
     from pyspark.sql import functions as F  # noqa: N812 (its usual name)
 
     known = labelled.where("patient_known and split is not null")

@@ -21,6 +21,8 @@ from cxr_spark.errors import DataError
 FACTS = ("patient_id", "view_position", "sex", "age", "split", "model_id")
 #: By what images are put into subgroups; `age_band` is made from `age`.
 GROUPINGS = ("sex", "age_band", "view_position")
+#: What else they are told apart by: the split that they are of.
+SPLIT = "split"
 
 #: A checked image.
 IMAGES = pa.schema(
@@ -28,7 +30,7 @@ IMAGES = pa.schema(
         pa.field("image_index", pa.string()),
         pa.field("patient", pa.int64()),  # hash of the patient, or of the image where the patient is not known
         pa.field("patient_known", pa.bool_()),
-        *(pa.field(name, pa.string()) for name in (*GROUPINGS, "split", "model_id")),
+        *(pa.field(name, pa.string()) for name in (*GROUPINGS, SPLIT, "model_id")),
         pa.field("labels", pa.list_(pa.float64())),  # NaN: not known; null: no label row names the image
         pa.field("scores", pa.list_(pa.float64())),
         pa.field("fault", pa.string()),  # what is wrong with it, in words
@@ -47,10 +49,12 @@ class Truth:
     Attributes:
         facts: `image_index` (unique), and of `FACTS` what the file knows.
         labels: shape (rows, findings of the predictions): 1 present, 0 absent, NaN not known.
+        naming: from what a prediction calls an image to what `facts` calls it.
     """
 
     facts: pa.Table
     labels: NDArray[np.float32]
+    naming: Callable[[str], str] | None = None
 
 
 def checker(findings: Sequence[str], truth: Truth | None) -> ArrowFunction:
@@ -71,6 +75,8 @@ def checker(findings: Sequence[str], truth: Truth | None) -> ArrowFunction:
             if truth is None or index is None:
                 labels, labelled, label_fault = _matrix(columns["labels"], len(findings))
             else:
+                if truth.naming is not None:
+                    columns["image_index"] = _renamed(columns["image_index"], truth.naming)
                 rows = index.get_indexer(columns["image_index"].to_pandas())
                 labelled, label_fault = rows >= 0, np.zeros(len(rows), dtype=bool)
                 labels = np.where(labelled[:, None], truth.labels[rows], np.nan).astype(np.float64)
@@ -78,6 +84,10 @@ def checker(findings: Sequence[str], truth: Truth | None) -> ArrowFunction:
             yield _checked(columns, findings, labels, labelled, label_fault)
 
     return check
+
+
+def _renamed(names: pa.Array, naming: Callable[[str], str]) -> pa.Array:
+    return pa.array([None if name is None else naming(name) for name in names.to_pylist()], pa.string())
 
 
 def _known_facts(columns: Mapping[str, Any], facts: pa.Table, rows: pa.Array) -> dict[str, Any]:

@@ -51,14 +51,15 @@ def macro(curves: Mapping[str, Curve]) -> dict[str, Any]:
     used = {name: curve for name, curve in curves.items() if curve.auc is not None}
     return {
         "auc": mean_of_defined([curve.auc for curve in used.values()]),
-        "auc_ci95": percentile_interval(_mean_replicates([curve.replicate_aucs for curve in used.values()])),
+        "auc_ci95": percentile_interval(mean_replicates([curve.replicate_aucs for curve in used.values()])),
         "average_precision": mean_of_defined([curve.average_precision for curve in used.values()]),
         "findings_used": len(used),
         "findings_left_out": {name: _reason(curve) for name, curve in curves.items() if name not in used},
     }
 
 
-def _mean_replicates(replicates: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+def mean_replicates(replicates: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Returns the mean AUC of each bootstrap replicate, over the findings that have both classes in it; else NaN."""
     if not replicates:
         return np.empty(0)
     values = np.stack(replicates)
@@ -117,9 +118,21 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
         )
     splits = metrics["images_by_split"]
     if "train" in splits:
-        yield f"{splits['train']:,} of the images are of the training split: the numbers are too good."
+        rest = " --split test leaves them out." if "test" in splits else ""
+        yield f"{splits['train']:,} of the images are of the training split: the numbers are too good.{rest}"
     if metrics.get("n_patients_in_several_splits"):
         yield f"{metrics['n_patients_in_several_splits']:,} patients have images in more than one split."
+    for rule, report in metrics["classification"].items():
+        unchosen = report.get("threshold_not_chosen")
+        if unchosen:
+            names = ", ".join(map(_shown, unchosen))
+            yield f"No threshold could be chosen on the {rule} images for {names}: 0.5 is taken there."
+    comparison = metrics["comparison"]
+    if comparison and comparison["images_not_in_baseline"]:
+        yield (
+            f"{comparison['images_not_in_baseline']:,} of the images are not in the baseline: the comparison is of the "
+            "others."
+        )
     unmatched = metrics["unmatched"]
     if unmatched["predictions_without_label"]:
         yield f"{unmatched['predictions_without_label']:,} predictions have no label and are left out."

@@ -23,6 +23,7 @@ def environment(package: str) -> Environment:
         trim_blocks=True,
     )
     made.filters |= {"three": _three, "interval": _interval, "percent": _percent, "count": count, "words": _words}
+    made.filters |= {"signed": _signed, "signed_interval": _signed_interval}
     return made
 
 
@@ -37,6 +38,14 @@ def _three(value: float | None) -> str:
 
 def _interval(bounds: Sequence[float] | None) -> str:
     return _NONE if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
+
+
+def _signed(value: float | None) -> str:
+    return _NONE if value is None else f"{value:+.3f}"
+
+
+def _signed_interval(bounds: Sequence[float] | None) -> str:
+    return _NONE if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
 
 
 def _percent(value: float | None) -> str:

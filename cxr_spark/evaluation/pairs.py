@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cxr_spark.evaluation.buckets import PAIRS
-from cxr_spark.evaluation.images import GROUPINGS, matrix_of
+from cxr_spark.evaluation.images import GROUPINGS, SPLIT, matrix_of
 
 #: The curve of all (image, finding) pairs together.
 MICRO = -1
@@ -21,7 +21,7 @@ class Subgroup:
     """Images that share a value.
 
     Attributes:
-        grouping: one of `images.GROUPINGS`.
+        grouping: one of `images.GROUPINGS`, or `images.SPLIT`.
         value: what they share: `F`, `20-39`, `PA`.
         n_images: how many with labels there are.
         number: from 1, unique over all groupings.
@@ -38,13 +38,14 @@ def first_curve(group: int, n_findings: int) -> int:
     return group * n_findings
 
 
-def pairs_of(images: pa.Table, n_findings: int, subgroups: Sequence[Subgroup]) -> pa.Table:
+def pairs_of(images: pa.Table, n_findings: int, subgroups: Sequence[Subgroup], split: str | None = None) -> pa.Table:
     """Spreads images to one row for each curve they belong to.
 
     Args:
         images: rows of `images.IMAGES`, all with labels.
         n_findings: length of their labels and scores.
         subgroups: those to make curves of.
+        split: images of other splits belong to the curves of their split alone; None: all are evaluated.
 
     Returns:
         Rows of `buckets.PAIRS`: the pairs whose label is known, each in micro, in its finding, and in its subgroups.
@@ -52,14 +53,21 @@ def pairs_of(images: pa.Table, n_findings: int, subgroups: Sequence[Subgroup]) -
     labels = matrix_of(images, "labels", n_findings)
     scores = matrix_of(images, "scores", n_findings) + 0.0  # -0.0 becomes 0.0: they are one threshold
     patients = images.column("patient").to_numpy()
+    evaluated = np.ones(images.num_rows, dtype=bool)
+    if split is not None:
+        evaluated = np.array([value == split for value in images.column(SPLIT).to_pylist()], dtype=bool)
     rows, findings = np.nonzero(~np.isnan(labels))
-    curves: list[NDArray[np.int64]] = [np.full(rows.size, MICRO), findings + first_curve(0, n_findings)]
-    sources = [np.arange(rows.size)] * 2
-    for grouping in GROUPINGS:
+    whole = np.flatnonzero(evaluated[rows])
+    curves: list[NDArray[np.int64]] = [np.full(whole.size, MICRO), findings[whole] + first_curve(0, n_findings)]
+    sources = [whole] * 2
+    for grouping in (*GROUPINGS, SPLIT):
         numbers = {group.value: group.number for group in subgroups if group.grouping == grouping}
         if numbers:
             first = {value: first_curve(number, n_findings) for value, number in numbers.items()}
-            firsts = np.array([first.get(value, 0) for value in images.column(grouping).to_pylist()], np.int64)[rows]
+            firsts = np.array([first.get(value, 0) for value in images.column(grouping).to_pylist()], np.int64)
+            if grouping != SPLIT:
+                firsts[~evaluated] = 0
+            firsts = firsts[rows]
             members = np.flatnonzero(firsts)
             curves.append(firsts[members] + findings[members])
             sources.append(members)

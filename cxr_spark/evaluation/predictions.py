@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from cxr_spark.storage import Store, parent_and_name
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+#: What a model's outputs can be: a sigmoid a finding, or one softmax.
+TASKS = ("multi_label", "single_label")
 INDEX, PREFIX = "Image Index", "prob_"
 _TYPES = {"age": "double"}
 _TEXT_OR_NUMBER = ("string", "double", "float", "int", "bigint", "smallint", "tinyint")
@@ -33,12 +36,14 @@ class Predictions:
         findings: what each place of `labels` and `scores` stands for.
         source: URI, for messages.
         truth: labels from a file of their own; None where the frame has them.
+        task: of the model: `multi_label` or `single_label`; None where the source does not say.
     """
 
     frame: DataFrame
     findings: tuple[str, ...]
     source: str
     truth: Truth | None = None
+    task: str | None = None
 
 
 def read_predictions(spark: SparkSession, uri: str) -> Predictions:
@@ -77,7 +82,8 @@ def _of_score_job(uri: str, names: Sequence[str], table: DataFrame) -> Predictio
         at["probabilities"].cast("array<double>").alias("scores"),
         F.lit(None).cast("string").alias("malformed"),
     )
-    return Predictions(frame, _findings_of(uri), uri)
+    findings, task = _about(uri)
+    return Predictions(frame, findings, uri, task=task)
 
 
 def _of_other_tool(uri: str, names: Sequence[str], table: DataFrame) -> Predictions:
@@ -111,48 +117,49 @@ def _of_other_tool(uri: str, names: Sequence[str], table: DataFrame) -> Predicti
     return Predictions(frame, tuple(names[i].removeprefix(PREFIX) for i in places), uri)
 
 
-def _findings_of(uri: str) -> tuple[str, ...]:
-    """Finds out what the places of the score job's arrays stand for; a folder must be finished."""
+def _about(uri: str) -> tuple[tuple[str, ...], str | None]:
+    """Finds out what the places of the score job's arrays stand for, and the task; a folder must be finished."""
     files = data_files(uri)
+    about: Any
     if files[0].uri == uri:
-        findings = _from_parquet(uri)
+        about = _footer(uri)
     else:
         try:
-            findings = _names(Store(uri).read_json(DONE_NAME), "summary", "findings")
+            about = Store(uri).read_json(DONE_NAME)
         except FileNotFoundError:
             raise DataError(
                 f"{uri} has no {DONE_NAME}: the score job has not finished there, or this is not the whole --out folder"
             ) from None
-    if not findings:
+        about = about.get("summary") if isinstance(about, dict) else None
+    about = about if isinstance(about, dict) else {}
+    findings, task = about.get("findings"), about.get("task")
+    if not isinstance(findings, list) or not findings:
         raise DataError(f"{uri} does not say which findings its probabilities are of: score the images again")
-    return findings
+    return tuple(map(str, findings)), task if task in TASKS else None
 
 
-def _from_parquet(uri: str) -> tuple[str, ...] | None:
-    """Reads the findings from the schema metadata of a Parquet file."""
+def _footer(uri: str) -> dict[str, Any]:
+    """Reads what the score job left in the schema metadata of a Parquet file."""
     store, name = parent_and_name(uri)
     system, root = store.arrow()
     metadata = pq.read_schema(f"{root.rstrip('/')}/{name}", filesystem=system).metadata or {}
-    try:
-        return _names(json.loads(metadata.get(b"findings", b"null")))
-    except ValueError:
-        return None
+    found = {}
+    for key in ("findings", "task"):
+        with contextlib.suppress(ValueError):
+            found[key] = json.loads(metadata.get(key.encode(), b"null"))
+    return found
 
 
-def _names(value: Any, *keys: str) -> tuple[str, ...] | None:
-    """Returns the list of names below some keys of a JSON value; None where there is none."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return tuple(map(str, value)) if isinstance(value, list) and value else None
-
-
-def with_labels(predictions: Predictions, labels: LabelTable, source: str) -> Predictions:
+def with_labels(
+    predictions: Predictions, labels: LabelTable, source: str, naming: Callable[[str], str] | None = None
+) -> Predictions:
     """Gives predictions the labels, and what else is known of the images, of a label file.
 
     Args:
         predictions: unlabelled or labelled; the file wins.
         labels: of the label file.
         source: where that came from, for messages.
+        naming: from what predictions call an image to its name in the labels; None: they are the same.
 
     Returns:
         Predictions with `truth`. Images that it does not name are left out of the evaluation.
@@ -168,4 +175,4 @@ def with_labels(predictions: Predictions, labels: LabelTable, source: str) -> Pr
             )
     places = [labels.findings.index(name) for name in predictions.findings]
     matrix = labels.table.column("labels").combine_chunks().flatten().to_numpy().reshape(-1, len(labels.findings))
-    return replace(predictions, truth=Truth(labels.table.drop_columns(["labels"]), matrix[:, places]))
+    return replace(predictions, truth=Truth(labels.table.drop_columns(["labels"]), matrix[:, places], naming))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cxr_spark.errors import CxrError
@@ -11,20 +12,18 @@ from cxr_spark.sample_data.writer import NOTICE_NAME
 from cxr_spark.storage import Store, parent_and_name
 
 
-def is_synthetic(predictions: str, labels: str | None) -> bool:
+def is_synthetic(predictions: str, labels: Sequence[str]) -> bool:
     """Whether the labels lie beside the notice of the sample-data job.
 
     Args:
         predictions: URI of predictions; those of the score job lead to the prepared data and from there to its labels.
-        labels: URI of the label file, where one was given.
+        labels: URIs of the label files that were given.
 
     Returns:
         False also where that can no longer be told.
     """
-    sources = [
-        labels,
-        _json(_json(predictions, DONE_NAME, "inputs").get("data"), MANIFEST_NAME, "sources").get("labels"),
-    ]
+    told = _json(_json(predictions, DONE_NAME, "inputs").get("data"), MANIFEST_NAME, "sources").get("labels")
+    sources = [*labels, *(told if isinstance(told, list) else [told])]
     return any(_has_notice(source) for source in sources if isinstance(source, str))
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cxr_spark.evaluation.classification import RULES
 from cxr_spark.evaluation.page import count, environment
 
 
-def render(metrics: Mapping[str, Any], *, roc_png: bytes, auc_png: bytes, created: str) -> str:
+def render(metrics: Mapping[str, Any], *, pictures: Mapping[str, bytes], created: str) -> str:
     """Renders the report; every value in it is escaped.
 
     Args:
         metrics: what metrics.json holds.
-        roc_png: the plot of ROC curves.
-        auc_png: the plot of AUCs.
+        pictures: the plots `roc`, `auc` and `confusion_matrix`, PNG.
         created: when, for the reader.
 
     Returns:
@@ -33,8 +33,11 @@ def render(metrics: Mapping[str, Any], *, roc_png: bytes, auc_png: bytes, create
             subgroups=metrics["subgroups"],
             bootstrap=metrics["bootstrap"],
             warnings=metrics["warnings"],
-            roc_png=base64.b64encode(roc_png).decode(),
-            auc_png=base64.b64encode(auc_png).decode(),
+            classification=metrics["classification"],
+            rules=RULES,
+            splits=metrics["splits"],
+            comparison=metrics["comparison"],
+            pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
             footer=", ".join(f"{name} {version}" for name, version in metrics["versions"].items()),
         )
     )
@@ -49,7 +52,16 @@ def _facts(metrics: Mapping[str, Any], created: str) -> list[tuple[str, str]]:
         ("Patients", "not known" if patients is None else count(patients)),
         ("Split", (by_split if len(splits) > 1 else metrics["split"]) or "not named in the predictions"),
         ("Predictions", metrics.get("predictions")),
-        ("Labels", metrics.get("labels")),
+        ("Labels", _listed(metrics.get("labels"))),
+        ("Baseline", _baseline(metrics["comparison"])),
         ("Made", created),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]
+
+
+def _listed(labels: str | Sequence[str] | None) -> str | None:
+    return labels if labels is None or isinstance(labels, str) else ", ".join(labels)
+
+
+def _baseline(comparison: Mapping[str, Any] | None) -> str | None:
+    return None if comparison is None else str(comparison["baseline"]["predictions"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cxr_spark.evaluation.images import GROUPINGS
+from cxr_spark.evaluation.images import GROUPINGS, SPLIT
 from cxr_spark.evaluation.pairs import Subgroup
 
 if TYPE_CHECKING:
@@ -14,19 +14,23 @@ if TYPE_CHECKING:
 _MOST_VALUES = 6
 
 
-def values_of(frame: DataFrame) -> tuple[list[Subgroup], dict[str, int]]:
+def values_of(frame: DataFrame, split: str | None = None) -> tuple[list[Subgroup], dict[str, int]]:
     """Finds the subgroups and the splits that occur, in one pass.
 
     Args:
         frame: rows of `images.IMAGES`.
+        split: the one whose images are evaluated; None: all.
 
     Returns:
-        The subgroups of those groupings that have more than one value, and the number of images of each split.
+        The subgroups of those groupings that have more than one value among the evaluated images, each split being
+        one where there are several; and the number of images of each split.
     """
     from pyspark.sql import functions as F  # noqa: N812 (its usual name)
 
-    columns = (*GROUPINGS, "split")
-    pairs = F.array(*(F.struct(F.lit(name).alias("name"), F.col(name).alias("value")) for name in columns))
+    of_split = F.lit(True) if split is None else F.coalesce(F.col(SPLIT) == split, F.lit(False))
+    columns = (*GROUPINGS, SPLIT)
+    columns_of = {name: F.col(name) if name == SPLIT else F.when(of_split, F.col(name)) for name in columns}
+    pairs = F.array(*(F.struct(F.lit(name).alias("name"), value.alias("value")) for name, value in columns_of.items()))
     counted = (
         frame.select(F.explode(pairs).alias("pair"))
         .where("pair.value is not null and trim(pair.value) != ''")
@@ -39,10 +43,9 @@ def values_of(frame: DataFrame) -> tuple[list[Subgroup], dict[str, int]]:
     found: dict[str, list[tuple[str, int]]] = {name: [] for name in columns}
     for name, value, count in counted:
         found[name].append((value, count))
-    splits = dict(sorted(found.pop("split")))
     subgroups: list[Subgroup] = []
     for name, values in found.items():
         if len(values) > 1:
             for value, count in sorted(values[:_MOST_VALUES], key=lambda pair: pair[0]):
                 subgroups.append(Subgroup(name, value, count, len(subgroups) + 1))
-    return subgroups, splits
+    return subgroups, dict(sorted(found[SPLIT]))

@@ -57,7 +57,7 @@ def explore(spark: SparkSession, dataset: PreparedDataset) -> Exploration:
     labels = sources.get("labels") if isinstance(sources, dict) else None
     facts = {
         "data": dataset.store.uri,
-        "synthetic": is_synthetic(dataset.store.uri, labels if isinstance(labels, str) else None),
+        "synthetic": is_synthetic(dataset.store.uri, [labels] if isinstance(labels, str) else labels or []),
         "findings": list(dataset.findings),
         "size": dataset.size,
         "n_images": counted["n_images"],

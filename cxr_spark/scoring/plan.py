@@ -90,12 +90,12 @@ def prepared_parts(dataset: PreparedDataset, split: str) -> list[PreparedPart]:
 
     Args:
         dataset: the dataset.
-        split: a name of `schema.SPLITS`, or `all`.
+        split: a name of `schema.SPLITS`, several with commas between them, or `all`.
 
     Raises:
         DataError: there are no images.
     """
-    splits = SPLITS if split == "all" else (split,)
+    splits = SPLITS if split == "all" else tuple(split.split(","))
     files = [(one, name) for one in splits for name in dataset.files(one)]
     if not files:
         counts = ", ".join(f"{name} {dataset.images(name)}" for name in SPLITS)

@@ -56,7 +56,7 @@ def prepared_work(uri: str, split: str, metadata: ModelMetadata) -> Work:
 
     Args:
         uri: of the dataset.
-        split: a name of `schema.SPLITS`, or `all`.
+        split: a name of `schema.SPLITS`, several with commas between them, or `all`.
         metadata: of the model.
 
     Raises:

@@ -27,6 +27,8 @@ from cxr_spark.storage import Store
 QUARANTINE_FOLDER = "_quarantine"
 #: Under this key of a Parquet footer stands what the probabilities are of: a JSON list of names.
 FINDINGS_KEY = b"findings"
+#: And under this one whether they are of a sigmoid each or of one softmax: a JSON text.
+TASK_KEY = b"task"
 
 _FACTS = ("image_index", "patient_id", "view_position", "sex", "age")
 
@@ -144,8 +146,11 @@ class PartScorer:
         return ScoredPart(tuple(written), len(names), dict(Counter(row["reason"] for row in rejected)))
 
     def _write(self, number: int, table: pa.Table, model: ReadyModel) -> str:
-        findings = json.dumps(list(model.metadata.findings))
-        return _write(Store(self.out), f"part-{number:05d}-{self.tag}.parquet", table, {FINDINGS_KEY: findings})
+        about = {
+            FINDINGS_KEY: json.dumps(list(model.metadata.findings)),
+            TASK_KEY: json.dumps(model.metadata.task),
+        }
+        return _write(Store(self.out), f"part-{number:05d}-{self.tag}.parquet", table, about)
 
 
 def write_quarantine(store: Store, part: str, table: pa.Table) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cxr_spark.stages.affine import RandomAffine
     from cxr_spark.stages.brightness import RandomBrightness
     from cxr_spark.stages.crop import CenterCrop, RandomCrop
-    from cxr_spark.stages.flip import RandomHorizontalFlip
+    from cxr_spark.stages.flip import RandomHorizontalFlip, RandomVerticalFlip
     from cxr_spark.stages.normalize import ImageNetBGR
     from cxr_spark.stages.resize import Resize
 
@@ -25,6 +25,7 @@ __all__ = [
     "RandomBrightness",
     "RandomCrop",
     "RandomHorizontalFlip",
+    "RandomVerticalFlip",
     "Resize",
 ]
 
@@ -36,6 +37,7 @@ _MODULES = MappingProxyType(
         "RandomBrightness": "brightness",
         "RandomCrop": "crop",
         "RandomHorizontalFlip": "flip",
+        "RandomVerticalFlip": "flip",
         "Resize": "resize",
     }
 )

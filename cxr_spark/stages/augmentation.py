@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from cxr_spark.errors import ConfigError
-from cxr_spark.stages.batch_augmentation import Affine, BatchAugmentation, Brightness, Crop, HorizontalFlip
+from cxr_spark.stages.batch_augmentation import (
+    Affine,
+    BatchAugmentation,
+    Brightness,
+    Crop,
+    HorizontalFlip,
+    VerticalFlip,
+)
 
 __all__ = [
     "AUGMENTATIONS",
@@ -30,7 +37,7 @@ __all__ = [
 
 #: The augmentations by the name that settings and saved pipelines use.
 AUGMENTATIONS: Mapping[str, type[BatchAugmentation]] = MappingProxyType(
-    {kind.name: kind for kind in (HorizontalFlip, Crop, Affine, Brightness)}
+    {kind.name: kind for kind in (HorizontalFlip, VerticalFlip, Crop, Affine, Brightness)}
 )
 
 

@@ -91,7 +91,19 @@ class HorizontalFlip(BatchAugmentation):
     p: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     def _apply(self, batch: torch.Tensor, numbers: NDArray[np.float64]) -> torch.Tensor:
-        return kernels.hflip(batch, torch.from_numpy(numbers[:, 0] < self.p))
+        return kernels.flip(batch, torch.from_numpy(numbers[:, 0] < self.p), dim=-1)
+
+
+class VerticalFlip(BatchAugmentation):
+    """Turns an image upside down with probability `p`."""
+
+    name = "random_vertical_flip"
+    draws = 1
+
+    p: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    def _apply(self, batch: torch.Tensor, numbers: NDArray[np.float64]) -> torch.Tensor:
+        return kernels.flip(batch, torch.from_numpy(numbers[:, 0] < self.p), dim=-2)
 
 
 class Crop(BatchAugmentation):

@@ -1,34 +1,22 @@
-"""The stage that mirrors images at random."""
+"""The stages that mirror images at random."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from pyspark import keyword_only
 from pyspark.ml.param import Param, Params, TypeConverters
 
 from cxr_spark.stages.base import RandomStage
-from cxr_spark.stages.batch_augmentation import HorizontalFlip
+from cxr_spark.stages.batch_augmentation import HorizontalFlip, VerticalFlip
 from cxr_spark.stages.execution import InvalidPolicy
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-class RandomHorizontalFlip(RandomStage):
-    """Mirrors each image left to right with probability `p`.
 
-    How random stages behave alone and in a Pipeline: see `RandomStage`.
-
-    Args:
-        inputCol: column to read (default: pixels).
-        outputCol: column to write (default: pixels).
-        imageIndexCol: column with the image's name (default: image_index, else the base name of path).
-        p: probability of a flip (default: 0.5).
-        handleInvalid: error (default), skip or keep.
-        seed: of the draws when used alone (default: 0).
-        epoch: of the draws when used alone (default: 0).
-
-    Raises:
-        ConfigError: a Param is out of range.
-    """
-
-    kind = HorizontalFlip
+class _RandomFlip(RandomStage):
+    """What both flips share."""
 
     p: Param[float] = Param(Params._dummy(), "p", "probability of a flip, 0 to 1", typeConverter=TypeConverters.toFloat)
 
@@ -48,10 +36,52 @@ class RandomHorizontalFlip(RandomStage):
         self._setDefault(p=0.5)
         self._set(**self._input_kwargs)
 
-    def setP(self, value: float) -> RandomHorizontalFlip:
+    def setP(self, value: float) -> Self:
         """Sets the probability of a flip."""
         return self._set(p=value)
 
     def getP(self) -> float:
         """Gets the probability of a flip."""
         return float(self.getOrDefault(self.p))
+
+
+class RandomHorizontalFlip(_RandomFlip):
+    """Mirrors each image left to right with probability `p`.
+
+    How random stages behave alone and in a Pipeline: see `RandomStage`.
+
+    Args:
+        inputCol: column to read (default: pixels).
+        outputCol: column to write (default: pixels).
+        imageIndexCol: column with the image's name (default: image_index, else the base name of path).
+        p: probability of a flip (default: 0.5).
+        handleInvalid: error (default), skip or keep.
+        seed: of the draws when used alone (default: 0).
+        epoch: of the draws when used alone (default: 0).
+
+    Raises:
+        ConfigError: a Param is out of range.
+    """
+
+    kind = HorizontalFlip
+
+
+class RandomVerticalFlip(_RandomFlip):
+    """Mirrors each image upside down with probability `p`.
+
+    How random stages behave alone and in a Pipeline: see `RandomStage`.
+
+    Args:
+        inputCol: column to read (default: pixels).
+        outputCol: column to write (default: pixels).
+        imageIndexCol: column with the image's name (default: image_index, else the base name of path).
+        p: probability of a flip (default: 0.5).
+        handleInvalid: error (default), skip or keep.
+        seed: of the draws when used alone (default: 0).
+        epoch: of the draws when used alone (default: 0).
+
+    Raises:
+        ConfigError: a Param is out of range.
+    """
+
+    kind = VerticalFlip

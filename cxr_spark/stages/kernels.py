@@ -81,12 +81,13 @@ def grey_from_bgr(bgr: torch.Tensor) -> torch.Tensor:
     return grey.to(torch.uint8)
 
 
-def hflip(batch: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mirrors the images of a batch that a mask names, left to right.
+def flip(batch: torch.Tensor, mask: torch.Tensor, dim: int) -> torch.Tensor:
+    """Mirrors the images of a batch that a mask names.
 
     Args:
-        batch: (N, ..., W), any dtype.
+        batch: (N, ..., H, W), any dtype.
         mask: bool (N,), best on the CPU; true = mirror.
+        dim: -1: left to right; -2: upside down.
 
     Returns:
         A new tensor like `batch`; `batch` itself where nothing is mirrored.
@@ -94,7 +95,7 @@ def hflip(batch: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     chosen = mask.nonzero()[:, 0].to(batch.device)
     if len(chosen) == 0:
         return batch
-    return batch.index_copy(0, chosen, batch[chosen].flip(-1))
+    return batch.index_copy(0, chosen, batch[chosen].flip(dim))
 
 
 def center_crop(batch: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -18,6 +18,7 @@ from cxr_spark.stages import (
     RandomBrightness,
     RandomCrop,
     RandomHorizontalFlip,
+    RandomVerticalFlip,
     Resize,
     kernels,
 )
@@ -29,6 +30,7 @@ from cxr_spark.stages.random import image_keys
 HEIGHT, WIDTH = 20, 24
 RANDOM = [
     RandomHorizontalFlip(p=0.5, seed=3),
+    RandomVerticalFlip(p=0.5, seed=3),
     RandomCrop(size=16, seed=3),
     RandomAffine(degrees=15, shift=0.1, shear=5, zoom=[0.9, 1.2], seed=3),
     RandomBrightness(factor=0.3, seed=3),
@@ -149,6 +151,11 @@ def test_the_network_s_input_is_augmented_like_the_grey_image_behind_it(stage, p
     before = ImageNetBGR().transform(stage.transform(pixels))
     after = stage.transform(ImageNetBGR().transform(pixels))
     np.testing.assert_array_equal(stacked(after), stacked(before))
+
+
+def test_a_vertical_flip_turns_upside_down(pixels):
+    turned = RandomVerticalFlip(p=1).transform(pixels)
+    np.testing.assert_array_equal(stacked(turned), grey(40)[:, ::-1])
 
 
 def test_the_flip_rate_is_p(spark):

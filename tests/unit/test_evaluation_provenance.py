@@ -21,10 +21,10 @@ def chain(tmp_path):
 
 def test_the_notice_beside_the_labels_is_found_from_labels_and_from_scores(chain):
     labels, _, scores = chain
-    assert not is_synthetic(scores.as_uri(), labels.as_uri())
+    assert not is_synthetic(scores.as_uri(), [labels.as_uri()])
     (labels.parent / "SYNTHETIC.txt").write_text("drawn")
-    assert is_synthetic(scores.as_uri(), None)
-    assert is_synthetic("file:///nowhere.csv", labels.as_uri())
+    assert is_synthetic(scores.as_uri(), [])
+    assert is_synthetic("file:///nowhere.csv", [labels.as_uri()])
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"inputs": 3}', '{"inputs": {"data": 3}}', "not JSON"])
@@ -32,4 +32,4 @@ def test_what_cannot_be_followed_is_taken_as_real(chain, text):
     labels, _, scores = chain
     (labels.parent / "SYNTHETIC.txt").write_text("drawn")
     (scores / "_done.json").write_text(text)
-    assert not is_synthetic(scores.as_uri(), None)
+    assert not is_synthetic(scores.as_uri(), [])

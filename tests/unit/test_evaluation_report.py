@@ -7,6 +7,7 @@ import pytest
 
 from cxr_spark.evaluation import metrics
 from cxr_spark.evaluation.buckets import Curve
+from cxr_spark.evaluation.classification import report_of_findings
 from cxr_spark.evaluation.curves import Counts, OperatingPoint
 from cxr_spark.evaluation.report import render
 
@@ -17,7 +18,7 @@ def curve(positive=40, negative=60, auc=0.75):
     if not positive or not negative:
         return Curve(Counts(positive, negative), None, np.empty(0))
     best = OperatingPoint(1, 0.4, positive // 2, negative // 4)
-    return Curve(Counts(positive, negative), auc, np.linspace(0.7, 0.8, 100), 0.5, best, np.zeros((2, 2)))
+    return Curve(Counts(positive, negative), auc, np.linspace(0.7, 0.8, 100), 0.5, best, roc=np.zeros((2, 2)))
 
 
 def all_metrics(curves, **changes):
@@ -26,6 +27,9 @@ def all_metrics(curves, **changes):
         "macro": metrics.macro(curves),
         "micro": metrics.micro(curve()),
         "subgroups": {"sex": {HOSTILE: metrics.of_subgroup(curves, 50)}},
+        "classification": {"0.5": report_of_findings(list(curves), np.full((len(curves), 4), 25), [0.5] * len(curves))},
+        "splits": {},
+        "comparison": None,
         "n_images": 100,
         "n_patients": 90,
         "n_images_without_patient": 0,
@@ -65,7 +69,8 @@ class Page(HTMLParser):
 
 
 def page(curves, **changes):
-    text = render(all_metrics(curves, **changes), roc_png=b"roc", auc_png=b"auc", created="2020-01-01")
+    pictures = {"roc": b"roc", "auc": b"auc", "confusion_matrix": b"matrix"}
+    text = render(all_metrics(curves, **changes), pictures=pictures, created="2020-01-01")
     parsed = Page(text)
     assert not parsed.open
     return parsed, " ".join("".join(parsed.text).split())
@@ -76,7 +81,7 @@ def test_every_value_is_escaped_and_the_page_needs_nothing_else():
     assert "script" not in parsed.tags
     assert text.count(HOSTILE) >= 4  # finding, subgroup, model, predictions: shown as they are
     assert all(source.startswith("data:image/png;base64,") for source in parsed.sources)
-    assert len(parsed.sources) == 2
+    assert len(parsed.sources) == 3
 
 
 def test_numbers_of_the_metrics_are_on_the_page():

@@ -9,11 +9,12 @@ from torchvision.transforms import functional as tvf
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.stages import augmentation as aug
 from cxr_spark.stages import kernels
-from cxr_spark.stages.batch_augmentation import Affine, Brightness, Crop, HorizontalFlip
+from cxr_spark.stages.batch_augmentation import Affine, Brightness, Crop, HorizontalFlip, VerticalFlip
 from cxr_spark.stages.random import image_keys
 
 ALL = [
     HorizontalFlip(p=0.3),
+    VerticalFlip(p=0.3),
     Crop(size=10),
     Affine(degrees=10, shift=0.1, shear=5, zoom=(0.8, 1.2)),
     Brightness(factor=0.4),
@@ -78,7 +79,7 @@ def test_without_draws_a_random_crop_is_the_middle_one_and_the_rest_is_nothing()
     assert torch.equal(result, batch()[:, 3:13, 1:11])
     assert aug.output_size(ALL, (16, 13)) == (10, 10)
     with pytest.raises(DataError, match="cannot crop 10 x 10 out of images of 9 x 9"):
-        ALL[1](batch(height=9, width=9), KEYS, 0, 0)
+        Crop(size=10)(batch(height=9, width=9), KEYS, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -59,14 +59,14 @@ def test_grey_from_bgr_refuses_what_is_not_grey_minus_the_means():
         kernels.grey_from_bgr(images())
 
 
-def test_hflip_mirrors_the_chosen_images_alone():
+@pytest.mark.parametrize(("dim", "theirs"), [(-1, tvf.hflip), (-2, tvf.vflip)])
+def test_flip_mirrors_the_chosen_images_alone(dim, theirs):
     batch = images()
-    result = kernels.hflip(batch, torch.tensor([True, False, True]))
-    for i in (0, 2):
-        np.testing.assert_array_equal(result[i], np.fliplr(batch[i].numpy()))
+    result = kernels.flip(batch, torch.tensor([True, False, True]), dim)
+    assert torch.equal(result[[0, 2]], theirs(batch[[0, 2]]))
     assert torch.equal(result[1], batch[1])
-    assert torch.equal(batch, images()), "the input is left alone"
-    assert torch.equal(kernels.hflip(batch, torch.zeros(3, dtype=torch.bool)), batch)
+    assert torch.equal(batch, images())
+    assert torch.equal(kernels.flip(batch, torch.zeros(3, dtype=torch.bool), dim), batch)
 
 
 @pytest.mark.parametrize("size", [(8, 9), (5, 4), (12, 9), (7, 3)])

@@ -1,0 +1,163 @@
+"""Two models side by side on the same images: AUC and F1 of each, and the differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_spark.errors import DataError
+from cxr_spark.evaluation import metrics
+from cxr_spark.evaluation.auc import mean_of_defined
+from cxr_spark.evaluation.bootstrap import percentile_interval
+from cxr_spark.evaluation.buckets import Curve
+from cxr_spark.evaluation.checks import check_rows, checked
+from cxr_spark.evaluation.classification import Report
+from cxr_spark.evaluation.distributed import curves_of
+from cxr_spark.evaluation.images import SPLIT
+from cxr_spark.evaluation.predictions import Predictions
+from cxr_spark.evaluation.verdicts import reports_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How to compare: the arguments of `evaluate` of these names, `task` being known."""
+
+    task: str
+    split: str | None
+    replicates: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What one of the two reaches."""
+
+    curves: Mapping[str, Curve]
+    reports: Mapping[str, Report]
+
+
+def compare(labelled: DataFrame, findings: Sequence[str], baseline: Predictions, how: Comparison) -> dict[str, Any]:
+    """Compares predictions with a baseline.
+
+    Both are measured on the images and findings that both have, by the labels of the former. A replicate of the
+    bootstrap draws the same patients for both, so the interval of a difference is one of pairs.
+
+    Args:
+        labelled: rows of `images.IMAGES`, all with labels, of whatever split.
+        findings: what the places of labels and scores stand for.
+        baseline: the other predictions.
+        how: see there.
+
+    Returns:
+        For metrics.json: counts, and for each finding and their mean AUC, F1 and the differences from the baseline.
+
+    Raises:
+        DataError: the baseline is faulty, or has no images or findings in common with the predictions.
+    """
+    from pyspark import StorageLevel
+    from pyspark.sql import functions as F  # noqa: N812 (its usual name)
+
+    common = _common(findings, baseline, how.task)
+    other = checked(replace(baseline, truth=None)).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        model_id = check_rows(other, baseline.source)
+        scores = other.select("image_index", _taken("scores", baseline.findings, common).alias("baseline_scores"))
+        joined = (
+            labelled.withColumn("labels", _taken("labels", findings, common))
+            .withColumn("scores", _taken("scores", findings, common))
+            .join(scores, "image_index", "left")
+        )
+        evaluated = joined if how.split is None else joined.where(F.col(SPLIT) == how.split)
+        found = evaluated.agg(F.count("*"), F.count("baseline_scores")).first()
+        n_images, n_common = (int(found[0]), int(found[1])) if found else (0, 0)
+        if n_common == 0:
+            raise DataError(f"{baseline.source} has none of the {n_images} evaluated images: score the same images")
+        paired = joined.where("baseline_scores is not null").persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            columns = labelled.columns
+            model = _measured(paired.select(columns), common, n_common, how)
+            before = _measured(
+                paired.withColumn("scores", F.col("baseline_scores")).select(columns), common, n_common, how
+            )
+        finally:
+            paired.unpersist()
+    finally:
+        other.unpersist()
+    rule = list(model.reports)[-1]
+    by_finding = {name: _difference(name, model, before, rule) for name in common}
+    return {
+        "baseline": {"predictions": baseline.source, "model_id": model_id},
+        "n_images": n_common,
+        "images_not_in_baseline": n_images - n_common,
+        "f1_rule": rule,
+        "findings": by_finding,
+        "macro": _macro(by_finding, model, before),
+    }
+
+
+def _common(findings: Sequence[str], baseline: Predictions, task: str) -> list[str]:
+    common = [name for name in findings if name in baseline.findings]
+    if not common or (task == "single_label" and set(findings) != set(baseline.findings)):
+        wanted = "a finding of these" if task == "multi_label" else "the same classes"
+        raise DataError(
+            f"{baseline.source} has the findings {', '.join(baseline.findings)}: expected {wanted}: "
+            f"{', '.join(findings)}"
+        )
+    return common
+
+
+def _taken(column: str, names: Sequence[str], wanted: Sequence[str]) -> Any:
+    """Returns the places of an array column that some of its names have, in their order."""
+    from pyspark.sql import functions as F  # noqa: N812 (its usual name)
+
+    return F.array(*(F.col(column)[names.index(name)] for name in wanted))
+
+
+def _measured(frame: DataFrame, findings: Sequence[str], n_images: int, how: Comparison) -> _Model:
+    evaluated = frame if how.split is None else frame.where(frame[SPLIT] == how.split)
+    curves = curves_of(
+        evaluated,
+        n_images=n_images,
+        n_findings=len(findings),
+        subgroups=(),
+        replicates=how.replicates,
+        seed=how.seed,
+    )
+    by_finding = {name: curves.get(number, metrics.NO_CURVE) for number, name in enumerate(findings)}
+    return _Model(by_finding, reports_of(frame, findings, task=how.task, split=how.split))
+
+
+def _difference(name: str, model: _Model, before: _Model, rule: str) -> dict[str, Any]:
+    curve, old = model.curves[name], before.curves[name]
+    f1, old_f1 = (each.reports[rule]["findings"][name]["f1"] for each in (model, before))
+    interval = None
+    if curve.auc is not None and old.auc is not None:
+        interval = percentile_interval(curve.replicate_aucs - old.replicate_aucs)
+    return {
+        "auc": curve.auc,
+        "auc_baseline": old.auc,
+        "auc_difference": None if curve.auc is None or old.auc is None else curve.auc - old.auc,
+        "auc_difference_ci95": interval,
+        "f1": f1,
+        "f1_baseline": old_f1,
+        "f1_difference": f1 - old_f1,
+    }
+
+
+def _macro(by_finding: Mapping[str, Mapping[str, Any]], model: _Model, before: _Model) -> dict[str, Any]:
+    means: dict[str, Any] = {
+        key: mean_of_defined([row[key] for row in by_finding.values()])
+        for key in ("auc", "auc_baseline", "auc_difference", "f1", "f1_baseline", "f1_difference")
+    }
+    used = [name for name, row in by_finding.items() if row["auc_difference"] is not None]
+    differences: list[NDArray[np.float64]] = [
+        metrics.mean_replicates([each.curves[name].replicate_aucs for name in used]) for each in (model, before)
+    ]
+    return {**means, "auc_difference_ci95": percentile_interval(differences[0] - differences[1])}

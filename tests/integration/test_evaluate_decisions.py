@@ -1,0 +1,193 @@
+"""Decisions, splits side by side and baselines, through Spark, against scikit-learn."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import classification_report, confusion_matrix, f1_score, roc_auc_score
+
+from cxr_spark import cli
+from cxr_spark.errors import DataError
+from cxr_spark.evaluation.evaluate import evaluate
+from cxr_spark.evaluation.predictions import read_predictions
+from tests.integration.test_evaluate import FINDINGS, cohort, write_scores
+
+SPLITS = np.array(["train", "val", "test"])
+
+
+def split_cohort(seed=3):
+    data = cohort(n=600, seed=seed)
+    data.split = SPLITS[np.arange(600) % 3]
+    data.labels[:, 3] = (np.arange(600) // 3) % 2  # both classes everywhere
+    data.labels[data.split == "val", 2] = 0  # no threshold to be chosen for Hernia
+    return data
+
+
+def run(spark, uri, **options):
+    return evaluate(read_predictions(spark, uri), **{"replicates": 0, "seed": 1, **options}).metrics
+
+
+def best_threshold(truth, scores):
+    return max(np.unique(scores), key=lambda t: (round(f1_score(truth, scores >= t), 12), t))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return split_cohort()
+
+
+@pytest.fixture(scope="module")
+def scored(data, tmp_path_factory):
+    return write_scores(tmp_path_factory.mktemp("scored") / "scores", data, files=3, split=list(data.split))
+
+
+@pytest.fixture(scope="module")
+def metrics(spark, scored):
+    return run(spark, scored, split="test")
+
+
+def known(data, i, split):
+    there = ~np.isnan(data.labels[:, i]) & (data.split == split)
+    return data.labels[there, i], data.scores[there, i].astype(float)
+
+
+def test_numbers_are_of_the_split_and_the_others_stand_beside(metrics, data):
+    assert (metrics["split"], metrics["n_images"], metrics["images_by_split"]) == ("test", 200, {"test": 200})
+    assert metrics["n_patients"] == len(set(data.patient[data.split == "test"]))
+    for i, name in enumerate(FINDINGS):
+        for split in SPLITS:
+            truth, scores = known(data, i, split)
+            expected = pytest.approx(roc_auc_score(truth, scores), abs=1e-12) if 0 < truth.mean() < 1 else None
+            assert metrics["splits"][split]["findings"][name]["auc"] == expected
+        assert metrics["findings"][name]["auc"] == metrics["splits"]["test"]["findings"][name]["auc"]
+    assert "split" not in metrics["subgroups"]
+    inside = data.split == "test"
+    assert metrics["subgroups"]["sex"]["F"]["n_images"] == ((data.sex == "F") & inside).sum()
+    assert not any("training split" in warning for warning in metrics["warnings"])
+
+
+def test_thresholds_are_chosen_on_validation_and_applied_to_the_test_images(metrics, data):
+    report = metrics["classification"]["validation"]["findings"]
+    for i, name in enumerate(FINDINGS):
+        truth, scores = known(data, i, "val")
+        chosen = best_threshold(truth, scores) if 0 < truth.mean() < 1 else 0.5
+        assert report[name]["threshold"] == chosen
+        truth, scores = known(data, i, "test")
+        assert report[name]["f1"] == pytest.approx(f1_score(truth, scores >= chosen, zero_division=0), abs=1e-12)
+    unchosen = metrics["classification"]["validation"]["threshold_not_chosen"]
+    assert "Hernia" in unchosen
+    assert any("Hernia" in warning and "0.5" in warning for warning in metrics["warnings"])
+
+
+def test_f1_at_one_half_equals_sklearn(metrics, data):
+    for i, name in enumerate(FINDINGS):
+        truth, scores = known(data, i, "test")
+        found = metrics["classification"]["0.5"]["findings"][name]
+        assert found["f1"] == pytest.approx(f1_score(truth, scores >= 0.5, zero_division=0), abs=1e-12)
+        assert found["support"] == truth.sum()
+
+
+def test_all_images_have_no_threshold_of_validation(spark, scored):
+    assert list(run(spark, scored)["classification"]) == ["0.5"]
+
+
+def test_a_split_that_is_not_there_is_told(spark, data, tmp_path):
+    uri = write_scores(tmp_path / "scores", data)
+    with pytest.raises(DataError, match="no labelled images of split 'val'"):
+        run(spark, uri, split="val")
+
+
+def single_label_scores(folder, seed, task="single_label"):
+    """Writes the predictions of a model of one class an image, classes being the findings."""
+    data = cohort(n=400, seed=seed, masked=0)
+    truth = np.random.default_rng(8).integers(0, 5, 400)
+    data.labels = np.eye(len(FINDINGS), dtype=np.float32)[truth]
+    data.scores = (data.scores / 2 + 0.2 * data.labels).astype(np.float32)
+    uri = write_scores(folder, data)
+    done = {"summary": {"findings": list(FINDINGS), "task": task}}
+    (folder / "_done.json").write_text(json.dumps(done))
+    return uri, truth, data.scores.argmax(axis=1)
+
+
+def test_a_softmax_is_decided_by_its_highest_probability(spark, tmp_path):
+    uri, truth, predicted = single_label_scores(tmp_path / "scores", 4)
+    metrics = run(spark, uri)
+    assert metrics["task"] == "single_label"
+    report = metrics["classification"]["most_probable"]
+    every = range(len(FINDINGS))
+    assert report["confusion_matrix"]["counts"] == confusion_matrix(truth, predicted, labels=every).tolist()
+    theirs = classification_report(
+        truth, predicted, labels=every, target_names=FINDINGS, output_dict=True, zero_division=0
+    )
+    for name in FINDINGS:
+        assert report["findings"][name]["f1"] == pytest.approx(theirs[name]["f1-score"], abs=1e-12)
+    assert report["accuracy"] == pytest.approx((truth == predicted).mean())
+    assert list(run(spark, uri, task="multi_label")["classification"]) == ["0.5"]
+
+
+def test_baseline_is_compared_on_the_images_that_both_have(spark, scored, data, tmp_path):
+    other = split_cohort(seed=6).scores[:, ::-1]  # other findings first
+    keep = np.arange(600) % 7 != 0
+    table = pd.DataFrame({f"prob_{name}": other[keep, i] for i, name in enumerate(FINDINGS[:4])})
+    table.insert(0, "Image Index", [f"{i:05d}.png" for i in np.flatnonzero(keep)])
+    table.to_csv(tmp_path / "before.csv", index=False)
+    baseline = read_predictions(spark, f"file://{tmp_path}/before.csv")
+    metrics = run(spark, scored, split="test", baseline=baseline, replicates=300)
+    found = metrics["comparison"]
+    both = keep & (data.split == "test")
+    assert (found["n_images"], found["images_not_in_baseline"]) == (both.sum(), 200 - both.sum())
+    assert list(found["findings"]) == list(FINDINGS[:4])
+    for i, name in enumerate(FINDINGS[:4]):
+        there = both & ~np.isnan(data.labels[:, i])
+        truth, row = data.labels[there, i], found["findings"][name]
+        expected = [roc_auc_score(truth, scores[there, i]) for scores in (data.scores, other)]
+        assert [row["auc"], row["auc_baseline"]] == pytest.approx(expected, abs=1e-12)
+        assert row["auc_difference"] == pytest.approx(expected[0] - expected[1], abs=1e-12)
+        f1 = []
+        for scores in (data.scores, other):
+            on = keep & (data.split == "val") & ~np.isnan(data.labels[:, i])
+            held, values = data.labels[on, i], scores[:, i].astype(float)
+            chosen = best_threshold(held, values[on]) if 0 < held.mean() < 1 else 0.5
+            f1.append(f1_score(truth, values[there] >= chosen, zero_division=0))
+        assert [row["f1"], row["f1_baseline"]] == pytest.approx(f1, abs=1e-12)
+    low, high = found["findings"]["Mass"]["auc_difference_ci95"]
+    assert low < found["findings"]["Mass"]["auc_difference"] < high
+    macro = np.mean([row["auc_difference"] for row in found["findings"].values()])
+    assert found["macro"]["auc_difference"] == pytest.approx(macro, abs=1e-12)
+    assert metrics["n_images"] == 200  # the evaluation itself is of all
+
+
+def test_a_model_beside_itself_differs_by_nothing(spark, scored):
+    baseline = read_predictions(spark, scored)
+    found = run(spark, scored, split="test", baseline=baseline, replicates=50)["comparison"]
+    assert found["macro"]["auc_difference"] == 0
+    assert found["macro"]["auc_difference_ci95"] == [0, 0]
+    assert found["macro"]["f1_difference"] == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("Image Index,prob_Mass\nelse.png,0.5\n", "none of the 200 evaluated images"),
+        ("Image Index,prob_Other\n00002.png,0.5\n", "expected a finding of these"),
+        ("Image Index,prob_Mass\n00002.png,5\n", "expected a probability"),
+    ],
+)
+def test_faulty_baselines(spark, scored, tmp_path, table, said):
+    (tmp_path / "before.csv").write_text(table)
+    with pytest.raises(DataError, match=said):
+        run(spark, scored, split="test", baseline=read_predictions(spark, f"file://{tmp_path}/before.csv"))
+
+
+def test_command_with_split_and_baseline(spark, scored, tmp_path):
+    line = ["evaluate", "--predictions", scored, "--baseline", scored, "--split", "test", "--replicates", "20"]
+    assert cli.main([*line, "--out", str(tmp_path / "out")]) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["comparison"]["findings"]["Mass"]["auc_difference"] == 0
+    assert (tmp_path / "out" / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "out" / "report.html").read_text()
+    for heading in ("Beside the baseline", "Splits", "at thresholds chosen on the validation images"):
+        assert heading in page
