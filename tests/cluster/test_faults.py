@@ -5,173 +5,167 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from cxr_spark.storage import Store
-from tests.cluster.support.files import leftovers, visible
+from tests.cluster.support.files import leftovers, predictions, tables
 from tests.cluster.support.hadoop import Hdfs
 from tests.cluster.support.network import Network
-from tests.cluster.support.pipeline import SMALL, Run
-from tests.cluster.support.processes import wait_for
+from tests.cluster.support.pipeline import Run, check_evaluated, check_prepared
 from tests.cluster.support.standalone import Standalone
-from tests.cluster.support.submit import Submitter, finish, kill
-from tests.cluster.support.victims import is_executor, is_rank, on_host
-from tests.cluster.support.victims import kill as kill_all
-from tests.cluster.test_clusters import counts, images
+from tests.cluster.support.submit import Submitter
+from tests.cluster.support.victims import (
+    first_task,
+    is_executor,
+    is_rank,
+    is_task,
+    kill,
+    resume,
+    stop_first_task,
+    suspend,
+)
+
+#: Spark gives a host up that says nothing for so long; 120 s by itself.
+NOTICE_SOON = {
+    "spark.network.timeout": "10s",
+    "spark.network.timeoutInterval": "2s",
+    "spark.executor.heartbeatInterval": "2s",
+}
 
 
 @pytest.fixture(autouse=True)
-def told(request: pytest.FixtureRequest, record_property: object) -> Iterator[None]:
+def told(request: pytest.FixtureRequest) -> Iterator[None]:
     """Says how long each fault took: the table in docs/faults.md."""
     started = time.monotonic()
     yield
     print(f"\nfault {request.node.name}: {time.monotonic() - started:.0f} s")
 
 
-def table(uri: str) -> list[tuple[str, list[float]]]:
-    """Returns names and probabilities of a scores folder, read without Spark."""
-    system, root = Store(uri).arrow()
-    names = [name for name in visible(uri) if name.endswith(".parquet") and name[0] != "_"]
-    rows = [row for name in names for row in pq.read_table(f"{root}/{name}", filesystem=system).to_pylist()]
-    return sorted((row["image_index"], row["probabilities"]) for row in rows)
+@pytest.fixture
+def run(on_standalone: Submitter, nih: str, hdfs: Hdfs, reference: Run, request: pytest.FixtureRequest) -> Run:
+    """A run on Spark standalone with a folder of its own; the reference is there already."""
+    return Run(on_standalone, nih, f"{hdfs.uri}/{request.node.name}")
 
 
-def prepare_options(run: Run) -> list[object]:
-    inputs = ["--images", run.images, "--labels", f"{run.images}/Data_Entry_2017.csv"]
-    return [*inputs, "--size", 32, "--out", f"{run.root}/prepared"]
-
-
-def check_prepared(run: Run, reference: Run) -> None:
-    manifest, wanted = run.json("prepared/manifest.json"), reference.json("prepared/manifest.json")
-    assert counts(manifest) == counts(wanted)
-    assert images(manifest) == images(wanted)
-    there = [name for name in visible(f"{run.root}/prepared") if name.endswith(".parquet")]
-    assert sorted(there) == sorted(file["name"] for file in manifest["files"])
-    assert leftovers(run.root) == []
-
-
-def test_executor_lost_during_prepare(
-    on_standalone: Submitter, network: Network, nih: str, hdfs: Hdfs, reference: Run
-) -> None:
-    run = Run(on_standalone, nih, f"{hdfs.uri}/lost-prepare")
-    job = on_standalone.start("prepare", *prepare_options(run))
-    _when_tasks_run(job, f"{run.root}/prepared", "data")
-    assert kill_all(on_host(network.hosts[0], is_executor))
-    finish(job).ok().says("Lost executor")
+def test_executor_lost_during_prepare(run: Run, network: Network, reference: Run) -> None:
+    job = run.submitter.start("prepare", *run.prepare_options())
+    lost = stop_first_task(job, network.hosts)
+    job.wait_until(lambda: tables(run.root, "prepared/data"), "file of a task on the other host")
+    kill(lost, is_executor, is_task)
+    job.finish().ok().says("Lost executor")
     check_prepared(run, reference)
 
 
-def test_executor_lost_during_score(on_standalone: Submitter, network: Network, hdfs: Hdfs, reference: Run) -> None:
-    out = f"{hdfs.uri}/lost-score"
+def test_executor_lost_during_score(run: Run, network: Network, reference: Run) -> None:
+    out = f"{run.root}/scores"
     given = ["--data", f"{reference.root}/prepared", "--split", "all", "--model", f"{reference.root}/run/model"]
-    job = on_standalone.start("score", *given, "--out", out)
-    wait_for(lambda: on_host(network.hosts[0], _is_worker) or job.poll() is not None, "Python worker", 300)
-    assert kill_all(on_host(network.hosts[0], is_executor))
-    finish(job).ok().says("Lost executor")
-    found = Counter(name for name, _ in table(out))
+    job = run.submitter.start("score", *given, "--out", out)
+    kill(stop_first_task(job, network.hosts), is_executor, is_task)
+    job.finish().ok().says("Lost executor")
+    found = Counter(name for name, _ in predictions(out))
     assert len(found) == sum(split["images"] for split in reference.json("prepared/manifest.json")["splits"].values())
     assert set(found.values()) == {1}
     assert leftovers(out) == []
 
 
-def _is_worker(command: list[str]) -> bool:
-    return "pyspark.daemon" in command
+def test_executor_lost_during_evaluate(run: Run, network: Network, reference: Run) -> None:
+    job = run.submitter.start("evaluate", *run.evaluate_options(f"{reference.root}/scores"))
+    kill(stop_first_task(job, network.hosts), is_executor, is_task)
+    job.finish().ok().says("Lost executor")
+    check_evaluated(run, reference)
 
 
-def _when_tasks_run(job: object, out: str, folder: str) -> None:
-    store = Store(out)
+def test_rank_lost_in_the_middle_of_an_epoch(run: Run, network: Network, reference: Run) -> None:
+    options = [*run.train_options(f"{reference.root}/prepared"), "--set", "train.checkpoint_every_steps=1"]
+    job = run.submitter.start("train", *options)
 
-    def first() -> bool:
-        return store.exists(folder) and any(True for _ in store.files(folder))
+    def entries() -> list[dict[str, Any]]:
+        checkpoints = Store(f"{run.root}/run/checkpoints")
+        return list(checkpoints.read_json("manifest.json")["entries"]) if checkpoints.exists("manifest.json") else []
 
-    wait_for(lambda: first() or job.poll() is not None, "file of a task", 600)  # type: ignore[attr-defined]
-
-
-def test_rank_lost_in_the_middle_of_an_epoch(
-    on_standalone: Submitter, network: Network, hdfs: Hdfs, reference: Run
-) -> None:
-    run = Run(on_standalone, "", f"{hdfs.uri}/lost-rank")
-    options = ["--data", f"{reference.root}/prepared", "--out", f"{run.root}/run", *SMALL, "--workers", 2]
-    job = on_standalone.start("train", *options, "--set", "train.checkpoint_every_steps=1")
-    checkpoints = Store(f"{run.root}/run/checkpoints")
-
-    def stepped() -> bool:
-        return checkpoints.exists() and sum("step" in info.name for info in checkpoints.files()) > 1
-
-    wait_for(lambda: stepped() or job.poll() is not None, "checkpoint within the epoch", 900)
-    killed = sum(kill_all(on_host(host, is_rank)[:1]) for host in network.hosts[:1])
-    killed = killed or kill_all(on_host(network.hosts[1], is_rank)[:1])
-    assert killed == 1
-    finish(job).ok()
-    of_both = [
-        Store(f"{root}/run/model").read_json("metadata.json")["weights_sha256"] for root in (run.root, reference.root)
-    ]
-    assert of_both[0] == of_both[1]
+    job.wait_until(lambda: [entry for entry in entries() if entry["global_step"]], "checkpoint within the epoch")
+    for host in network.hosts:  # none goes on while the test looks for them
+        suspend(host, is_rank)
+    assert [entry["epoch"] for entry in entries()][-1] == 0
+    kill(network.hosts[0], is_rank)
+    resume(network.hosts[1], is_rank)
+    job.finish().ok().says("the ranks died (1 of 3 restarts)")
+    assert run.weights() == reference.weights()
 
 
-def test_data_node_lost(on_standalone: Submitter, hdfs: Hdfs, nih: str, reference: Run) -> None:
+def test_data_node_lost(run: Run, hdfs: Hdfs, reference: Run) -> None:
     lost = hdfs.data_nodes[0]
     lost.stop(9)
     try:
-        run = Run(on_standalone, nih, f"{hdfs.uri}/lost-node")
         run.prepare().ok()
         check_prepared(run, reference)
     finally:
         lost.start()
+        hdfs.wait_for_data_nodes()
 
 
-def test_driver_lost_before_the_commit(on_standalone: Submitter, nih: str, hdfs: Hdfs, reference: Run) -> None:
-    run = Run(on_standalone, nih, f"{hdfs.uri}/lost-driver")
-    job = on_standalone.start("prepare", *prepare_options(run))
-    _when_tasks_run(job, f"{run.root}/prepared", "data")
-    kill(job)
-    finish(job)
+def test_host_cut_off_during_prepare(
+    run: Run, network: Network, standalone: Standalone, hdfs: Hdfs, reference: Run
+) -> None:
+    if not network.isolated:
+        pytest.skip("hosts of their own need network namespaces (root)")
+    lost = network.hosts[0]
+    job = run.submitter.with_conf(NOTICE_SOON).start("prepare", *run.prepare_options())
+    stop_first_task(job, [lost])
+    try:
+        with lost.cut_off():
+            resume(lost, is_task)
+            job.finish().ok().says("Lost executor")
+    finally:
+        standalone.restart(lost)
+        hdfs.wait_for_data_nodes()
+    check_prepared(run, reference)
+
+
+def test_driver_lost_before_the_commit(run: Run, network: Network, reference: Run) -> None:
+    job = run.submitter.start("prepare", *run.prepare_options())
+    first_task(job, network.hosts)
+    job.driver().suspend()  # tasks go on, but nobody commits what they write
+    written = len(tables(f"{reference.root}/prepared"))
+    job.wait_until(lambda: len(tables(run.root, "prepared/data")) == written, "last file")
+    job.kill()
     assert not Store(f"{run.root}/prepared").exists("manifest.json")
     run.prepare().ok()
     check_prepared(run, reference)
 
 
-def test_two_submissions_onto_one_output(on_standalone: Submitter, nih: str, hdfs: Hdfs, reference: Run) -> None:
-    run = Run(on_standalone.with_conf({"spark.cores.max": "2"}), nih, f"{hdfs.uri}/twice")
-    jobs = [run.submitter.start("prepare", *prepare_options(run)) for _ in range(2)]
-    ended = sorted((finish(job) for job in jobs), key=lambda outcome: outcome.status)
-    assert ended[0].status == 0
-    # The second one is refused while the first is at work, or finds the work done.
-    assert ended[1].status in (0, 2)
-    if ended[1].status == 2:
-        ended[1].says("is in use by 'prepare'")
-    else:
-        assert "nothing to do" in ended[0].output + ended[1].output
+def test_two_submissions_onto_one_output(run: Run, network: Network, reference: Run) -> None:
+    first = run.submitter.start("prepare", *run.prepare_options())
+    held = stop_first_task(first, network.hosts)
+    run.prepare().fails(2).says("is in use by 'prepare'")
+    resume(held, is_task)
+    first.finish().ok()
     check_prepared(run, reference)
 
 
-def test_full_disk_on_a_worker(
-    on_standalone: Submitter, standalone: Standalone, network: Network, nih: str, hdfs: Hdfs, reference: Run
-) -> None:
+def test_full_disk_on_a_worker(run: Run, standalone: Standalone, network: Network, reference: Run) -> None:
     with standalone.full_disk(network.hosts[0]):
-        run = Run(on_standalone, nih, f"{hdfs.uri}/full-disk")
         run.prepare().ok()  # needs no local disk
         check_prepared(run, reference)
-        options = ["--workers", 2, "--set", "train.max_restarts=0"]
-        ended = run.train("run", *options)
-    assert ended.status == 4
+        ended = run.train("--set", "train.max_restarts=0").fails(4)
     ended.says("cannot set", "spark.local.dir")
 
 
-def test_nightly_scoring_killed_half_way(on_standalone: Submitter, nih: str, hdfs: Hdfs, reference: Run) -> None:
-    out = f"{hdfs.uri}/nightly"
-    given = ["--images", nih, "--model", f"{reference.root}/run/model", "--out", out, "--incremental"]
-    job = on_standalone.start("score", *given)
-    _when_tasks_run(job, out, "_staged")
-    kill(job)
-    finish(job)
-    assert table(out) == []
-    on_standalone.run("score", *given).ok()
-    once = table(out)
+def test_nightly_scoring_killed_half_way(run: Run, network: Network, reference: Run) -> None:
+    out = f"{run.root}/scores"
+    given = ["--images", run.images, "--model", f"{reference.root}/run/model", "--out", out, "--incremental"]
+    job = run.submitter.start("score", *given)
+    first_task(job, network.hosts)
+    job.driver().suspend()
+    job.wait_until(lambda: tables(out, "_staged"), "staged file")
+    job.kill()
+    assert predictions(out) == []
+    run.submitter.run("score", *given).ok()
+    once = predictions(out)
     assert set(Counter(name for name, _ in once).values()) == {1}
     assert len(once) == reference.json("prepared/manifest.json")["images_found"]
-    on_standalone.run("score", *given).ok()
-    assert table(out) == once
+    run.submitter.run("score", *given).ok()
+    assert predictions(out) == once
     assert leftovers(out) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +12,7 @@ import pytest
 
 from cxr_spark.storage import Store
 from tests.cluster.support.hadoop import Hdfs
+from tests.cluster.support.processes import wait_for
 
 
 @pytest.fixture
@@ -37,6 +40,26 @@ def test_only_one_of_many_creates(store: Store) -> None:
         thread.join()
     assert sorted(won) == [False] * 5 + [True]
     assert len(list(store.files())) == 1
+
+
+def test_writes_go_on_when_a_data_node_is_lost(store: Store, hdfs: Hdfs, tmp_path: Path) -> None:
+    """The NameNode names the lost one for a while yet, for one or for both copies of every second file."""
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * (3 << 20))
+    lost = hdfs.data_nodes[0]
+    lost.stop(signal.SIGKILL)
+    try:
+        for number in range(4):
+            store.write_bytes(f"small/{number}", str(number).encode())
+        store.upload(large, "large")
+        assert store.create_exclusive("lock", b"1") is True
+        assert store.create_exclusive("lock", b"2") is False
+        assert [store.read_bytes(f"small/{number}") for number in range(4)] == [b"0", b"1", b"2", b"3"]
+        assert store.read_bytes("large") == large.read_bytes()
+    finally:
+        lost.start()
+        hdfs.wait_for_data_nodes()
+    wait_for(lambda: hdfs.copies(store.uri) == {2}, "second copy of every file", 120)
 
 
 def test_hidden_names_are_listed_and_folders_deleted(store: Store) -> None:

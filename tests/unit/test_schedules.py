@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,9 +23,12 @@ def settings(path: Path) -> dict[str, str]:
     return {key: value.strip() for key, value in lines}
 
 
-@pytest.mark.parametrize("name", ["local", "yarn", "standalone"])
+@pytest.mark.parametrize("name", ["local", "yarn", "standalone", "kubernetes"])
 def test_spark_settings(name):
-    found = settings(ROOT / "conf" / "spark" / f"{name}.conf")
+    path = ROOT / "conf" / "spark" / f"{name}.conf"
+    found = settings(path)
+    for file in re.findall(r"/opt/cxr-spark/(\S+)", path.read_text()):  # where the image has the repository
+        assert (ROOT / file).is_file()
     assert all(key.startswith("spark.") for key in found)
     assert "spark.executor.pyspark.memory" not in found  # torch does not load below 4 GB of address space
     if name != "local":
@@ -42,6 +46,24 @@ def test_scheduled_spark_application():
     for part in ("driver", "executor"):
         assert template[part]["securityContext"]["runAsNonRoot"] is True
     assert made["spec"]["concurrencyPolicy"] == "Forbid"
+
+
+def test_kubernetes_lets_the_driver_have_executors():
+    made = {each["kind"]: each for each in yaml.safe_load_all((SCHEDULES / "kubernetes_access.yaml").read_text())}
+    conf = settings(ROOT / "conf" / "spark" / "kubernetes.conf")
+    account = conf["spark.kubernetes.authenticate.driver.serviceAccountName"]
+    (subject,) = made["RoleBinding"]["subjects"]
+    assert subject["name"] == made["ServiceAccount"]["metadata"]["name"] == account
+    assert made["RoleBinding"]["roleRef"]["name"] == made["Role"]["metadata"]["name"]
+    spaces = {each["metadata"].get("namespace", each["metadata"]["name"]) for each in made.values()}
+    assert spaces == {conf["spark.kubernetes.namespace"]}
+    (rule,) = made["Role"]["rules"]
+    assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+    scheduled = yaml.safe_load((SCHEDULES / "scheduled_spark_application.yaml").read_text())
+    assert scheduled["spec"]["template"]["driver"]["serviceAccount"] == account
+    pod = yaml.safe_load((ROOT / "conf" / "spark" / "pod.yaml").read_text())["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["containers"][0]["securityContext"]["allowPrivilegeEscalation"] is False
 
 
 @pytest.fixture

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
+import urllib.parse
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -118,6 +122,7 @@ class Hdfs:
         address = hadoop.network.driver
         self.port = free_port(address)
         self.uri = f"hdfs://{address}:{self.port}"
+        self._pages = f"{address}:{free_port(address)}"
         hadoop.write_settings("core-site", {**hadoop.core, "fs.defaultFS": self.uri})
         hadoop.write_settings("hdfs-site", self._settings(address))
         name_node = "org.apache.hadoop.hdfs.server.namenode.NameNode"
@@ -129,17 +134,32 @@ class Hdfs:
         self.name_node = Server("NameNode", head.command(*hadoop.java(name_node)), log, environment)
         self.name_node.wait_until(lambda: answers(address, self.port), "answer")
         self.data_nodes = [self._data_node(host) for host in hadoop.network.hosts]
+        self.wait_for_data_nodes()
+
+    def wait_for_data_nodes(self) -> None:
+        """Waits until the NameNode knows all DataNodes, and no other."""
+        self.name_node.wait_until(lambda: self._live() == len(self.data_nodes), "DataNodes")
+
+    def _live(self) -> int:
+        query = f"http://{self._pages}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
+        try:
+            with urllib.request.urlopen(query, timeout=10) as answer:
+                return int(json.load(answer)["beans"][0]["NumLiveDataNodes"])
+        except (OSError, LookupError):
+            return -1
 
     def _settings(self, address: str) -> dict[str, str]:
         return {
             "dfs.namenode.name.dir": str(self._hadoop.folder / "name"),
-            "dfs.namenode.http-address": f"{address}:0",
+            "dfs.namenode.http-address": self._pages,
             "dfs.replication": "2",
             "dfs.namenode.replication.min": "1",
             "dfs.permissions.superusergroup": "root",
             # A lost DataNode is noticed in seconds (2 * recheck + 10 * heartbeat), not in ten minutes.
             "dfs.heartbeat.interval": "1",
             "dfs.namenode.heartbeat.recheck-interval": "2000",
+            # What does not answer is left alone soon, too; 60 s by itself.
+            "dfs.client.socket-timeout": "10000",
             "dfs.namenode.safemode.extension": "0",
             "dfs.namenode.datanode.registration.ip-hostname-check": "false",
             "dfs.namenode.fs-limits.min-block-size": "1024",
@@ -151,7 +171,7 @@ class Hdfs:
             **self._settings(self._hadoop.network.driver),
             "dfs.datanode.data.dir": str(self._hadoop.folder / f"data-{host.name}"),
             "dfs.datanode.hostname": host.address,
-            "dfs.datanode.address": f"{host.address}:{DATA_PORT}",
+            "dfs.datanode.address": f"{host.address}:{DATA_PORT if host.isolated else free_port(host.address)}",
             "dfs.datanode.ipc.address": f"{host.address}:0",
             "dfs.datanode.http.address": f"{host.address}:0",
         }
@@ -172,6 +192,12 @@ class Hdfs:
         """Returns the owners of all files below a folder."""
         found = self._client().list_status(uri.removeprefix(self.uri), True)
         return [status.owner for status in found if not status.isdir]
+
+    def copies(self, uri: str) -> set[int]:
+        """Returns how many copies of the files below a folder are on DataNodes that live, as fsck counts them."""
+        asked = urllib.parse.urlencode({"ugi": "root", "path": uri.removeprefix(self.uri), "files": 1, "blocks": 1})
+        with urllib.request.urlopen(f"http://{self._pages}/fsck?{asked}", timeout=60) as answer:
+            return {int(count) for count in re.findall(r"Live_repl=(\d+)", answer.read().decode())}
 
     def _client(self) -> Client:
         return Client(self.uri)

@@ -41,25 +41,25 @@ class Host:
         shell = ["unshare", "--uts", "--mount", "sh", "-ec", f'{set_up}; exec "$@"', self.name, str(self.names)]
         return [*(["ip", "netns", "exec", self.name] if self.isolated else []), *shell, *arguments]
 
-    def cut_off(self) -> None:
+    @contextlib.contextmanager
+    def cut_off(self) -> Iterator[None]:
         """Takes the host's cable out."""
         _ip("-n", self.name, "link", "set", "eth0", "down")
+        try:
+            yield
+        finally:
+            _ip("-n", self.name, "link", "set", "eth0", "up")
 
-    def reconnect(self) -> None:
-        _ip("-n", self.name, "link", "set", "eth0", "up")
-
-    def refuse(self, other: Host, but: int) -> None:
-        """Lets a firewall drop what another host wants to open to this one, on all ports but one."""
-        self._firewall("-I", other, but)
-
-    def accept(self, other: Host, but: int) -> None:
-        """Takes that back."""
-        self._firewall("-D", other, but)
-
-    def _firewall(self, action: str, other: Host, but: int) -> None:
-        rule = ["-s", other.address, "-p", "tcp", "--syn", "!", "--dport", str(but), "-j", "DROP"]
-        command = ["ip", "netns", "exec", self.name, "iptables", action, "INPUT", *rule]
-        subprocess.run(command, check=True, capture_output=True)
+    @contextlib.contextmanager
+    def refusing(self, other: Host, but: int) -> Iterator[None]:
+        """Lets a firewall refuse what another host wants to open to this one, on all ports but one."""
+        rule = ["-s", other.address, "-p", "tcp", "--syn", "!", "--dport", str(but), "-j", "REJECT"]
+        firewall = ["ip", "netns", "exec", self.name, "iptables"]
+        subprocess.run([*firewall, "-I", "INPUT", *rule], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            subprocess.run([*firewall, "-D", "INPUT", *rule], check=True, capture_output=True)
 
     def processes(self) -> list[int]:
         """Returns the numbers of the processes on an isolated host."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,9 +49,17 @@ class Standalone:
         command = [str(SPARK_HOME / "bin" / "spark-class"), "org.apache.spark.deploy.master.Master", *arguments]
         self.master = Server("Spark master", network.head.command(*command), folder / "master.log", own)
         self.master.wait_until(lambda: answers(network.driver, port), "answer")
-        self.workers = [self._worker(host) for host in network.hosts]
-        for server in self.workers:
-            server.wait_until(lambda log=server.log: "Successfully registered" in log.read_text(), "registration")
+        self.workers = {host.name: self._worker(host) for host in network.hosts}
+        for server in self.workers.values():
+            _wait_for_registration(server)
+
+    def restart(self, host: Host) -> None:
+        """Starts a host's worker anew, without the executors that it had."""
+        server = self.workers[host.name]
+        server.stop(signal.SIGKILL)
+        server.log.unlink()
+        server.start()
+        _wait_for_registration(server)
 
     def local_folder(self, host: Host) -> Path:
         """Returns where a host's Spark keeps its temporary files."""
@@ -93,8 +102,12 @@ class Standalone:
         return Server(f"Spark worker on {host.name}", host.command(*command), self._folder / f"{host.name}.log", own)
 
     def stop(self) -> None:
-        for server in (*self.workers, self.master):
+        for server in (*self.workers.values(), self.master):
             server.stop()
+
+
+def _wait_for_registration(worker: Server) -> None:
+    worker.wait_until(lambda: "Successfully registered" in worker.log.read_text(), "registration")
 
 
 def _command(pid: int) -> str:

@@ -9,8 +9,8 @@ from tests.cluster.support.network import Host
 from tests.cluster.support.processes import Server, answers, free_port
 
 _PACKAGE = "org.apache.hadoop.yarn.server"
-#: What each host offers; containers' memory is counted, not limited.
-MEMORY_MB, CORES = 4096, 4
+#: What each host offers: room for one executor and a driver, so that two executors are on two hosts.
+MEMORY_MB, CORES = 3072, 4
 
 
 class Yarn:
@@ -53,13 +53,14 @@ class Yarn:
 
     def _node(self, host: Host) -> Server:
         folder = self._hadoop.folder
+        ports = [free_port(host.address) if not host.isolated else port for port in (18041, 18042, 18043)]
         own = {
             **self._settings,
             "yarn.nodemanager.hostname": host.address,
             "yarn.nodemanager.bind-host": host.address,
-            "yarn.nodemanager.address": f"{host.address}:18041",
-            "yarn.nodemanager.localizer.address": f"{host.address}:18042",
-            "yarn.nodemanager.webapp.address": f"{host.address}:18043",
+            "yarn.nodemanager.address": f"{host.address}:{ports[0]}",
+            "yarn.nodemanager.localizer.address": f"{host.address}:{ports[1]}",
+            "yarn.nodemanager.webapp.address": f"{host.address}:{ports[2]}",
             "yarn.nodemanager.local-dirs": str(folder / f"yarn-local-{host.name}"),
             "yarn.nodemanager.log-dirs": str(folder / f"yarn-logs-{host.name}"),
         }
