@@ -26,6 +26,7 @@ DEPENDENCIES = [
     "fsspec>=2024.6",  # one file API over local disks, HDFS, S3 and the rest
     "hdfs-native>=0.11",  # HDFS without libhdfs and a JVM in the Python worker
     "matplotlib>=3.8",  # the plots
+    "tensorboard>=2.16",  # the summaries of a training
     "Jinja2>=3.1",  # the HTML reports
     "pillow>=10",  # boxes and words on pictures
     "psutil>=5.9",  # is the process that holds a lock alive; how many cores may this one use

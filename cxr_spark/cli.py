@@ -25,7 +25,7 @@ COMMANDS: dict[str, str] = {
     "prepare": "read, check and resize images, join their labels, split by patient",
     "train": "fine-tune a network on prepared data",
     "score": "write the probabilities of every finding for every image",
-    "evaluate": "AUCs with intervals, plots and a report from predictions",
+    "evaluate": "AUCs with intervals, precision, recall and F1, plots and a report from predictions",
     "explain": "Grad-CAM overlays, maps of layers, and how well they meet radiologists' boxes",
     "explore": "class balance, patients, ages, shapes and intensities of prepared data, as a page",
     "pipeline": "run the jobs of a settings file in order",

@@ -54,12 +54,15 @@ class Step:
 def steps(settings: Settings) -> list[Step]:
     """Returns the jobs with their inputs and outputs below `pipeline.out`, which must be set."""
     root = (settings.pipeline.out or "").rstrip("/")
-    prepared, run, scores, evaluation = (f"{root}/{name}" for name in ("prepared", "run", "scores", "evaluation"))
+    prepared, run, scores = (f"{root}/{name}" for name in ("prepared", "run", "scores"))
+    data, model = ("--data", prepared), ("--model", f"{run}/model")
     known = {
         "prepare": Step("prepare", prepared, ()),
-        "train": Step("train", run, ("--data", prepared)),
-        "score": Step("score", scores, ("--data", prepared, "--model", f"{run}/model")),
-        "evaluate": Step("evaluate", evaluation, ("--predictions", scores)),
+        "explore": Step("explore", f"{root}/exploration", data),
+        "train": Step("train", run, data),
+        "score": Step("score", scores, (*data, *model)),
+        "evaluate": Step("evaluate", f"{root}/evaluation", ("--predictions", scores)),
+        "explain": Step("explain", f"{root}/explanation", (*data, *model)),
     }
     return [known[name] for name in settings.pipeline.steps]
 

@@ -48,6 +48,11 @@ class PipelineCheck:
             self._check_inputs()
         if "train" in self._steps:
             self._check_train()
+        if "evaluate" in self._steps and self._settings.evaluate.baseline:
+            with self._collected():
+                self._check_input("evaluate.baseline", self._settings.evaluate.baseline)
+        if "explain" in self._steps:
+            self._check_explain()
         if self._problems:
             kinds = (UsageError, DataError)
             first = next((p for kind in kinds for p in self._problems if isinstance(p, kind)), self._problems[0])
@@ -133,6 +138,19 @@ class PipelineCheck:
                 resolve_weights(model.weights, model.architecture, default_fs=self._resolve("/"))
             with self._collected():
                 freeze(build_empty(model.architecture, 1, hidden=model.hidden), model.freeze)
+
+    def _check_explain(self) -> None:
+        explain, model = self._settings.explain, self._settings.model
+        if explain.boxes:
+            with self._collected():
+                self._check_file("explain.boxes", explain.boxes)
+        elif explain.only == "boxed":
+            self._problems.append(ConfigError("explain.only is boxed, but explain.boxes is not set: give the list"))
+        if "train" in self._steps and explain.layers:
+            from cxr_spark.explain.layers import check_layer_names
+
+            with self._collected():
+                check_layer_names(model.architecture, explain.layers)
 
     def _check_sizes(self, name: str, side: int, minimum: int) -> None:
         from cxr_spark.stages.augmentation import from_config

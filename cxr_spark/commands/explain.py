@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--images", metavar="URI", action="append", help="folder or glob of raw images; repeatable")
     add("--model", metavar="URI", required=True, help="model folder: RUN/model of the train job")
     add("--out", metavar="URI", required=True, help="folder of the pictures, one an image, and of localization.json")
-    add("--boxes", metavar="CSV", help="radiologists' boxes: NIH's BBox_List_2017.csv; gzipped or not")
+    add(
+        "--boxes",
+        metavar="CSV",
+        help="radiologists' boxes: NIH's BBox_List_2017.csv or RSNA's label file; gzipped or not",
+    )
     add(
         "--finding",
         metavar="NAME",
@@ -36,14 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--only", help="all images, or those that are boxed (default: all)")
     add("--limit", metavar="N", help="explain the first N images (default: all)")
     add("--image-index", help="raw images are called by their file name, or by the path below the folder: name or path")
-    add("--box-side", metavar="N", help="side of the images on which boxes were drawn, pixels (default: 1024, NIH's)")
+    add(
+        "--box-side",
+        metavar="N",
+        help="side of the images that boxes were drawn on; null: as given (default: 1024)",
+    )
     add("--threshold", metavar="T", help="part of a map's maximum that counts as overlap (default: 180/255)")
     add("--batch", metavar="N", help="images a forward pass (default: 16)")
 
 
 def run(args: argparse.Namespace) -> dict[str, object]:
     """Writes OUT/IMAGE.png, OUT/layers/LAYER/IMAGE.png and OUT/localization.json."""
-    from cxr_spark.explain.boxes import read_boxes
+    from cxr_spark.explain.box_lists import read_box_list
     from cxr_spark.explain.job import LOCALIZATION_NAME, explain, localization
     from cxr_spark.explain.layers import check_layers
     from cxr_spark.explain.plan import select
@@ -63,9 +71,9 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     if settings.finding != TOP:
         _check_finding(settings.finding, metadata.findings, TOP)
     check_layers(metadata, settings.layers)
-    boxes_uri = application.resolve(args.boxes) if args.boxes else None
+    boxes_uri = application.resolve(settings.boxes) if settings.boxes else None
     box_bytes = _read_boxes(boxes_uri) if boxes_uri else b""
-    listed = read_boxes(box_bytes, boxes_uri, settings.box_side) if boxes_uri else None
+    listed = read_box_list(box_bytes, boxes_uri, settings.box_side, metadata.findings) if boxes_uri else None
     used = listed.of(metadata.findings, boxes_uri) if listed and boxes_uri else None
     if args.data:
         sources = [application.resolve_shared(args.data, "--data")]
@@ -77,7 +85,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     fingerprint = {
         "model_id": metadata.model_id,
         **work.fingerprint,
-        **settings.model_dump(mode="json", exclude={"batch", "split", "image_index"}),
+        **settings.model_dump(mode="json", exclude={"batch", "split", "image_index", "boxes"}),
         "boxes": hashlib.sha256(box_bytes).hexdigest() if boxes_uri else None,
     }
     with claim(store, "explain", fingerprint, args.overwrite) as claimed:
@@ -116,7 +124,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
 def _check_options(args: argparse.Namespace, settings: ExplainSettings) -> None:
     if args.images and args.split:
         raise UsageError("--split is for prepared data: give it with --data, or leave it out with --images")
-    if settings.only == "boxed" and not args.boxes:
+    if settings.only == "boxed" and not settings.boxes:
         raise UsageError("--only boxed chooses the images by --boxes: give the list")
 
 

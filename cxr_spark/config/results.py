@@ -64,6 +64,9 @@ class ExplainSettings(Section):
     image_index: Literal["name", "path"] = Field(
         "name", description="what a raw image is called: see score.image_index"
     )
+    boxes: str | None = Field(
+        None, description="URI of radiologists' boxes: NIH's BBox_List_2017.csv, or RSNA's stage_2_train_labels.csv"
+    )
     box_side: int | None = Field(
         1024, ge=1, description="side of the images on which boxes were drawn, pixels; null: they are the images given"
     )

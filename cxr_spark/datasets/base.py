@@ -35,6 +35,8 @@ class LabelTable:
         notes: what was dropped or changed while reading, by kind; counts of rows.
         given_split: the values of the file's own `split` column as they stand, one a row of `table`; None without one.
         official_split: the splits that the dataset's makers gave, likewise; None where lists tell them, or nothing.
+        patients_by_name: patients were told by the names of files, which count anew in each of a set's own splits: one
+            that is in two of these is two patients.
         usual_split: the method of `splits.METHODS` that this dataset takes where none is asked for.
     """
 
@@ -43,6 +45,7 @@ class LabelTable:
     notes: Mapping[str, int] = field(default_factory=dict)
     given_split: pa.Array | None = None
     official_split: pa.Array | None = None
+    patients_by_name: bool = False
     usual_split: str = "official"
 
     def filtered(self, keep: NDArray[np.bool_]) -> LabelTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,12 +13,19 @@ from cxr_spark.datasets.csv_table import shorten
 from cxr_spark.datasets.splits import split_named
 from cxr_spark.errors import ConfigError, DataError
 
+#: Names of images that tell the patient, as the sets of Kermany et al. (Cell, 2018) have them: person12_virus_3.jpeg,
+#: IM-0115-0001.jpeg, NORMAL2-IM-0501-0001-0002.jpeg, BACTERIA-1008087-0001.jpeg.
+_PATIENT = re.compile(
+    r"(person\d+)_(?:bacteria|virus)_\d+|((?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)?|((?:NORMAL|BACTERIA|VIRUS)-\d+)-\d+"
+)
+
 
 def labels_from_folders(paths: Sequence[str], positive_class: str | None = None) -> LabelTable:
     """Reads labels from the paths of images: `CLASS/image.png`, or `SPLIT/CLASS/image.png`.
 
     Where every path begins with a folder named like a split (train, val, test or a common synonym) above the class,
-    that is passed on as `given_split`. Folders below the class are allowed. Patients are not known.
+    that is passed on as `given_split`. Folders below the class are allowed. Patients are known where images are named
+    like those of Kermany's sets; `patients_by_name` says that they come from there.
 
     Args:
         paths: paths relative to the folder that was searched, as `folder_image_index` gives them; each once.
@@ -54,10 +62,12 @@ def labels_from_folders(paths: Sequence[str], positive_class: str | None = None)
                 f"{', '.join(findings)}"
             )
         labels, findings = labels[:, [position[positive_class]]], (positive_class,)
+    patients = [patient_by_name(part[-1]) for part in parts]
     return LabelTable(
-        table=label_table(paths, [None] * len(paths), labels),
+        table=label_table(paths, patients, labels),
         findings=findings,
-        notes={"rows": len(paths)},
+        notes={"rows": len(paths), "patients_unknown": patients.count(None)},
+        patients_by_name=True,
         given_split=pa.array([part[0] for part in parts], type=pa.string()) if by_split else None,
         usual_split="column" if by_split else "patient",
     )
@@ -66,3 +76,9 @@ def labels_from_folders(paths: Sequence[str], positive_class: str | None = None)
 def folder_image_index(uri: str, root: str) -> str:
     """Returns the path of an image relative to the folder that was searched."""
     return uri[len(root) :].lstrip("/")
+
+
+def patient_by_name(name: str) -> str | None:
+    """Returns the patient that the name of an image file tells; None where it tells none."""
+    match = _PATIENT.fullmatch(name.rpartition(".")[0])
+    return next(filter(None, match.groups())) if match else None

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -77,7 +78,9 @@ def assign_splits(
         seed: seed of the draws.
 
     Returns:
-        The assignment. Notes of `official`: `images_in_no_list` and `list_entries_without_label`.
+        The assignment. Notes of `official`: `images_in_no_list` and `list_entries_without_label`; of `column` where
+        patients are told by the names of files: `patients_of_one_name`, those that two splits have and that are taken
+        for two, `train/person1` and `test/person1`.
 
     Raises:
         ConfigError: an unknown method, a fraction out of range, or a list that is missing.
@@ -98,6 +101,8 @@ def assign_splits(
         frame.loc[_drawn(frame["unit"], test_fraction, seed, TEST), "split"] = TEST
     elif method == "column":
         frame["split"] = _by_column(labels)
+        if labels.patients_by_name:
+            labels, notes = _told_apart(labels, frame)
     else:
         raise ConfigError(f"split {method!r} is not known: expected one of {', '.join(METHODS)}")
 
@@ -201,6 +206,23 @@ def _as_given(labels: LabelTable, given: pa.Array) -> Sequence[str | None]:
             f"image {image!r} has the split {shorten(values[row] or '')!r}: expected one of {', '.join(_SYNONYMS)}"
         )
     return splits
+
+
+def _told_apart(labels: LabelTable, frame: pd.DataFrame) -> tuple[LabelTable, dict[str, int]]:
+    """Names patients of one name in two splits differently, in the labels and among the units of the frame."""
+    patients = labels.table["patient_id"].to_pandas()
+    splits = frame["split"].groupby(frame["unit"]).nunique()
+    shared = frame["unit"].isin(splits.index[splits > 1]) & patients.notna()
+    if shared.any():
+        patients = patients.where(~shared, frame["split"] + "/" + patients.fillna(""))
+        place = labels.table.schema.get_field_index("patient_id")
+        column = pa.array(patients, type=pa.string(), from_pandas=True)
+        labels = replace(labels, table=labels.table.set_column(place, labels.table.schema.field(place), column))
+        frame["unit"] = _units(labels.table)
+    names = int((splits > 1).sum())
+    if names:
+        log.warning("%d names of patients are in two splits: taken for different people, as the set has them", names)
+    return labels, {"patients_of_one_name": names}
 
 
 def _refuse_shared_patients(frame: pd.DataFrame, table: pa.Table) -> None:

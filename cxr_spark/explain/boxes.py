@@ -1,24 +1,14 @@
-"""Radiologists' boxes: NIH's `BBox_List_2017.csv`, and where its boxes lie in a prepared image."""
+"""Radiologists' boxes, and where they lie in a prepared image."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import NamedTuple
 
-from cxr_spark.datasets.csv_table import read_csv, shorten
+from cxr_spark.datasets.csv_table import shorten
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.resize import ResizeMode
-
-INDEX, FINDING = "Image Index", "Finding Label"
-#: Findings that the list calls otherwise than the label file.
-_ALIASES: Mapping[str, str] = MappingProxyType({"Infiltrate": "Infiltration"})
-_SIDES = ("x", "y", "w", "h")
-_NOT_LETTERS = re.compile(r"[^a-z]")
 
 
 class Box(NamedTuple):
@@ -61,38 +51,6 @@ class BoxList:
         return BoxList({index: some for index, some in images.items() if some}, kept)
 
 
-def read_boxes(data: bytes, source: str, side: int | None) -> BoxList:
-    """Reads a box list in NIH's layout.
-
-    Its header is `Image Index,Finding Label,Bbox [x,y,w,h],,,`: the four numbers are one bracketed name with commas in
-    it, and the empty cells at the end have no column.
-
-    Args:
-        data: the file's bytes, gzipped or not.
-        source: where they came from, for messages.
-        side: side of the images that the boxes were drawn on, pixels; None: it is not the same for all.
-
-    Raises:
-        DataError: the bytes are no such file, or a box is wrong; names the line and the value.
-    """
-    csv = read_csv(data, source)
-    columns = {_NOT_LETTERS.sub("", name.lower()).removeprefix("bbox"): name for name in csv.columns}
-    places = [columns.get(name, f"Bbox {name}") for name in _SIDES]
-    csv.require([INDEX, FINDING, *places], "NIH's box list (BBox_List_2017.csv)")
-    indices = csv.parsed(INDEX, _not_empty)
-    findings = [_ALIASES.get(name, name) for name in csv.parsed(FINDING, _not_empty)]
-    numbers = [csv.parsed(name, _number) for name in places]
-    found: dict[str, dict[str, tuple[Box, ...]]] = {}
-    for row, (index, finding, *values) in enumerate(zip(indices, findings, *numbers, strict=True)):
-        box = Box(*values)
-        if min(box.w, box.h) <= 0 or min(box.x, box.y) < 0 or (side and max(box.x, box.y) >= side):
-            room = f" inside of {side} x {side} pixels" if side else ""
-            raise csv.error(row, f"box {', '.join(f'{v:g}' for v in box)}: expected x, y from 0 and w, h above 0{room}")
-        of_image = found.setdefault(index, {})
-        of_image[finding] = (*of_image.get(finding, ()), box)
-    return BoxList(found, Counter(findings))
-
-
 def in_square(box: Box, *, drawn_on: int | None, height: int, width: int, size: int, mode: ResizeMode) -> Box | None:
     """Follows a box from the original image into the prepared square.
 
@@ -123,19 +81,3 @@ def in_square(box: Box, *, drawn_on: int | None, height: int, width: int, size: 
     x0, x1 = (min(max(left + edge / inner_width, 0.0), 1.0) for edge in (x, x + w))
     y0, y1 = (min(max(top + edge / inner_height, 0.0), 1.0) for edge in (y, y + h))
     return Box(x0, y0, x1 - x0, y1 - y0) if x1 > x0 and y1 > y0 else None
-
-
-def _not_empty(text: str) -> str:
-    if not text:
-        raise ValueError("is empty")
-    return text
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{shorten(text)!r} is not a number") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{shorten(text)!r} is not a finite number")
-    return value

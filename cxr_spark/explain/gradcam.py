@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.ops import Permute
 
 
 class GradCam:
@@ -57,8 +58,11 @@ class GradCam:
         self._hooks.callback(handle.remove)
 
     def _keep(self, name: str) -> Any:
+        turned = name in layers_with_channels_last(self._module)
+
         def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            self.features[name] = output.detach().clone()  # what follows may well overwrite it in place
+            found = output.permute(0, 3, 1, 2) if turned else output
+            self.features[name] = found.detach().clone()  # what follows may well overwrite it in place
 
         return keep
 
@@ -108,3 +112,16 @@ class GradCam:
         weights = gradient[index].mean(dim=(2, 3), keepdim=True)
         maps = functional.relu((weights * self._activation.detach()[index]).sum(dim=1))
         return maps.float().cpu().numpy()
+
+
+def layers_with_channels_last(module: nn.Module) -> set[str]:
+    """Returns the dotted names of layers that work on (N, h, w, C): those between two permutations, as ConvNeXt has."""
+    found: set[str] = set()
+    for above, block in module.named_modules():
+        turned = False
+        for name, layer in block.named_children() if isinstance(block, nn.Sequential) else ():
+            if isinstance(layer, Permute):
+                turned = layer.dims == [0, 2, 3, 1]
+            if turned:
+                found.add(f"{above}.{name}")
+    return found

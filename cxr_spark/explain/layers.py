@@ -25,15 +25,7 @@ def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tup
         UsageError: a layer does not exist, or its output is no map over the image.
     """
     network = build_empty(metadata.architecture, metadata.n_outputs, **metadata.build.model_dump()).eval()
-    known = [name for name, _ in network.named_modules() if name]
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-            top = [one for one in known if "." not in one]
-            raise UsageError(
-                f"--layers: {metadata.architecture} has no layer {name!r}: "
-                + (f"did you mean {' or '.join(near)}?" if near else f"at its top are {', '.join(top)}")
-            )
+    _refuse_unknown(network, metadata.architecture, names)
     head = head_name(network)
     network.set_submodule(head, nn.Identity())  # it asks for the device's autocast, and there is none of no device
     side = metadata.preprocessing.input_size
@@ -48,3 +40,29 @@ def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tup
             raise UsageError(f"--layers: the output of {name!r} is no map: expected one of (channels, height, width)")
         found[name] = (shape[0], shape[1], shape[2])
     return found
+
+
+def check_layer_names(name: str, layers: Sequence[str]) -> None:
+    """Checks names of layers against an architecture, before there is a model.
+
+    Args:
+        name: of the architecture.
+        layers: names of layers.
+
+    Raises:
+        ConfigError: there is no such architecture.
+        UsageError: a layer does not exist.
+    """
+    _refuse_unknown(build_empty(name, 1), name, layers)
+
+
+def _refuse_unknown(network: nn.Module, architecture_name: str, names: Sequence[str]) -> None:
+    known = [name for name, _ in network.named_modules() if name]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            top = [one for one in known if "." not in one]
+            raise UsageError(
+                f"layers: {architecture_name} has no layer {name!r}: "
+                + (f"did you mean {' or '.join(near)}?" if near else f"at its top are {', '.join(top)}")
+            )

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pyspark import keyword_only
 from pyspark.ml.param import Param, Params, TypeConverters
 
 from cxr_spark.stages.base import RandomStage
 from cxr_spark.stages.batch_augmentation import HorizontalFlip, VerticalFlip
 from cxr_spark.stages.execution import InvalidPolicy
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class _RandomFlip(RandomStage):
@@ -36,7 +31,7 @@ class _RandomFlip(RandomStage):
         self._setDefault(p=0.5)
         self._set(**self._input_kwargs)
 
-    def setP(self, value: float) -> Self:
+    def setP(self, value: float) -> _RandomFlip:
         """Sets the probability of a flip."""
         return self._set(p=value)
 

@@ -12,6 +12,7 @@ from cxr_spark.training import checkpoints as saved
 from cxr_spark.training import schedule
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.job import TrainingJob
+from cxr_spark.training.summaries import write_summaries
 from cxr_spark.training.validate import Validation
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Record:
         history = state.progress.history
         best = [role for role, metric in saved.BEST.items() if schedule.is_best(metric, history)]
         self._save(state, (saved.LAST, *best))
+        write_summaries(self._job.run, history)
         log.info("epoch %d/%d done: %s", state.progress.epoch, self._settings.epochs, _words(history[-1]))
 
     def tell(self, progress: Progress, loss: float, steps_per_second: float) -> None:

@@ -287,3 +287,16 @@ def test_every_setting_has_a_meaning() -> None:
         assert group.get("description"), name
         for key, setting in group["properties"].items():
             assert setting.get("description") or "$ref" in setting, f"{name}.{key}"
+
+
+@pytest.mark.parametrize(
+    ("given", "split"), [("val,test", "val,test"), ("[val, test]", "val,test"), ("all", "all"), ("train", "train")]
+)
+def test_several_splits_to_score(given: str, split: str) -> None:
+    assert load_settings(None, [f"score.split={given}"]).score.split == split
+
+
+@pytest.mark.parametrize("given", ["validation", "val,val", "all,test", "''", "[]", "3"])
+def test_splits_that_there_are_not(given: str) -> None:
+    with pytest.raises(ConfigError, match=r"score\.split"):
+        load_settings(None, [f"score.split={given}"])

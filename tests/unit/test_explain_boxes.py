@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cxr_spark.errors import DataError
-from cxr_spark.explain.boxes import Box, in_square, read_boxes
+from cxr_spark.explain.box_lists import read_box_list
+from cxr_spark.explain.boxes import Box, in_square
 from cxr_spark.imaging.resize import resize
 
 HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
@@ -19,7 +20,7 @@ def listed(*rows: str) -> bytes:
 
 def test_nih_layout_and_names() -> None:
     rows = listed("a.png,Infiltrate,1,2,3,4", "a.png,Mass,5.5,6,7,8", "b.png,Mass,1e1,0,1,1,,,")
-    found = read_boxes(gzip.compress(rows), "boxes.csv.gz", 1024)
+    found = read_box_list(gzip.compress(rows), "boxes.csv.gz", 1024, ())
     assert found.by_image == {
         "a.png": {"Infiltration": (Box(1, 2, 3, 4),), "Mass": (Box(5.5, 6, 7, 8),)},
         "b.png": {"Mass": (Box(10, 0, 1, 1),)},
@@ -31,7 +32,7 @@ def test_nih_layout_and_names() -> None:
 
 
 def test_real_list(real_data) -> None:
-    found = read_boxes((real_data / "labels" / "BBox_List_2017.csv.gz").read_bytes(), "boxes", 1024)
+    found = read_box_list((real_data / "labels" / "BBox_List_2017.csv.gz").read_bytes(), "boxes", 1024, ())
     assert found.counts.total() == 984
     assert len(found.by_image) == 880
     assert found.counts["Infiltration"] == 123
@@ -53,14 +54,36 @@ def test_real_list(real_data) -> None:
 )
 def test_wrong_box_is_told_with_its_line(row: str, told: str) -> None:
     with pytest.raises(DataError, match="line 2") as error:
-        read_boxes(listed(row), "boxes.csv", 1024)
+        read_box_list(listed(row), "boxes.csv", 1024, ())
     assert told in str(error.value)
 
 
 @pytest.mark.parametrize("data", [b"", b"Image Index,Finding Labels\na.png,Mass\n", b"\x89PNG\r\n\x1a\n\0\0"])
 def test_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(DataError, match=r"boxes\.csv"):
-        read_boxes(data, "boxes.csv", 1024)
+        read_box_list(data, "boxes.csv", 1024, ())
+
+
+RSNA = "patientId,x,y,width,height,Target\n"
+
+
+@pytest.mark.parametrize(
+    ("findings", "finding"),
+    [(("Pneumonia",), "Pneumonia"), (("Normal", "Lung Opacity", "No Lung Opacity / Not Normal"), "Lung Opacity")],
+)
+def test_rsna_label_file_has_boxes(findings, finding) -> None:
+    data = RSNA + "p1,264.0,152.0,213.0,379.0,1\np2,,,,,0\np1,562.0,152.0,256.0,453.0,1\n"
+    found = read_box_list(data.encode(), "labels.csv", 1024, findings)
+    assert found.by_image == {"p1": {finding: (Box(264, 152, 213, 379), Box(562, 152, 256, 453))}}
+    assert found.counts == {finding: 2}
+    assert found.of(findings, "labels.csv").counts == {finding: 2}
+
+
+@pytest.mark.parametrize(("row", "told"), [("p1,1,2,3,,1", "3 of the four"), ("p1,1,2,0,4,1", "above 0")])
+def test_wrong_rsna_box_is_told_with_its_line(row, told) -> None:
+    with pytest.raises(DataError, match="line 2") as error:
+        read_box_list((RSNA + row + "\n").encode(), "labels.csv", None, ("Pneumonia",))
+    assert told in str(error.value)
 
 
 @pytest.mark.parametrize("mode", ["squash", "pad", "crop"])

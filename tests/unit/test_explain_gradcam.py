@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from cxr_spark.explain.gradcam import GradCam
@@ -101,3 +102,22 @@ def test_maps_of_several_findings_of_some_images() -> None:
         cam.logits(images[2:])
         alone = cam.maps([0], [3])
     torch.testing.assert_close(torch.from_numpy(both[0]), torch.from_numpy(alone[0]), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_maps_of_all_layers_have_channels_first(name) -> None:
+    """Against the shapes that hooks of plain torch see; ConvNeXt's inner layers have their channels last."""
+    spec = ARCHITECTURES[name]
+    network = build(name, 2, seed=1).eval()
+    named = {m: n for n, m in network.named_modules() if n and isinstance(m, nn.Conv2d | nn.LayerNorm | nn.GELU)}
+    seen: dict[str, torch.Tensor] = {}
+    for module in named:
+        module.register_forward_hook(lambda m, _, output: seen.update({named[m]: output.detach().clone()}))
+    side = max(spec.minimum_size, 64)
+    with GradCam(network, spec.last_conv, also=tuple(named.values())) as cam:
+        cam.logits(torch.randn(1, 3, side, side))
+        assert set(cam.features) == set(seen)
+        for layer, found in cam.features.items():
+            inner = name == "convnext_tiny" and ".block." in layer and not layer.endswith("block.0")
+            expected = seen[layer].movedim(-1, 1) if inner else seen[layer]
+            assert torch.equal(found, expected), layer

@@ -82,3 +82,47 @@ def test_registry_errors() -> None:
         dataset_named("nih").read_labels(LabelSource((file,), [], uncertain="ones"))
     with pytest.raises(ConfigError, match=r"prepare\.positive_class means nothing to dataset 'rsna', only to folder"):
         dataset_named("rsna").read_labels(LabelSource((file,), [], positive_class="A"))
+
+
+@pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("person1000_virus_1681.jpeg", "person1000"),
+        ("person1000_bacteria_2931.jpeg", "person1000"),
+        ("IM-0115-0001.jpeg", "IM-0115"),
+        ("IM-0125-0001-0002.jpeg", "IM-0125"),
+        ("NORMAL2-IM-0501-0001-0002.jpeg", "NORMAL2-IM-0501"),
+        ("BACTERIA-1008087-0001.jpeg", "BACTERIA-1008087"),
+        ("person1.jpeg", None),
+        ("scan-0001.png", None),
+    ],
+)
+def test_patients_are_told_by_kermanys_names(name: str, patient: str | None) -> None:
+    labels = labels_from_folders([f"ILL/{name}", "NORMAL/other.png"])
+    assert labels.table["patient_id"].to_pylist() == [patient, None]
+    assert labels.notes["patients_unknown"] == (1 if patient else 2)
+
+
+def test_images_of_a_patient_stay_together_where_no_split_is_given() -> None:
+    paths = [f"PNEUMONIA/person{i // 5}_bacteria_{i}.jpeg" for i in range(200)]
+    paths += [f"NORMAL/IM-{i // 2:04d}-{i % 2:04d}.jpeg" for i in range(60)]
+    rows = assign_splits(labels_from_folders(paths), "patient").table.to_pandas()
+    assert set(rows["split"]) == {"train", "val", "test"}
+    assert rows.groupby("patient_id")["split"].nunique().max() == 1
+
+
+def test_a_name_of_a_patient_in_two_given_splits_is_two_patients() -> None:
+    """Kermany's set counts from person1 in train and in test."""
+    paths = [f"{split}/ILL/person{i}_virus_{k}.jpeg" for split in ("train", "test") for i in range(9) for k in range(3)]
+    paths += ["train/ILL/person77_virus_1.jpeg", "test/NORMAL/IM-0001-0001.jpeg"]
+    labels = labels_from_folders(paths)
+    assigned = assign_splits(labels, "column", val_fraction=0.3)
+    assert assigned.notes == {"patients_of_one_name": 9}
+    rows = assigned.table.to_pandas()
+    assert {"train/person3", "test/person3", "person77", "IM-0001"} <= set(rows["patient_id"])
+    assert rows.groupby("patient_id")["split"].nunique().max() == 1
+    assert (rows["split"] == "val").sum() == 9  # three patients of ten, with all their images
+    assert set(rows.loc[rows["image_index"].str.startswith("test/"), "split"]) == {"test"}
+    again = assign_splits(labels, "patient").table.to_pandas()
+    assert set(again.groupby("patient_id")["split"].nunique()) == {1}
+    assert "person3" in set(again["patient_id"])

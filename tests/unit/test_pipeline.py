@@ -63,6 +63,28 @@ def test_jobs_in_order_with_each_others_outputs() -> None:
     ]
     some = load_settings(None, ["pipeline.out=/x", "pipeline.steps=[score, evaluate]"])
     assert [step.name for step in steps(some)] == ["score", "evaluate"]
+    others = load_settings(None, ["pipeline.out=/x", "pipeline.steps=[explore, explain]"])
+    assert [(step.name, step.out, step.options) for step in steps(others)] == [
+        ("explore", "/x/exploration", ("--data", "/x/prepared")),
+        ("explain", "/x/explanation", ("--data", "/x/prepared", "--model", "/x/run/model")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("explain.boxes=/nowhere/boxes.csv", "explain.boxes '/nowhere/boxes.csv': no such file"),
+        ("explain.only=boxed", "explain.only is boxed, but explain.boxes is not set"),
+        ("explain.layers=[layer9]", "resnet50 has no layer 'layer9'"),
+        ("evaluate.baseline=/nowhere/scores", "evaluate.baseline /nowhere/scores: no such file"),
+    ],
+)
+def test_what_evaluate_and_explain_need(inputs: list[str], override: str, said: str) -> None:
+    every = "pipeline.steps=[prepare, explore, train, score, evaluate, explain]"
+    check(*inputs, every)
+    with pytest.raises(CxrError) as error:
+        check(*inputs, every, override)
+    assert said in str(error.value)
 
 
 def test_nothing_wrong(inputs: list[str], tmp_path: Path) -> None:

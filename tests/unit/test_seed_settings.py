@@ -38,6 +38,8 @@ def test_every_shipped_pipeline_passes_its_check(name: str, tmp_path: Path, caps
     changes = [f"prepare.images={tmp_path}/images", f"pipeline.out={tmp_path}/out", "model.weights=random"]
     if prepare.labels:
         changes.append(f"prepare.labels=[{', '.join([f'{tmp_path}/labels.csv'] * len(prepare.labels))}]")
+    if settings_of(name).explain.boxes:
+        changes.append(f"explain.boxes={tmp_path}/labels.csv")
     command = ["pipeline", "--config", str(CONF / name), "--check", *(f"--set={change}" for change in changes)]
     assert main(command) == 0, capsys.readouterr().err
     assert main([*command, "--set=model.freeze={until: nosuch}"]) == 2
@@ -46,6 +48,11 @@ def test_every_shipped_pipeline_passes_its_check(name: str, tmp_path: Path, caps
 def test_every_seed_system_has_its_settings() -> None:
     seeds = ("nih_resnet50", "chexpert_densenet121", "covid_vgg16", "kermany_small_cnn", "rsna_resnet101")
     assert {f"{name}.yaml" for name in seeds} <= set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", ["chexpert_densenet121", "covid_vgg16", "kermany_small_cnn", "rsna_resnet101"])
+def test_seeds_that_explore_and_explain_do_so(name: str) -> None:
+    assert {"explore", "explain"} <= set(settings_of(f"{name}.yaml").pipeline.steps)
 
 
 def test_chexpert_trains_all_of_densenet_and_draws_rare_observations_more_often() -> None:
@@ -85,6 +92,11 @@ def test_kermany_has_its_network_and_its_class_weights() -> None:
     assert class_weights("multi_label", labels, ["PNEUMONIA"], {}) == pytest.approx(normal / pneumonia)
     both = np.eye(2, dtype=np.float32)[labels[:, 0].astype(int)]
     assert class_weights("single_label", both, ["N", "P"], {}) == pytest.approx([1.93, 0.68], abs=0.006)
+
+
+def test_rsna_puts_the_training_auc_beside_that_of_the_test_images() -> None:
+    settings = settings_of("rsna_resnet101.yaml")
+    assert (settings.score.split, settings.evaluate.split) == ("all", "test")
 
 
 def test_rsna_freezes_by_name_and_takes_exact_numbers() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import pytest
 import torch
@@ -84,3 +85,38 @@ def test_progress_lines_tell_the_time_that_is_left(job, caplog):
     with caplog.at_level(logging.INFO):
         Record(job, steps_per_epoch=600).tell(Progress(epoch=1, step=100), 0.25, steps_per_second=0.1)
     assert "epoch 2/3 step 100/600 loss 0.2500 6.4 images/s 3 h 03 min left" in caplog.text
+
+
+def test_summaries_are_what_tensorboard_reads_in_the_history(job, tmp_path):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    first = close_epoch(Progress(), TrainSettings(epochs=3), result(0.7, auc=None))
+    second = close_epoch(first, TrainSettings(epochs=3), result(0.5, auc=0.8))
+    sizes = []
+    for progress in (first, second):
+        Record(job, 4).save_epoch(Checkpoint(progress, {"w": torch.zeros(1)}))
+        (events,) = (tmp_path / "tensorboard").iterdir()
+        sizes.append(events.stat().st_size)
+    assert sizes[0] < sizes[1]
+    shown = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, pytest.approx(e.value)) for e in shown.Scalars("loss/train")] == [(1, 0.7), (2, 0.5)]
+    assert [(e.step, pytest.approx(e.value)) for e in shown.Scalars("auc/validation_macro")] == [(2, 0.8)]
+    assert [pytest.approx(e.value) for e in shown.Scalars("learning_rate")] == [1e-3, 1e-3]
+    times = [e.wall_time for e in shown.Scalars("loss/validation")]
+    assert times[1] - times[0] == pytest.approx(5.0, abs=0.1)
+
+
+def test_tensorboard_that_is_watching_goes_on_where_it_was(job, tmp_path):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    progress = close_epoch(Progress(), TrainSettings(epochs=3), result(0.7))
+    Record(job, 4).save_epoch(Checkpoint(progress, {"w": torch.zeros(1)}))
+    watching = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    progress = close_epoch(progress, TrainSettings(epochs=3), result(0.5))
+    Record(job, 4).save_epoch(Checkpoint(progress, {"w": torch.zeros(1)}))
+    assert [e.step for e in watching.Reload().Scalars("loss/train")] == [1, 2]
+
+
+def test_without_tensorboard_training_goes_on(job, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    Record(job, 4).save_epoch(Checkpoint(close_epoch(Progress(), TrainSettings(), result()), {"w": torch.zeros(1)}))
+    assert (tmp_path / "history.json").exists()
+    assert "pip install tensorboard" in caplog.text
