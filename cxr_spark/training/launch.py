@@ -80,9 +80,14 @@ def _cause(job: TrainingJob, error: Exception) -> CxrError:
     """Returns the error that a rank left behind, else one with the last lines that it said."""
     try:
         told = job.checkpoints.read_json(rank.FAILURE)
-        kind = getattr(errors, str(told["kind"]), RunError)
-        return kind(str(told["message"]))  # type: ignore[no-any-return]
-    except FileNotFoundError:
+        return _error_class(told["kind"])(str(told["message"]))
+    except (FileNotFoundError, RunError, TypeError, KeyError):  # nothing there, or a rank died while it wrote it
         lines = [line for line in str(error).splitlines() if line.strip()]
         telling = [line for line in lines if "Error" in line or "Signal" in line or "exitcode" in line]
         return RunError("; ".join(line.strip() for line in (telling or lines)[-2:]) or type(error).__name__)
+
+
+def _error_class(name: object) -> type[CxrError]:
+    """Returns the error class of a name; that of a failed run for any other name."""
+    kind = vars(errors).get(str(name))
+    return kind if isinstance(kind, type) and issubclass(kind, CxrError) else RunError
