@@ -51,14 +51,14 @@ def explore(spark: SparkSession, dataset: PreparedDataset) -> Exploration:
     for split, facts in splits.items():
         facts["intensity"] = sums[split].facts()
     positives = {
-        name: sum(facts["findings"][name]["positive"] for facts in splits.values()) for name in dataset.findings
+        name: sum(facts["findings"][name]["positive"] for facts in splits.values()) for name in counted["findings"]
     }
     sources = dataset.manifest.get("sources")
     labels = sources.get("labels") if isinstance(sources, dict) else None
     facts = {
         "data": dataset.store.uri,
         "synthetic": is_synthetic(dataset.store.uri, [labels] if isinstance(labels, str) else labels or []),
-        "findings": list(dataset.findings),
+        "findings": counted["findings"],
         "size": dataset.size,
         "n_images": counted["n_images"],
         "n_patients": counted["n_patients"],

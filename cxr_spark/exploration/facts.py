@@ -30,6 +30,11 @@ _COLUMNS = ("patient_id", "view_position", "sex", "age", "labels", "height", "wi
 Counts = dict[str, dict[str, int]]
 
 
+def classes(findings: Sequence[str]) -> tuple[str, ...]:
+    """Returns what images are counted by: the findings; of one finding alone its absence, too."""
+    return (*findings, f"no {findings[0]}") if len(findings) == 1 else tuple(findings)
+
+
 def count_facts(spark: SparkSession, dataset: PreparedDataset) -> dict[str, Any]:
     """Counts all but pixels.
 
@@ -38,7 +43,8 @@ def count_facts(spark: SparkSession, dataset: PreparedDataset) -> dict[str, Any]
         dataset: what to count.
 
     Returns:
-        A JSON value: `splits`, of each split with images what `_split_facts` gives; `co_occurrence`; `image_shapes`.
+        A JSON value: `findings`, see `classes`; `splits`, of each split with images what `_split_facts` gives;
+        `co_occurrence`; `image_shapes`.
 
     Raises:
         DataError: the dataset has no images, or is damaged.
@@ -47,7 +53,7 @@ def count_facts(spark: SparkSession, dataset: PreparedDataset) -> dict[str, Any]
     with unreadable(dataset.store.uri):
         images = _read(spark, dataset).persist()
         try:
-            facts = _facts(images, dataset.findings)
+            facts = _facts(images, classes(dataset.findings))
         finally:
             images.unpersist()
     log.info("counted labels, patients and shapes in %.1f s", time.monotonic() - started)
@@ -64,6 +70,8 @@ def _read(spark: SparkSession, dataset: PreparedDataset) -> DataFrame:
     schema = to_spark(pa.schema([PREPARED.field(name) for name in _COLUMNS])).add("split", "string")
     base = dataset.store.uri_of("data")
     rows = spark.read.schema(schema).option("basePath", literal(base)).parquet(*map(literal, folders))
+    if len(dataset.findings) == 1:  # NaN stays what it is
+        rows = rows.withColumn("labels", F.expr("flatten(array(labels, transform(labels, label -> 1 - label)))"))
     return rows.select(
         "split",
         "patient_id",
@@ -121,6 +129,7 @@ def _facts(images: DataFrame, findings: Sequence[str]) -> dict[str, Any]:
     }
     shapes = {findings[row["finding"]]: _shape(row) for row in classes if row["split"] is None and row[0] is not None}
     return {
+        "findings": list(findings),
         "n_images": total["images"],
         "n_patients": total["patients"] if total["with_patient"] else None,
         "splits": splits,

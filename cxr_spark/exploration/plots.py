@@ -43,7 +43,7 @@ def class_balance(findings: Sequence[str], splits: Splits, target: IO[bytes]) ->
         axes.set(ylim=(len(ranked) - 0.4, -0.6), xlim=(0, 1.08 * highest or 1))
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
-        axes.legend(loc="lower right")
+        drawing.legend(loc="outside lower right", ncols=len(splits))
 
 
 def co_occurrence(matrix: Mapping[str, Any], target: IO[bytes]) -> None:
@@ -52,7 +52,7 @@ def co_occurrence(matrix: Mapping[str, Any], target: IO[bytes]) -> None:
     own = np.diag(images)
     shares = np.divide(images, own[:, None], out=np.zeros_like(images), where=own[:, None] > 0)
     side = max(4.5, 1.6 + 0.46 * len(names))
-    with figure(side + 1.6, side, target) as drawing:
+    with figure(side + 2.2, side, target) as drawing:
         axes = drawing.add_subplot(title="Images that have both findings")
         picture = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
         shown = [display_name(name) for name in names]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr_spark.evaluation.page import count, environment
+from cxr_spark.exploration.facts import NOT_KNOWN
 
 
 def render(facts: Mapping[str, Any], pngs: Mapping[str, bytes], created: str) -> str:
@@ -26,6 +27,8 @@ def render(facts: Mapping[str, Any], pngs: Mapping[str, bytes], created: str) ->
         title="Chest X-ray data" + (" (synthetic images)" if facts["synthetic"] else ""),
         facts=_head(facts, created),
         explored=facts,
+        any_pair=_any_pair(facts["co_occurrence"]["images"]),
+        anyone=any(map(_anyone, facts["splits"].values())),
         pngs={name: base64.b64encode(png).decode() for name, png in pngs.items()},
         footer=", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
     )
@@ -40,6 +43,17 @@ def _head(facts: Mapping[str, Any], created: str) -> list[tuple[str, str]]:
         ("Stored as", f"{facts['size']} x {facts['size']} pixels, grey"),
         ("Made", created),
     ]
+
+
+def _any_pair(images: Sequence[Sequence[int]]) -> bool:
+    """Whether any two findings occur in one image."""
+    return any(n for row, counts in enumerate(images) for column, n in enumerate(counts) if row != column)
+
+
+def _anyone(split: Mapping[str, Any]) -> bool:
+    """Whether anything is known of the people in a split, or of how they were taken."""
+    known = {*split["sex"], *split["view_position"]} - {NOT_KNOWN}
+    return bool(known) or split["patients"] is not None or split["ages"]["known"] > 0
 
 
 def _shape(shape: Sequence[float] | None) -> str:

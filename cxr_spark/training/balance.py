@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr_spark.config import TrainSettings
 from cxr_spark.errors import ConfigError
 from cxr_spark.training.loss import Task
 
@@ -46,6 +47,27 @@ def class_weights(
     for i, name in enumerate(findings):
         weights[i] = given.get(name, weights[i])
     return weights
+
+
+def describe(settings: TrainSettings, task: Task, labels: NDArray[np.float32], findings: Sequence[str]) -> str | None:
+    """Tells what balancing comes to: the weights, or how many images of each finding an epoch draws; None without it.
+
+    Args:
+        settings: of the training.
+        task: what the outputs are.
+        labels: (N, K) of the training images; NaN where not known.
+        findings: names of the columns.
+    """
+    if settings.balancing == "class_weights":
+        weights = class_weights(task, labels, findings, settings.class_weights)
+        return "class weights: " + ", ".join(f"{name} {w:.4g}" for name, w in zip(findings, weights, strict=True))
+    if settings.balancing == "upsample":
+        there, _ = counts(labels)
+        chances = sampling_weights(labels)
+        drawn = len(labels) * (chances / chances.sum()) @ (labels == 1)
+        each = (f"{name} {a:.0f} to {b:.0f}" for name, a, b in zip(findings, there, drawn, strict=True))
+        return "up-sampling, images of an epoch (expected): " + ", ".join(each)
+    return None
 
 
 def check_names(given: Mapping[str, float], findings: Sequence[str]) -> None:

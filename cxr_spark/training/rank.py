@@ -18,6 +18,7 @@ from cxr_spark.models.architectures import build
 from cxr_spark.models.freezing import freeze
 from cxr_spark.schema import TRAIN, VALIDATION
 from cxr_spark.storage import Store
+from cxr_spark.training.balance import describe
 from cxr_spark.training.checkpoints import Checkpoints
 from cxr_spark.training.device import choose
 from cxr_spark.training.job import TrainingJob
@@ -96,6 +97,9 @@ def train(job: TrainingJob, ranks: Ranks) -> None:
             trainer.steps_per_epoch,
             start.progress.global_step,
         )
+        balanced = describe(job.train, job.model.task, index.labels, job.findings)
+        if balanced:
+            log.info("%s", balanced)
     trainer.run(start)
 
 

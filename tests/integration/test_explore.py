@@ -142,3 +142,25 @@ def test_damaged_data_are_refused(odd, capsys) -> None:
     file.write_bytes(whole)
     assert "Traceback" not in capsys.readouterr().err
     assert not (odd / "refused" / "explore.json").exists()
+
+
+@pytest.fixture(scope="module")
+def one_finding(spark, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("explore_one")
+    write_prepared(folder / "data", {"train": 30, "test": 10}, findings=("PNEUMONIA",), masked=0.2)
+    assert main(["explore", f"--data={folder}/data", f"--out={folder}/out"]) == 0
+    return folder
+
+
+def test_of_one_finding_its_absence_is_counted_too(one_finding) -> None:
+    facts = json.loads((one_finding / "out" / "explore.json").read_text())
+    assert facts["findings"] == ["PNEUMONIA", "no PNEUMONIA"]
+    for split in ("train", "test"):
+        files = (one_finding / "data" / "data" / f"split={split}").iterdir()
+        labels = np.concatenate([np.stack(pq.read_table(f, partitioning=None)["labels"].to_numpy()) for f in files])
+        counts = facts["splits"][split]["findings"]
+        assert counts["PNEUMONIA"]["positive"] == counts["no PNEUMONIA"]["negative"] == (labels == 1).sum()
+        assert counts["no PNEUMONIA"]["positive"] == counts["PNEUMONIA"]["negative"] == (labels == 0).sum()
+        assert counts["PNEUMONIA"]["unknown"] == counts["no PNEUMONIA"]["unknown"] == np.isnan(labels).sum()
+    assert facts["image_shapes"]["by_finding"]["no PNEUMONIA"]["smallest"] == [32, 32]
+    assert "occur together" not in (one_finding / "out" / "explore.html").read_text()

@@ -3,7 +3,9 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 
+from cxr_spark.config import TrainSettings
 from cxr_spark.errors import ConfigError, DivergedError
+from cxr_spark.training import balance
 from cxr_spark.training.balance import MAX_WEIGHT, class_weights, sampling_weights
 from cxr_spark.training.loss import Objective
 from cxr_spark.training.validate import measure
@@ -98,3 +100,13 @@ def test_accuracy_counts_known_labels_and_classes():
     labels = np.array([[1, 0], [0, np.nan]], np.float32)
     assert MULTI.accuracy(labels, np.array([[2, 1], [-1, 5]], np.float32)) == pytest.approx(2 / 3)
     assert SINGLE.accuracy(np.eye(2, dtype=np.float32), np.array([[2, 1], [3, 1]], np.float32)) == 0.5
+
+
+def test_what_balancing_comes_to_is_told():
+    labels = np.repeat(np.eye(2, dtype=np.float32), [30, 10], axis=0)
+    names = ["NORMAL", "PNEUMONIA"]
+    assert balance.describe(TrainSettings(), "single_label", labels, names) is None
+    weights = balance.describe(TrainSettings(balancing="class_weights"), "single_label", labels, names)
+    assert weights == "class weights: NORMAL 0.6667, PNEUMONIA 2"  # 40 / (2 * 30), 40 / (2 * 10)
+    drawn = balance.describe(TrainSettings(balancing="upsample"), "multi_label", labels, names)
+    assert drawn.endswith("NORMAL 30 to 20, PNEUMONIA 10 to 20")
