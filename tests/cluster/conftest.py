@@ -128,8 +128,10 @@ def yarn(hdfs: Hdfs, hadoop: Hadoop) -> Iterator[Yarn]:
 @pytest.fixture(scope="session")
 def on_yarn(yarn: Yarn, hadoop: Hadoop, network: Network, tmp_path_factory: pytest.TempPathFactory) -> Submitter:
     """Submits to YARN, client mode: two executors, one on each host."""
+    log = f"-Dlog4j2.configurationFile=file://{ROOT}/conf/spark/log4j2.properties"
     conf = {
         **_SMALL,
+        "spark.driver.extraJavaOptions": f"{_SMALL['spark.driver.extraJavaOptions']} {log}",
         "spark.driver.host": network.driver,
         "spark.driver.bindAddress": network.driver,
         "spark.executor.instances": "2",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -25,8 +27,20 @@ def test_standalone_gives_what_local_mode_gives(on_standalone: Submitter, nih: s
     check_equal(Run(on_standalone, nih, f"{hdfs.uri}/standalone").all(), reference)
 
 
-def test_yarn_gives_what_local_mode_gives(on_yarn: Submitter, nih: str, hdfs: Hdfs, reference: Run) -> None:
-    check_equal(Run(on_yarn, nih, f"{hdfs.uri}/yarn").all(), reference)
+def test_yarn_gives_what_local_mode_gives(
+    on_yarn: Submitter, nih: str, hdfs: Hdfs, reference: Run, images: Path
+) -> None:
+    """The same, and logs for whoever runs it: one line an event, how each job ended, nothing of any patient."""
+    made = Run(on_yarn, nih, f"{hdfs.uri}/yarn")
+    said = {job.__name__: job().ok() for job in (made.prepare, made.train, made.score, made.evaluate)}
+    check_equal(made, reference)
+    names = re.compile("|".join(path.stem for path in images.rglob("*.png")))
+    for job, ended in said.items():
+        assert re.fullmatch(
+            rf".* INFO cxr_spark: job={job} exit_status=0 seconds=\d+\.\d", ended.output.splitlines()[-1]
+        )
+        assert re.search(r"YarnClientImpl: Submitted application application_\d+_\d+$", ended.log, re.MULTILINE)
+        assert not names.search(ended.output + ended.log)
 
 
 @pytest.fixture(scope="session")

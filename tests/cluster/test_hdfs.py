@@ -12,7 +12,6 @@ import pytest
 
 from cxr_spark.storage import Store
 from tests.cluster.support.hadoop import Hdfs
-from tests.cluster.support.processes import wait_for
 
 
 @pytest.fixture
@@ -56,10 +55,10 @@ def test_writes_go_on_when_a_data_node_is_lost(store: Store, hdfs: Hdfs, tmp_pat
         assert store.create_exclusive("lock", b"2") is False
         assert [store.read_bytes(f"small/{number}") for number in range(4)] == [b"0", b"1", b"2", b"3"]
         assert store.read_bytes("large") == large.read_bytes()
+        assert hdfs.copies(store.uri) == {2}
     finally:
         lost.start()
         hdfs.wait_for_data_nodes()
-    wait_for(lambda: hdfs.copies(store.uri) == {2}, "second copy of every file", 120)
 
 
 def test_hidden_names_are_listed_and_folders_deleted(store: Store) -> None:

@@ -28,6 +28,8 @@ class HaHdfs:
             **hadoop.core,
             "fs.defaultFS": f"hdfs://{NAME}",
             f"fs.viewfs.mounttable.{VIEW}.link./data": f"hdfs://{NAME}/data",
+            # hdfs-native wants one, also where no path falls back to it.
+            f"fs.viewfs.mounttable.{VIEW}.linkFallback": f"hdfs://{NAME}/",
         })  # fmt: skip
         settings = self._settings()
         hadoop.write_settings("hdfs-site", settings)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
-import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -194,10 +192,9 @@ class Hdfs:
         return [status.owner for status in found if not status.isdir]
 
     def copies(self, uri: str) -> set[int]:
-        """Returns how many copies of the files below a folder are on DataNodes that live, as fsck counts them."""
-        asked = urllib.parse.urlencode({"ugi": "root", "path": uri.removeprefix(self.uri), "files": 1, "blocks": 1})
-        with urllib.request.urlopen(f"http://{self._pages}/fsck?{asked}", timeout=60) as answer:
-            return {int(count) for count in re.findall(r"Live_repl=(\d+)", answer.read().decode())}
+        """Returns of how many copies the NameNode is to keep the files below a folder."""
+        found = self._client().list_status(uri.removeprefix(self.uri), True)
+        return {status.replication for status in found if not status.isdir}
 
     def _client(self) -> Client:
         return Client(self.uri)
