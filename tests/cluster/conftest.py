@@ -18,17 +18,22 @@ from tests.cluster.support.submit import Submitter
 from tests.cluster.support.yarn import Yarn
 from tests.conftest import REAL_DATA, ROOT
 
+#: What every driver gets: little, and soon.
+_DRIVER = {
+    "spark.driver.memory": "600m",
+    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "4",
+}
 #: What executors and driver get in all tests on clusters: one executor of one core on each of two hosts.
 _SMALL = {
-    "spark.driver.memory": "600m",
+    **_DRIVER,
     "spark.executor.memory": "600m",
     "spark.executor.cores": "1",
     # No task starts before both are there: else the first may do all the work, and nothing is lost with the second.
     "spark.scheduler.minRegisteredResourcesRatio": "1.0",
     "spark.scheduler.maxRegisteredResourcesWaitingTime": "120s",
     "spark.executor.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-    "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-    "spark.ui.enabled": "false",
     "spark.pyspark.python": sys.executable,
 }
 
@@ -37,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test waits for servers and several submissions, on machines that may be busy."""
     for item in items:
         if "cluster" in item.path.parts:
-            item.add_marker(pytest.mark.timeout(6000))
+            item.add_marker(pytest.mark.timeout(2400))
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +88,7 @@ def nih(hdfs: Hdfs, images: Path) -> str:
 @pytest.fixture(scope="session")
 def local(network: Network, hadoop: Hadoop, hdfs: Hdfs, tmp_path_factory: pytest.TempPathFactory) -> Submitter:
     """Submits to local mode, with Hadoop's settings of the cluster."""
-    conf = {"spark.driver.memory": "600m", "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false"}
+    conf = {**_DRIVER, "spark.driver.host": "127.0.0.1"}
     folder = tmp_path_factory.mktemp("local")
     return Submitter(
         "local[2]", network.head, folder, conf, {"HADOOP_CONF_DIR": str(hadoop.conf), "SPARK_LOCAL_IP": "127.0.0.1"}
@@ -91,9 +96,17 @@ def local(network: Network, hadoop: Hadoop, hdfs: Hdfs, tmp_path_factory: pytest
 
 
 @pytest.fixture(scope="session")
-def standalone(network: Network, hadoop: Hadoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+def hosts(network: Network) -> Network:
+    """The same, where the hosts are real ones to each other; what needs that is skipped elsewhere."""
+    if not network.isolated:
+        pytest.skip("hosts of their own need network namespaces: root, and the commands ip and unshare")
+    return network
+
+
+@pytest.fixture(scope="session")
+def standalone(hosts: Network, hadoop: Hadoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     """Spark's own cluster manager, a worker of two cores on each host."""
-    made = Standalone(tmp_path_factory.mktemp("standalone"), network, {"HADOOP_CONF_DIR": str(hadoop.conf)})
+    made = Standalone(tmp_path_factory.mktemp("standalone"), hosts, {"HADOOP_CONF_DIR": str(hadoop.conf)})
     try:
         yield made
     finally:
@@ -116,7 +129,7 @@ def on_standalone(
 
 
 @pytest.fixture(scope="session")
-def yarn(hdfs: Hdfs, hadoop: Hadoop) -> Iterator[Yarn]:
+def yarn(hosts: Network, hdfs: Hdfs, hadoop: Hadoop) -> Iterator[Yarn]:
     """YARN on the same hosts."""
     made = Yarn(hadoop)
     try:

@@ -109,8 +109,6 @@ def test_data_node_lost(run: Run, hdfs: Hdfs, reference: Run) -> None:
 def test_host_cut_off_during_prepare(
     run: Run, network: Network, standalone: Standalone, hdfs: Hdfs, reference: Run
 ) -> None:
-    if not network.isolated:
-        pytest.skip("hosts of their own need network namespaces (root)")
     lost = network.hosts[0]
     job = run.submitter.with_conf(NOTICE_SOON).start("prepare", *run.prepare_options())
     stop_first_task(job, [lost])

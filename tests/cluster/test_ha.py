@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cxr_spark.storage import Store
-from tests.cluster.support.files import put, tables
+from tests.cluster.support.files import put
 from tests.cluster.support.ha import NAME, VIEW, HaHdfs
 from tests.cluster.support.hadoop import Hadoop
 from tests.cluster.support.network import Network
@@ -61,8 +61,8 @@ def test_jobs_read_and_write_them(conf: Path, local: Submitter, images: Path, re
     for part in ("joined", "prepared", "splits"):
         assert manifest[part] == wanted[part]
 
-    scores = Store(f"{run.root}/scores")
-    for name in tables(f"{reference.root}/scores"):
-        scores.write_bytes(name, Store(f"{reference.root}/scores").read_bytes(name))
+    scored, copied = Store(f"{reference.root}/scores"), Store(f"{run.root}/scores")
+    for info in scored.files():
+        copied.write_bytes(info.name, scored.read_bytes(info.name))
     run.evaluate().ok()
     assert run.json("evaluation/metrics.json")["macro"] == reference.json("evaluation/metrics.json")["macro"]

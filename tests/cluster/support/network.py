@@ -1,7 +1,7 @@
 """Hosts for the workers: network namespaces with addresses of their own, so that nothing works by 127.0.0.1 alone.
 
-Where namespaces cannot be made (no root), the hosts are other addresses of the loopback interface: servers are apart
-still, but a rank that binds to the wrong interface would not be noticed, and no host can be cut off.
+Where namespaces cannot be made (no root), the hosts are other addresses of the loopback interface. That does for HDFS;
+what needs workers on hosts of their own is skipped then.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyspark
-import pytest
 
 from tests.cluster.support.network import Host, Network
 from tests.cluster.support.processes import Server, answers, free_port
@@ -67,12 +66,9 @@ class Standalone:
 
     @contextlib.contextmanager
     def full_disk(self, host: Host) -> Iterator[None]:
-        """Fills the disk of a host's temporary files; nothing is full where such a disk cannot be mounted."""
-        folder = self.local_folder(host)
-        if host.names is None:
-            pytest.skip("a small disk is mounted by root only")
-        # In the worker's own mount namespace the folder is a small disk already: see `_worker`.
-        filler = folder / "full"
+        """Fills the disk of a host's temporary files."""
+        # In the worker's own mount namespace the folder is a small disk: see `_worker`.
+        filler = self.local_folder(host) / "full"
         enter = ["nsenter", "--mount", f"--target={self._worker_pid(host)}"]
         subprocess.run([*enter, "sh", "-c", f"cat /dev/zero > '{filler}' 2>/dev/null; true"], check=True)
         try:
@@ -95,10 +91,9 @@ class Standalone:
             "SPARK_LOCAL_DIRS": str(self.local_folder(host)),
             "TMPDIR": str(self.local_folder(host)),
         }
-        command = [str(SPARK_HOME / "bin" / "spark-class"), "org.apache.spark.deploy.worker.Worker", *arguments]
-        if host.names is not None:  # a small disk of its own, which a test can fill
-            disk = str(self.local_folder(host))
-            command = ["sh", "-ec", f'mount -t tmpfs -o size={DISK} none "$0"; exec "$@"', disk, *command]
+        # A small disk of its own, which a test can fill.
+        command = ["sh", "-ec", f'mount -t tmpfs -o size={DISK} none "$0"; exec "$@"', str(self.local_folder(host))]
+        command += [str(SPARK_HOME / "bin" / "spark-class"), "org.apache.spark.deploy.worker.Worker", *arguments]
         return Server(f"Spark worker on {host.name}", host.command(*command), self._folder / f"{host.name}.log", own)
 
     def stop(self) -> None:

@@ -15,19 +15,9 @@ from tests.cluster.support.submit import Job
 
 
 def on_host(host: Host, wanted: Callable[[list[str]], bool]) -> list[psutil.Process]:
-    """Returns the processes on a host whose command line is wanted; on loopback hosts those of the host's address."""
-    if host.isolated:
-        found = [psutil.Process(pid) for pid in host.processes() if psutil.pid_exists(pid)]
-    else:
-        found = [process for process in psutil.process_iter() if _belongs(process, host)]
+    """Returns the processes on a host whose command line is wanted."""
+    found = [psutil.Process(pid) for pid in host.processes() if psutil.pid_exists(pid)]
     return [process for process in found if wanted(_command(process))]
-
-
-def _belongs(process: psutil.Process, host: Host) -> bool:
-    try:
-        return process.environ().get("SPARK_LOCAL_IP") == host.address
-    except psutil.Error:
-        return False
 
 
 def _command(process: psutil.Process) -> list[str]:

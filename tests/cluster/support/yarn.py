@@ -53,14 +53,13 @@ class Yarn:
 
     def _node(self, host: Host) -> Server:
         folder = self._hadoop.folder
-        ports = [free_port(host.address) if not host.isolated else port for port in (18041, 18042, 18043)]
         own = {
             **self._settings,
             "yarn.nodemanager.hostname": host.address,
             "yarn.nodemanager.bind-host": host.address,
-            "yarn.nodemanager.address": f"{host.address}:{ports[0]}",
-            "yarn.nodemanager.localizer.address": f"{host.address}:{ports[1]}",
-            "yarn.nodemanager.webapp.address": f"{host.address}:{ports[2]}",
+            "yarn.nodemanager.address": f"{host.address}:18041",
+            "yarn.nodemanager.localizer.address": f"{host.address}:18042",
+            "yarn.nodemanager.webapp.address": f"{host.address}:18043",
             "yarn.nodemanager.local-dirs": str(folder / f"yarn-local-{host.name}"),
             "yarn.nodemanager.log-dirs": str(folder / f"yarn-logs-{host.name}"),
         }
