@@ -1,4 +1,4 @@
-"""Writing to HDFS when DataNodes are lost, by a stand-in for the client; a real HDFS is in tests/cluster/test_hdfs.py."""
+"""Writing to HDFS when DataNodes are lost, by a stand-in for the client; tests/cluster/test_hdfs.py has a real HDFS."""
 
 from __future__ import annotations
 
