@@ -1,4 +1,4 @@
-"""The picture of a training run: loss, validation AUC and learning rate by epoch."""
+"""The picture of a training run: loss, validation AUC and accuracy, and learning rate by epoch."""
 
 from __future__ import annotations
 
@@ -12,43 +12,48 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from cxr_spark.evaluation.style import BLUE, GREEN, GREY, VERMILLION, empty_note, figure
+from cxr_spark.evaluation.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, empty_note, figure
 
 #: With more epochs than this the points are not marked, only the line.
 _MOST_MARKED = 40
 
 
-def training_curves(history: Sequence[Mapping[str, Any]], target: str | Path | IO[bytes]) -> None:
+def training_curves(
+    history: Sequence[Mapping[str, Any]], target: str | Path | IO[bytes], best_by: str = "val_macro_auc"
+) -> None:
     """Draws training history as PNG.
 
     Args:
         history: one entry an epoch, as `history.json` has them: `epoch`, `train_loss`, `val_loss`, `val_macro_auc`,
-            `learning_rate`; a value may be missing or None.
+            `val_accuracy`, `learning_rate`; a value may be missing or None.
         target: a path or a binary file.
+        best_by: the metric that tells which epoch is marked as the best; `epoch` for the last one.
     """
     epochs = np.array([entry.get("epoch", i + 1) for i, entry in enumerate(history)], dtype=np.float64)
     series = {
         name: np.array([_number(entry.get(name)) for entry in history], dtype=np.float64)
-        for name in ("train_loss", "val_loss", "val_macro_auc", "learning_rate")
+        for name in ("train_loss", "val_loss", "val_macro_auc", "val_accuracy", "learning_rate")
     }
-    best = _best(series)
+    series["epoch"] = epochs
+    best = _best(series, best_by)
     with figure(9, 5.4, target) as drawing:
         rows = drawing.add_gridspec(2, 2, height_ratios=(3.2, 1))
         loss, auc = drawing.add_subplot(rows[0, 0]), drawing.add_subplot(rows[0, 1])
         rate = drawing.add_subplot(rows[1, :])
         _line(loss, epochs, series["train_loss"], "training", BLUE)
         _line(loss, epochs, series["val_loss"], "validation", VERMILLION)
-        _line(auc, epochs, series["val_macro_auc"], "macro AUC", GREEN)
+        for metric, name, colour in (("val_macro_auc", "macro AUC", GREEN), ("val_accuracy", "accuracy", PURPLE)):
+            _line(auc, epochs, series[metric], _with_value(name, series[metric], best), colour)
         _line(rate, epochs, series["learning_rate"], "learning rate", GREY)
         loss.set_title("Loss")
-        auc.set_title("Macro AUC, validation" + _at_best(series["val_macro_auc"], epochs, best))
+        auc.set_title("Validation" + ("" if best is None else f", best epoch {epochs[best]:g}"))
         rate.set_title("Learning rate")
         _rate_scale(rate, series["learning_rate"])
         for axes in (loss, auc, rate):
             _epoch_axis(axes, epochs, best)
-        if loss.lines:
-            loss.legend(loc="best")
         for axes in (loss, auc):
+            if axes.lines:
+                axes.legend(loc="best")
             axes.set_xlabel("epoch (dashed: best)" if best is not None else "epoch")
 
 
@@ -56,9 +61,10 @@ def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _best(series: Mapping[str, NDArray[np.float64]]) -> int | None:
-    """Returns the place of the epoch with the highest AUC, or the lowest validation loss where there is no AUC."""
-    for values in (series["val_macro_auc"], -series["val_loss"]):
+def _best(series: Mapping[str, NDArray[np.float64]], by: str) -> int | None:
+    """Returns the place of the best epoch by a metric, or by the next one where that one is nowhere defined."""
+    for name in dict.fromkeys((by, "val_macro_auc", "val_loss")):
+        values = -series[name] if name.endswith("loss") else series[name]
         if np.isfinite(values).any():
             return int(np.nanargmax(np.where(np.isfinite(values), values, np.nan)))
     return None
@@ -85,10 +91,9 @@ def _short(value: float, _position: int) -> str:
     return f"{value:.3g}"
 
 
-def _at_best(aucs: NDArray[np.float64], epochs: NDArray[np.float64], best: int | None) -> str:
-    if best is None or math.isnan(aucs[best]):
-        return ""
-    return f": {aucs[best]:.3f} at epoch {epochs[best]:g}"
+def _with_value(name: str, values: NDArray[np.float64], best: int | None) -> str:
+    known = best is not None and not math.isnan(values[best])
+    return f"{name} ({values[best]:.3f})" if known else name
 
 
 def _epoch_axis(axes: Axes, epochs: NDArray[np.float64], best: int | None) -> None:

@@ -12,7 +12,7 @@ from cxr_spark.errors import RunError
 from cxr_spark.evaluation.training_curves import training_curves
 from cxr_spark.models.architectures import build
 from cxr_spark.models.folder import BuildArguments, ModelMetadata, Preprocessing, save_model
-from cxr_spark.training.checkpoints import LAST, Checkpoints
+from cxr_spark.training.checkpoints import BEST, LAST, Checkpoints
 from cxr_spark.training.job import TrainingJob
 
 MODEL = "model"
@@ -42,7 +42,7 @@ def finish(job: TrainingJob, resize: str) -> ModelMetadata:
     job.run.write_json("history.json", history)
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, "curves.png")
-        training_curves(history, picture)
+        training_curves(history, picture, BEST.get(job.train.final_model, "epoch"))
         job.run.write_bytes("curves.png", picture.read_bytes())
     module = build(
         job.model.architecture,

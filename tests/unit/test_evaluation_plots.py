@@ -11,6 +11,7 @@ import pytest
 
 from cxr_spark.evaluation.plots import RocCurve, auc_bars, macro_curve, roc_curves, training_curves
 from cxr_spark.evaluation.style import display_name, line_look
+from cxr_spark.evaluation.training_curves import _best
 
 POINTS = np.array([[0.0, 0.4, 0.9, 1.0], [0.0, 0.1, 0.4, 1.0]])
 HOSTILE = ["$x^{$", "_hidden", "<b>", "x" * 300, "two\nlines", "\\frac", "", "胸水"]
@@ -89,6 +90,19 @@ def epoch(number, auc=0.7, val_loss=0.2):
 )
 def test_training_curves_of_any_history(history):
     assert picture(training_curves, history).shape[1] > 1000
+
+
+@pytest.mark.parametrize(
+    ("best_by", "place"), [("val_macro_auc", 1), ("val_loss", 0), ("val_accuracy", 2), ("epoch", 3)]
+)
+def test_the_marked_epoch_is_the_best_by_the_metric_that_is_asked_for(best_by, place):
+    series = {
+        "val_macro_auc": np.array([0.7, 0.9, np.nan, 0.8]),
+        "val_loss": np.array([0.1, 0.2, 0.3, np.nan]),
+        "val_accuracy": np.array([np.nan, 0.5, 0.9, 0.8]),
+        "epoch": np.arange(1.0, 5.0),
+    }
+    assert _best(series, best_by) == place
 
 
 def test_plots_leave_matplotlib_as_it_was(tmp_path):
