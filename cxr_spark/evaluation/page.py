@@ -6,7 +6,11 @@ from collections.abc import Sequence
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from cxr_spark.evaluation.style import DPI
+
 _NONE = "none"
+#: A picture of 10 inches fills the width of a page.
+_PIXELS_AN_INCH = 100
 
 
 def environment(package: str) -> Environment:
@@ -25,6 +29,11 @@ def environment(package: str) -> Environment:
     made.filters |= {"three": _three, "interval": _interval, "percent": _percent, "count": count, "words": _words}
     made.filters |= {"signed": _signed, "signed_interval": _signed_interval}
     return made
+
+
+def shown_width(png: bytes) -> int:
+    """Returns the width, in CSS pixels, at which a small picture has the type size of those that fill the page."""
+    return int.from_bytes(png[16:20], "big") * _PIXELS_AN_INCH // DPI  # of the header chunk, which comes first
 
 
 def count(value: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr_spark.evaluation.classification import RULES
-from cxr_spark.evaluation.page import count, environment
+from cxr_spark.evaluation.page import count, environment, shown_width
 
 
 def render(metrics: Mapping[str, Any], *, pictures: Mapping[str, bytes], created: str) -> str:
@@ -37,6 +37,7 @@ def render(metrics: Mapping[str, Any], *, pictures: Mapping[str, bytes], created
             rules=RULES,
             splits=metrics["splits"],
             comparison=metrics["comparison"],
+            confusion_width=shown_width(pictures["confusion_matrix"]),
             pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
             footer=", ".join(f"{name} {version}" for name, version in metrics["versions"].items()),
         )

@@ -23,7 +23,8 @@ COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE)
 #: Each colour comes in these line styles before it comes again.
 DASHES = ("solid", (0, (5, 1.6)), (0, (1.2, 1.3)), (0, (6, 1.5, 1.2, 1.5)))
 
-_DPI = 150
+#: Pixels an inch of every picture.
+DPI = 150
 _LONGEST_NAME = 34
 
 _STYLE: Mapping[Any, Any] = MappingProxyType(
@@ -70,7 +71,7 @@ def figure(width: float, height: float, target: str | Path | IO[bytes]) -> Itera
         FigureCanvasAgg(drawing)
         yield drawing
         # No version in the file: the same numbers give the same bytes.
-        drawing.savefig(target, format="png", dpi=_DPI, metadata={"Software": None})
+        drawing.savefig(target, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def line_look(number: int) -> dict[str, Any]:

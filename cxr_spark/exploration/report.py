@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cxr_spark.evaluation.page import count, environment
+from cxr_spark.evaluation.page import count, environment, shown_width
 from cxr_spark.exploration.facts import NOT_KNOWN
 
 
@@ -29,6 +29,7 @@ def render(facts: Mapping[str, Any], pngs: Mapping[str, bytes], created: str) ->
         explored=facts,
         any_pair=_any_pair(facts["co_occurrence"]["images"]),
         anyone=any(map(_anyone, facts["splits"].values())),
+        pair_width=shown_width(pngs["co_occurrence"]),
         pngs={name: base64.b64encode(png).decode() for name, png in pngs.items()},
         footer=", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
     )
