@@ -1,4 +1,4 @@
-"""Computes AUCs with intervals, plots and a report from predictions: the score job's, or any other tool's."""
+"""AUCs with intervals, precision, recall, F1, plots and a report from predictions: of score, or of any other tool."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="label file, gzipped or not, for predictions that carry no labels; repeatable; for class folders the "
         "folder above them",
     )
-    add("--dataset", help="whose labels these are: nih, chexpert, rsna or folder (default: nih)")
+    add("--dataset", help="whose labels these are: nih, chexpert, rsna or folder (default: prepare.dataset, nih)")
     add("--baseline", metavar="URI", help="predictions of another model for the same images, to compare with")
     add("--split", help="evaluate the images of this split: train, val, test or all (default: all)")
     add("--task", help="multi_label, single_label (the most probable class) or auto (default: what the model is)")

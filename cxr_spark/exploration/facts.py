@@ -69,7 +69,7 @@ def _read(spark: SparkSession, dataset: PreparedDataset) -> DataFrame:
         raise DataError(f"{dataset.store.uri} has no images in any split: prepare it again with --overwrite")
     schema = to_spark(pa.schema([PREPARED.field(name) for name in _COLUMNS])).add("split", "string")
     base = dataset.store.uri_of("data")
-    rows = spark.read.schema(schema).option("basePath", literal(base)).parquet(*map(literal, folders))
+    rows = spark.read.schema(schema).option("basePath", base).parquet(*map(literal, folders))
     if len(dataset.findings) == 1:  # NaN stays what it is
         rows = rows.withColumn("labels", F.expr("flatten(array(labels, transform(labels, label -> 1 - label)))"))
     return rows.select(

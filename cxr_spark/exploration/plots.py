@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from cxr_spark.evaluation.style import COLOURS, GREY, INK, display_name, empty_note, figure
@@ -17,6 +18,8 @@ Splits = Mapping[str, Mapping[str, Any]]
 
 #: More findings than this are too many numbers to print in a matrix.
 _MAX_PRINTED = 20
+#: With more images of one patient than this their axis is logarithmic.
+_MOST_LINEAR = 20
 
 
 def class_balance(findings: Sequence[str], splits: Splits, target: IO[bytes]) -> None:
@@ -97,17 +100,25 @@ def intensity(splits: Splits, means: Mapping[str, NDArray[np.float64]], target: 
 
 def _images_per_patient(axes: Axes, splits: Splits) -> None:
     axes.set(title="Patients with at least so many images", xlabel="images", ylabel="% of the patients")
-    drawn = False
+    drawn, most = False, 0
     for name, split in splits.items():
         if split["images_per_patient"] is None:
             continue
         histogram = {int(images): n for images, n in split["images_per_patient"]["histogram"].items()}
         at_least = np.cumsum([histogram[images] for images in sorted(histogram, reverse=True)])[::-1]
-        axes.step(sorted(histogram), 100 * at_least / at_least[0], where="post", color=_colour(name), label=name)
-        drawn = True
+        # The part that has k images or more is that of all numbers above k - 1, up to k.
+        numbers, parts = sorted(histogram), 100 * at_least / at_least[0]
+        axes.step([0.5, *numbers], [parts[0], *parts], where="pre", color=_colour(name), label=name)
+        drawn, most = True, max(most, *numbers)
     if drawn:
-        axes.set(xscale="log", ylim=(0, 102))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_ylim(0, 102)
+        if most > _MOST_LINEAR:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.set_xlim(0.5, most + 0.5)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
     else:
         empty_note(axes, "patients are not known")

@@ -17,6 +17,7 @@ from cxr_spark.datasets.nih import read_nih_labels
 from cxr_spark.errors import DataError
 from cxr_spark.evaluation.evaluate import evaluate
 from cxr_spark.evaluation.predictions import read_predictions, with_labels
+from cxr_spark.evaluation.tables import open_table
 
 HEADER = "Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position\n"
 LABELS = HEADER + "".join(
@@ -84,6 +85,20 @@ def test_a_folder_of_csv_parts(spark, tmp_path):
     write(tmp_path / "part-1.csv", SCORES[10:].to_csv(index=False))
     write(tmp_path / "_SUCCESS", "")
     check(run(spark, tmp_path.as_uri()))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("name", ["a[1]", "a{b", "a*", "a?b", "a\\b", "[!x]", "{a,b}", "a%20b", "a#b", "split=x[1]"])
+def test_a_folder_of_any_name_is_read_as_it_stands(spark, tmp_path, name, kind):
+    """Also beside folders that its name would match as a pattern."""
+    for folder in (name, "a1", "ab", "axb", "y"):
+        (tmp_path / folder).mkdir()
+    write = SCORES.to_csv if kind == "csv" else SCORES.to_parquet
+    write(tmp_path / name / f"part-0.{kind}", index=False)
+    uri = f"file://{tmp_path}/{name}"
+    names, table = open_table(spark, uri)
+    assert names == list(SCORES.columns)
+    assert table.count() == len(SCORES)
 
 
 def test_scores_that_differ_in_the_last_bit_are_not_tied(spark, tmp_path):

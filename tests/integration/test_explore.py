@@ -144,6 +144,13 @@ def test_damaged_data_are_refused(odd, capsys) -> None:
     assert not (odd / "refused" / "explore.json").exists()
 
 
+def test_a_folder_of_any_name_is_read_as_it_stands(spark, tmp_path) -> None:
+    folder = tmp_path / "a[1] {b} *?"
+    write_prepared(folder, {"train": 8, "test": 4})
+    assert main(["explore", f"--data={folder}", f"--out={tmp_path}/out [2]"]) == 0
+    assert json.loads((tmp_path / "out [2]" / "explore.json").read_text())["n_images"] == 12
+
+
 @pytest.fixture(scope="module")
 def one_finding(spark, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("explore_one")
