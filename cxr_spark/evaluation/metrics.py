@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cxr_spark.evaluation.auc import mean_of_defined
 from cxr_spark.evaluation.bootstrap import percentile_interval
 from cxr_spark.evaluation.buckets import Curve
+from cxr_spark.evaluation.classification import MOST_PROBABLE
 from cxr_spark.evaluation.curves import Counts
 
 NO_CURVE = Curve(Counts(0, 0), None, np.empty(0))
@@ -127,6 +128,11 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
         if unchosen:
             names = ", ".join(map(_shown, unchosen))
             yield f"No threshold could be chosen on the {rule} images for {names}: 0.5 is taken there."
+    if MOST_PROBABLE in metrics["classification"]:
+        matrix = metrics["classification"][MOST_PROBABLE]["confusion_matrix"]["counts"]
+        without = metrics["n_images"] - sum(map(sum, matrix))
+        if without:
+            yield f"{without:,} images have not exactly one known label and are left out of precision, recall and F1."
     comparison = metrics["comparison"]
     if comparison and comparison["images_not_in_baseline"]:
         yield (

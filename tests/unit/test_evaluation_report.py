@@ -7,7 +7,7 @@ import pytest
 
 from cxr_spark.evaluation import metrics
 from cxr_spark.evaluation.buckets import Curve
-from cxr_spark.evaluation.classification import report_of_findings
+from cxr_spark.evaluation.classification import report_of_classes, report_of_findings
 from cxr_spark.evaluation.curves import Counts, OperatingPoint
 from cxr_spark.evaluation.report import render
 
@@ -127,6 +127,14 @@ def test_no_finding_with_both_classes_gives_no_macro():
 def test_what_a_reader_must_know_is_said(changes, said):
     assert said in page({"Mass": curve()}, **changes)[1]
     assert said not in page({"Mass": curve()})[1]
+
+
+def test_images_without_one_class_are_said():
+    report = report_of_classes(["Mass", "Edema"], np.array([[50, 5], [3, 40]]))
+    said = "2 images have not exactly one known label"
+    curves = {"Mass": curve(), "Edema": curve()}
+    assert said in page(curves, classification={"most_probable": report})[1]
+    assert said not in page(curves, classification={"most_probable": report}, n_images=98)[1]
 
 
 def test_few_positive_images_are_said():
