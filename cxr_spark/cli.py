@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "sample-data": "make a synthetic data set in NIH's layout",
     "benchmark": "images/s of each step on this machine, beside a bare loop",
     "import-weights": "turn pretrained weights of other tools into one file",
+    "bigdl-jars": "print what spark-submit needs for the BigDL backend",
 }
 
 EXIT_STATUSES = "exit status: 0 done, 2 bad usage or settings, 3 bad data, 4 the run failed"

@@ -10,10 +10,11 @@ from cxr_spark.config.prepare import PrepareSettings, SubsetSettings, UncertainP
 from cxr_spark.config.results import EvaluateSettings, ExplainSettings, ScoreSettings
 from cxr_spark.config.section import Metric, Section, is_section
 from cxr_spark.config.settings import Settings, load_settings
-from cxr_spark.config.train import EarlyStopSettings, ScheduleSettings, TrainSettings
+from cxr_spark.config.train import EarlyStopSettings, Engine, ScheduleSettings, TrainSettings
 
 __all__ = [
     "EarlyStopSettings",
+    "Engine",
     "EvaluateSettings",
     "ExplainSettings",
     "Metric",

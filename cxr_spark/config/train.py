@@ -8,6 +8,9 @@ from pydantic import Field
 
 from cxr_spark.config.section import Metric, Section, Seed
 
+#: Of BigDL: MKL's matrix products, one copy of the network a core; or oneDNN, one copy an executor.
+Engine = Literal["mklblas", "mkldnn"]
+
 
 class ScheduleSettings(Section):
     """The learning rate over time: a linear warm-up by step, then a schedule by epoch."""
@@ -34,7 +37,8 @@ class EarlyStopSettings(Section):
 class TrainSettings(Section):
     """How to train."""
 
-    backend: Literal["torch"] = Field("torch", description="what trains")
+    backend: Literal["torch", "bigdl"] = Field("torch", description="what trains; docs/bigdl.md says when bigdl")
+    bigdl_engine: Engine = Field("mklblas", description="what computes in BigDL; mkldnn is faster and does not freeze")
     workers: int = Field(1, ge=1, description="training processes (ranks); on a cluster one Spark task each")
     epochs: int = Field(15, ge=1, description="passes over the training images")
     global_batch: int = Field(64, ge=1, description="images per step over all ranks")

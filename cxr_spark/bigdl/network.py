@@ -1,0 +1,100 @@
+"""A network in BigDL, and its weights on their way in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cxr_spark.bigdl.graph import BUILDERS, Graph, Part, fold, frozen_layers
+from cxr_spark.bigdl.jvm import Bridge
+from cxr_spark.bigdl.session import quiet
+
+State = Mapping[str, torch.Tensor]
+
+
+class Network:
+    """A torch network's twin in BigDL. It takes float32 BGR images (N, 3, H, W) and gives logits (N, K).
+
+    Args:
+        architecture: a key of `graph.BUILDERS`.
+        module: the network, its frozen parameters set.
+        bridge: to the JVM.
+        decay: for each trained parameter's name its weight decay, where there is any.
+    """
+
+    def __init__(self, architecture: str, module: nn.Module, bridge: Bridge, decay: Mapping[str, float]) -> None:
+        from bigdl.dllib.nn import layer as layers
+
+        self._bridge = bridge
+        self._trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+        self._epsilon = {name: m.eps for name, m in module.named_modules() if isinstance(m, nn.BatchNorm2d)}
+        graph = Graph(module, decay)
+        with quiet():
+            node = layers.Input()
+            self.model = layers.Model([node], [BUILDERS[architecture](graph, node)])
+            frozen = frozen_layers(graph)
+            if frozen:
+                self.model.freeze(frozen)
+                self.model.stop_gradient(frozen)
+        self._parts, self._norms = graph.parts, graph.norms
+        self.model.value.getParameters()  # makes all parameters parts of one vector
+        self._tensors = [tensor for part in self._parts for tensor in _tensors(part)]
+
+    @property
+    def parameters(self) -> int:
+        """Length of the vector of all parameters, in BigDL's order."""
+        return int(self.model.value.getParameters()._1().nElement())
+
+    def load(self, state: State) -> None:
+        """Copies a network's state into the graph."""
+        values = [value.ravel() for part in self._parts for value in self._values(part, state)]
+        self._bridge.write(np.concatenate(values, dtype=np.float32), self._tensors)
+        self.model.value.zeroGradParameters()
+        for norm, name in ((kind, name) for name in self._norms for kind in ("running_mean", "running_var")):
+            jvm_layer = self._norms[name].value
+            tensor = jvm_layer.runningMean() if norm == "running_mean" else jvm_layer.runningVar()
+            self._bridge.write(_array(state[f"{name}.{norm}"]), [tensor])
+
+    def read(self, state: State) -> dict[str, torch.Tensor]:
+        """Returns a network's state with the trained parameters replaced by those of the graph.
+
+        All else is as it was: frozen layers, and the statistics of batch norms, which are re-estimated elsewhere.
+        """
+        values = self._bridge.read(self._tensors)
+        found, position = dict(state), 0
+        for part in self._parts:
+            for name, tensor in zip((part.weight, part.bias), _tensors(part), strict=False):
+                length = int(tensor.nElement())
+                if name in self._trained:
+                    chunk = torch.from_numpy(values[position : position + length].copy())
+                    found[name] = chunk.reshape(state[name].shape)
+                position += length
+        return found
+
+    def _values(self, part: Part, state: State) -> list[NDArray[Any]]:
+        if part.folded is not None:
+            conv, norm = part.folded
+            statistics = ("weight", "bias", "running_mean", "running_var")
+            return list(
+                fold(
+                    _array(state[f"{conv}.weight"]),
+                    {name: _array(state[f"{norm}.{name}"]) for name in statistics},
+                    self._epsilon[norm],
+                )
+            )
+        return [_array(state[name]) for name in (part.weight, part.bias) if name is not None]
+
+
+def _tensors(part: Part) -> list[Any]:
+    """Returns a layer's parameters in the JVM: its weight, and its bias where it has one."""
+    layer = part.layer.value
+    return [layer.weight()] if part.bias is None and part.folded is None else [layer.weight(), layer.bias()]
+
+
+def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    return tensor.detach().cpu().contiguous().numpy()

@@ -1,0 +1,132 @@
+"""A Spark session in which BigDL can run: what must be set before its JVM starts, and BigDL's engine in it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cxr_spark import spark_files
+from cxr_spark.bigdl.installation import check_installation, jars
+from cxr_spark.config import Engine
+from cxr_spark.errors import UsageError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_OPTION = "bigdl.engineType"
+_DRIVER, _EXECUTORS = "spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"
+#: In local mode BigDL trains inside the driver's JVM, which the usual 2 GiB are too small for.
+_LOCAL_MEMORY = "6g"
+#: Some class of BigDL's jars, and what py4j takes for it where it is not there.
+_PROBE, _MISSING = "com.intel.analytics.bigdl.dllib.utils.Engine", "JavaPackage"
+#: Masters that BigDL's engine knows how to read the numbers of nodes and cores from.
+_MASTERS = ("local", "spark://", "yarn", "k8s://", "mesos://")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What BigDL trains on.
+
+    Attributes:
+        nodes: executors; one in local mode.
+        cores: of each.
+        replicas: of the network on each node, each with its part of the batch: one a core, or one with mkldnn.
+    """
+
+    nodes: int
+    cores: int
+    replicas: int
+
+
+def session_settings(engine: Engine, conf: Mapping[str, str]) -> dict[str, str]:
+    """Returns Spark settings for a session that this process starts.
+
+    Args:
+        engine: what computes.
+        conf: the user's own settings.
+
+    Raises:
+        UsageError: BigDL is not installed.
+    """
+    given = {**spark_files.spark_defaults(), **conf}
+    settings = {
+        "spark.jars": ",".join([*filter(None, [given.get("spark.jars")]), *map(str, jars())]),
+        "spark.driver.memory": given.get("spark.driver.memory", _LOCAL_MEMORY),
+    }
+    for key in (_DRIVER, _EXECUTORS):
+        settings[key] = f"{given.get(key, '')} -D{_OPTION}={engine}".strip()
+    return {**conf, **settings}
+
+
+def submit_flags(engine: Engine) -> str:
+    """Returns the options of spark-submit that BigDL needs."""
+    return (
+        f"--jars $(cxr-spark bigdl-jars) --driver-java-options -D{_OPTION}={engine} "
+        f"--conf {_EXECUTORS}=-D{_OPTION}={engine}"
+    )
+
+
+def start_engine(spark: SparkSession, engine: Engine) -> Cluster:
+    """Starts BigDL's engine in a session, and undoes what it does to this process.
+
+    Raises:
+        UsageError: the session's JVM was started without BigDL's jars or for another engine, or runs on a cluster of
+            a kind that BigDL does not know.
+    """
+    check_installation()
+    context = spark.sparkContext
+    if not str(context.master).startswith(_MASTERS) or str(context.master).startswith("local-cluster"):
+        raise UsageError(f"train.backend=bigdl does not run on master {context.master}: use local, standalone, YARN or "
+                         "Kubernetes")
+    jvm: Any = context._jvm
+    if type(_look_up(jvm, _PROBE)).__name__ == _MISSING:
+        raise UsageError(
+            "train.backend=bigdl needs BigDL's jars on driver and executors before Spark starts: give spark-submit "
+            + submit_flags(engine)
+        )
+    found = jvm.java.lang.System.getProperty(_OPTION) or "mklblas"
+    if found.lower() != engine:
+        raise UsageError(
+            f"train.bigdl_engine={engine}, but the driver was started for {found}: give spark-submit "
+            + submit_flags(engine)
+        )
+    with _unchanged_environment(), quiet():
+        from bigdl.dllib.nncontext import init_nncontext
+        from bigdl.dllib.utils.common import get_node_and_core_number
+
+        log_level = jvm.org.apache.logging.log4j.LogManager.getRootLogger().getLevel().toString()
+        init_nncontext(redirect_spark_log=False, spark_log_level=log_level)
+        nodes, cores = map(int, get_node_and_core_number())
+    return Cluster(nodes, cores, 1 if engine == "mkldnn" else cores)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps to itself what BigDL prints: a line for each layer that is made."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def _unchanged_environment() -> Iterator[None]:
+    """Takes back what is done to the environment.
+
+    BigDL sets PYTHONHOME, with which every child Python of another environment dies, and OMP_NUM_THREADS.
+    """
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def _look_up(jvm: Any, name: str) -> Any:
+    for part in name.split("."):
+        jvm = getattr(jvm, part)
+    return jvm

@@ -1,0 +1,11 @@
+"""`spark-submit jobs/bigdl_jars.py ...`: the same as `cxr-spark bigdl-jars ...`."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # finds the package of a checkout that is not installed
+
+from cxr_spark.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main(["bigdl-jars", *sys.argv[1:]]))
