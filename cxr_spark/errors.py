@@ -40,3 +40,11 @@ class RunError(CxrError):
 
 class DivergedError(RunError):
     """A training whose loss is not finite: to start it again would only repeat it."""
+
+    @classmethod
+    def in_step(cls, epoch: int, step: int, rate: float) -> DivergedError:
+        """Returns the error of a step, both counted from 0, at a learning rate."""
+        return cls(
+            f"the loss is not finite in epoch {epoch + 1}, step {step + 1}, at learning rate {rate:g}: lower "
+            "train.learning_rate, lengthen train.schedule.warmup_epochs, or set train.precision=fp32"
+        )

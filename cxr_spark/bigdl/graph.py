@@ -71,9 +71,11 @@ class Graph:
     def linear(self, node: Node, name: str) -> Node:
         """Adds a fully connected layer."""
         linear = cast(nn.Linear, self.module.get_submodule(name))
-        layer = _layers().Linear(
-            linear.in_features, linear.out_features, wRegularizer=self._regularizer(f"{name}.weight")
-        ).set_name(name)
+        layer = (
+            _layers()
+            .Linear(linear.in_features, linear.out_features, wRegularizer=self._regularizer(f"{name}.weight"))
+            .set_name(name)
+        )
         self.parts.append(Part(layer, f"{name}.weight", f"{name}.bias"))
         return layer(node)
 
@@ -92,10 +94,8 @@ class Graph:
         if dropout is not None:
             node = self.plain(node, dropout)
         for child, layer in head.named_children():
-            if isinstance(layer, nn.Linear):
-                node = self.linear(node, f"{name}.{child}")
-            else:
-                node = self.plain(node, layer)
+            is_linear = isinstance(layer, nn.Linear)
+            node = self.linear(node, f"{name}.{child}") if is_linear else self.plain(node, layer)
         return node
 
     def plain(self, node: Node, layer: nn.Module) -> Node:
@@ -105,7 +105,8 @@ class Graph:
         return _layers().Dropout(layer.p)(node) if layer.p else node
 
     def _convolution(self, conv: nn.Conv2d, name: str, *, with_bias: bool) -> Any:
-        (height, width), (down, right), (above, beside) = conv.kernel_size, conv.stride, conv.padding
+        (height, width), (down, right) = conv.kernel_size, conv.stride
+        above, beside = cast(tuple[int, int], conv.padding)
         return (
             _layers()
             .SpatialConvolution(
@@ -115,8 +116,8 @@ class Graph:
                 height,
                 right,
                 down,
-                int(beside),
-                int(above),
+                beside,
+                above,
                 with_bias=with_bias,
                 wRegularizer=self._regularizer(f"{name}.weight"),
             )
@@ -206,7 +207,7 @@ def _is_trained(layer: nn.Module) -> bool:
 
 
 def _layers() -> Any:
-    """BigDL's layers. To import them starts nothing, but changes the environment: `session.start_engine` comes first."""
+    """BigDL's layers. To import them changes the environment; `session.start_engine`, called before, undoes that."""
     from bigdl.dllib.nn import layer
 
     return layer

@@ -33,8 +33,8 @@ def check_installation() -> None:
         if int(found.partition(".")[0]) not in majors:
             wanted = " or ".join(map(str, majors))
             raise UsageError(
-                f"train.backend=bigdl does not run with {package} {found}, {reason}: pip install '{package}=={wanted}.*', "
-                "or use train.backend=torch"
+                f"train.backend=bigdl does not run with {package} {found}, {reason}: "
+                f"pip install '{package}=={wanted}.*', or use train.backend=torch"
             )
     if importlib.util.find_spec("distutils") is None:
         raise UsageError(

@@ -1,7 +1,7 @@
 """Moves float vectors between Python and the JVM, and makes Scala's values from Python's.
 
-Vectors go through a memory-mapped file: the driver's JVM runs on the same machine. Through py4j's socket, as BigDL's own
-`get_weights` goes, the weights of a ResNet-50 take half a minute; this way half a second.
+Vectors go through a memory-mapped file: the driver's JVM runs on the same machine. Through py4j's socket, as BigDL's
+own Python goes, the weights of a ResNet-50 take twenty seconds; this way one.
 """
 
 from __future__ import annotations

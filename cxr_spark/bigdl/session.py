@@ -80,8 +80,9 @@ def start_engine(spark: SparkSession, engine: Engine) -> Cluster:
     check_installation()
     context = spark.sparkContext
     if not str(context.master).startswith(_MASTERS) or str(context.master).startswith("local-cluster"):
-        raise UsageError(f"train.backend=bigdl does not run on master {context.master}: use local, standalone, YARN or "
-                         "Kubernetes")
+        raise UsageError(
+            f"train.backend=bigdl does not run on master {context.master}: use local, standalone, YARN or Kubernetes"
+        )
     jvm: Any = context._jvm
     if type(_look_up(jvm, _PROBE)).__name__ == _MISSING:
         raise UsageError(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Mapping
 
 from cxr_spark.application import Application
+from cxr_spark.bigdl import limits
+from cxr_spark.bigdl.session import session_settings
+from cxr_spark.config import Settings
 from cxr_spark.output import finished_before
 from cxr_spark.prepared import PreparedDataset
+from cxr_spark.spark import under_spark_submit
 from cxr_spark.storage import Store
 
 HELP = "fine-tune a network on prepared data"
@@ -19,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's own options."""
     parser.add_argument("--data", required=True, metavar="URI", help="output of the prepare job")
     parser.add_argument("--out", required=True, metavar="URI", help="folder of this run")
-    parser.add_argument("--backend", choices=("torch",), help="what trains (default: torch)")
+    parser.add_argument("--backend", choices=("torch", "bigdl"), help="what trains (default: torch)")
     parser.add_argument("--workers", type=int, metavar="N", help="training processes (ranks) (default: 1)")
 
 
@@ -29,7 +34,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     from cxr_spark.training.plan import fingerprint
 
     settings = args.settings.updated({"train.backend": args.backend, "train.workers": args.workers})
-    application = Application("cxr-spark train", args.master, args.spark_conf)
+    application = Application("cxr-spark train", args.master, _spark_settings(settings, args.spark_conf))
     data = application.resolve_shared(args.data, "--data")
     store = Store(application.resolve_shared(args.out, "--out"))
     dataset = PreparedDataset.open(data)
@@ -39,3 +44,11 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         log.info("finished before, nothing to do: %s", store.uri)
         return finished
     return train(application.spark, settings, dataset, store, overwrite=args.overwrite)
+
+
+def _spark_settings(settings: Settings, given: Mapping[str, str]) -> Mapping[str, str]:
+    """Returns Spark's settings, with what the backend needs where this process starts Spark by itself."""
+    if settings.train.backend == "torch":
+        return given
+    limits.check_settings(settings)
+    return given if under_spark_submit() else session_settings(settings.train.bigdl_engine, given)

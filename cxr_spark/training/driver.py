@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cxr_spark.bigdl import launch as in_bigdl
+from cxr_spark.bigdl import limits
 from cxr_spark.config import Settings
 from cxr_spark.output import claim
 from cxr_spark.prepared import PreparedDataset
 from cxr_spark.scoring.spark_model import ChestXRayModel
 from cxr_spark.spark import default_fs
 from cxr_spark.storage import Store
+from cxr_spark.training import launch as ranks
 from cxr_spark.training.cluster import check_cluster, rank_threads
 from cxr_spark.training.finish import MODEL, finish
-from cxr_spark.training.launch import launch
+from cxr_spark.training.job import TrainingJob
 from cxr_spark.training.plan import fingerprint, plan
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ def train(
     Raises:
         CxrError: settings or data that cannot work, or a training that failed.
     """
+    if settings.train.backend == "bigdl":
+        limits.check_settings(settings)
     check_cluster(spark, settings.train)
     with claim(run, "train", fingerprint(settings, dataset), overwrite) as claimed:
         if claimed.finished is not None:
@@ -49,10 +54,17 @@ def train(
             lock_token=claimed.lock.token,
             default_fs=default_fs(spark),
         )
-        launch(spark, job)
+        _launch(spark, job)
         metadata = finish(job, str(dataset.manifest.get("resize", "squash")))
         model = run.uri_of(MODEL)
         ChestXRayModel(model).save_params(spark)
         summary = {"model": model, "model_id": metadata.model_id, **metadata.metrics}
         claimed.done(summary)
     return summary
+
+
+def _launch(spark: SparkSession, job: TrainingJob) -> None:
+    if job.train.backend == "bigdl":
+        in_bigdl.launch(spark, job)
+    else:
+        ranks.launch(spark, job)

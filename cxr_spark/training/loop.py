@@ -16,12 +16,13 @@ from cxr_spark.stages.augmentation import augment
 from cxr_spark.stages.kernels import imagenet_bgr
 from cxr_spark.training import checkpoints as saved
 from cxr_spark.training import schedule
-from cxr_spark.training.balance import class_weights, sampling_weights
+from cxr_spark.training.balance import class_weights
 from cxr_spark.training.checkpoints import Checkpoint, Progress
 from cxr_spark.training.device import Compute
 from cxr_spark.training.job import TrainingJob
 from cxr_spark.training.loss import Objective
 from cxr_spark.training.optimizer import make_optimizer
+from cxr_spark.training.order import draw_chances, epoch_order
 from cxr_spark.training.ranks import Ranks
 from cxr_spark.training.record import EpochResult, Record, close_epoch
 from cxr_spark.training.shares import Index, Share, bounds
@@ -76,8 +77,7 @@ class Trainer:
         self._objective = Objective(job.model.task, weights)
         self._chances = None
         if job.train.balancing == "upsample":
-            chances = sampling_weights(index.labels)[slice(*bounds(len(index), ranks.rank, ranks.world))]
-            self._chances = chances / chances.sum()
+            self._chances = draw_chances(index.labels, *bounds(len(index), ranks.rank, ranks.world))
         self._check_every = 1 if compute.device.type == "cpu" else _CHECK_EVERY_ON_GPU
 
     def run(self, start: Checkpoint) -> Progress:
@@ -125,15 +125,14 @@ class Trainer:
         return self._finish_epoch(progress, totals, rate, began)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        """Returns this rank's images in the order of an epoch.
-
-        Each comes once, and the first ones again to fill the last batch; or as often as balancing draws it.
-        """
-        generator = np.random.Generator(np.random.PCG64([self._settings.seed, epoch, self._ranks.rank]))
-        needed = self.steps_per_epoch * self._local_batch
-        if self._chances is not None:
-            return generator.choice(len(self._train), needed, p=self._chances)
-        return np.resize(generator.permutation(len(self._train)), needed)
+        return epoch_order(
+            len(self._train),
+            self.steps_per_epoch * self._local_batch,
+            seed=self._settings.seed,
+            epoch=epoch,
+            worker=self._ranks.rank,
+            chances=self._chances,
+        )
 
     def _set_rate(self, progress: Progress) -> float:
         rate = schedule.learning_rate(
@@ -168,10 +167,7 @@ class Trainer:
 
     def _check_finite(self, totals: torch.Tensor, epoch: int, step: int, rate: float) -> None:
         if not bool(torch.isfinite(totals[0])):
-            raise DivergedError(
-                f"the loss is not finite in epoch {epoch + 1}, step {step + 1}, at learning rate {rate:g}: lower "
-                "train.learning_rate, lengthen train.schedule.warmup_epochs, or set train.precision=fp32"
-            )
+            raise DivergedError.in_step(epoch, step, rate)
 
     def _gather(self, totals: torch.Tensor) -> tuple[tuple[float, float], ...]:
         return tuple((a, b) for a, b in self._ranks.gather_numbers(totals.tolist()))

@@ -11,21 +11,31 @@ from cxr_spark.config import TrainSettings
 from cxr_spark.models.head import head_name
 
 
-def make_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Makes the optimiser of a network's trainable parameters: its body, its head, and what is not decayed.
+def decay_by_name(module: nn.Module, settings: TrainSettings) -> dict[str, float]:
+    """Returns the weight decay of each trainable parameter, by its name.
 
     Weight decay spares biases and normalisation (one-dimensional parameters): to pull a batch norm's scale to zero is
     no regularisation.
     """
-    head = {id(p) for p in module.get_submodule(head_name(module)).parameters()}
-    decay_of_head = settings.weight_decay if settings.head_weight_decay is None else settings.head_weight_decay
-    groups: list[dict[str, Any]] = [
-        {"params": [], "weight_decay": decay} for decay in (settings.weight_decay, decay_of_head, 0.0)
-    ]
-    for parameter in module.parameters():
+    head = f"{head_name(module)}."
+    of_head = settings.weight_decay if settings.head_weight_decay is None else settings.head_weight_decay
+    return {
+        name: 0.0 if parameter.ndim <= 1 else of_head if name.startswith(head) else settings.weight_decay
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def make_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Makes the optimiser of a network's trainable parameters: its body, its head, and what is not decayed."""
+    decays = decay_by_name(module, settings)
+    head = f"{head_name(module)}."
+    groups: list[dict[str, Any]] = [{"params": []} for _ in range(3)]
+    for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            place = 2 if parameter.ndim <= 1 else int(id(parameter) in head)
-            groups[place]["params"].append(parameter)
+            group = groups[2 if parameter.ndim <= 1 else int(name.startswith(head))]
+            group["params"].append(parameter)
+            group["weight_decay"] = decays[name]
     rate = settings.learning_rate
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, lr=rate)

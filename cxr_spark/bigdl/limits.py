@@ -1,0 +1,64 @@
+"""What BigDL cannot do is refused before a job starts, by name, with what to use."""
+
+from __future__ import annotations
+
+from cxr_spark.bigdl.graph import BUILDERS
+from cxr_spark.bigdl.methods import MOMENTS
+from cxr_spark.bigdl.session import Cluster
+from cxr_spark.config import Settings, TrainSettings
+from cxr_spark.errors import ConfigError
+
+
+def check_settings(settings: Settings) -> None:
+    """Checks the sections `model` and `train`.
+
+    Raises:
+        ConfigError: BigDL cannot do what one of them asks for; all such are told at once.
+    """
+    problems = _problems(settings)
+    if problems:
+        raise ConfigError(f"train.backend=bigdl: {'; '.join(problems)}; or use train.backend=torch")
+
+
+def check_batch(train: TrainSettings, cluster: Cluster) -> None:
+    """Checks that a batch can be cut into equal parts.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    shares = cluster.nodes * cluster.replicas
+    if train.global_batch % shares:
+        low = train.global_batch // shares * shares
+        raise ConfigError(
+            f"train.global_batch {train.global_batch} does not divide by the {shares} copies of the network that BigDL "
+            f"trains ({cluster.nodes} executors with {cluster.replicas} each): use "
+            + (f"{low} or {low + shares}" if low else f"{shares}")
+        )
+
+
+def _problems(settings: Settings) -> list[str]:
+    model, train = settings.model, settings.train
+    found = []
+    if model.architecture not in BUILDERS:
+        found.append(f"model.architecture={model.architecture} is not built in BigDL: use one of {', '.join(BUILDERS)}")
+    if train.optimizer not in MOMENTS:
+        found.append(f"train.optimizer={train.optimizer} is not there: use {' or '.join(MOMENTS)}")
+    if train.precision == "bf16":
+        found.append("train.precision=bf16: it computes in float32 only: use auto or fp32")
+    if train.workers > 1:
+        found.append(
+            f"train.workers={train.workers}: it trains on all executors that Spark has: leave it at 1, and say how "
+            "many by spark.executor.instances or spark.cores.max"
+        )
+    if train.threads_per_worker:
+        found.append(
+            f"train.threads_per_worker={train.threads_per_worker}: it uses the cores of its executors: leave it unset, "
+            "and set spark.executor.cores"
+        )
+    if train.schedule.kind == "cosine":
+        found.append("train.schedule.kind=cosine changes the rate with every step: use plateau or constant")
+    if train.schedule.warmup_epochs and train.optimizer == "adam":
+        found.append("train.schedule.warmup_epochs is for train.optimizer=sgd only: set it to 0, or use sgd")
+    if train.bigdl_engine == "mkldnn" and model.freeze != "none":
+        found.append(f"model.freeze={model.freeze} has no effect under mkldnn: use train.bigdl_engine=mklblas")
+    return found

@@ -1,0 +1,159 @@
+"""Passes over images with torch, by tasks on the executors: batch norms' statistics, and validation.
+
+BigDL's own running statistics are of no use: each replica keeps others, and those of mkldnn begin at zero and are wrong
+for the first sixty steps.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cxr_spark.models import tensors as tensor_files
+from cxr_spark.models.architectures import batch_norms, build_empty
+from cxr_spark.models.freezing import freeze
+from cxr_spark.stages.augmentation import augment
+from cxr_spark.stages.kernels import imagenet_bgr
+from cxr_spark.tasks import run_parts
+from cxr_spark.training.device import choose
+from cxr_spark.training.job import TrainingJob
+from cxr_spark.training.loss import Objective
+from cxr_spark.training.shares import Index, bounds, load_share
+from cxr_spark.training.validate import Validation, measure, predict_logits
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
+    from pyspark.sql import SparkSession
+
+State = Mapping[str, torch.Tensor]
+
+#: Images a forward pass.
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a task needs; it travels to the executors."""
+
+    job_json: str
+    weights: Broadcast[bytes]
+    index: Broadcast[Index]
+    parts: int
+
+
+class Passes:
+    """Runs passes over the training and validation images.
+
+    Args:
+        spark: the session.
+        job: the training.
+        train: all training images.
+        validation: all validation images.
+        objective: of the training.
+    """
+
+    def __init__(
+        self, spark: SparkSession, job: TrainingJob, train: Broadcast[Index], validation: Broadcast[Index],
+        objective: Objective,
+    ) -> None:  # fmt: skip
+        self._spark, self._job, self._objective = spark, job, objective
+        self._train, self._validation = train, validation
+
+    def reestimate(self, state: State, epoch: int) -> dict[str, torch.Tensor]:
+        """Returns a network's state with the statistics of its trained batch norms as the training images have them.
+
+        Means and variances are averaged over batches that go through the network as in training, as
+        `torch.optim.swa_utils.update_bn` does.
+
+        Args:
+            state: of the network.
+            epoch: whose augmentations are drawn.
+        """
+        found = self._run(functools.partial(_statistics, epoch=epoch), state, self._train, "batch norms' statistics")
+        batches = sum(count for count, _ in found)
+        result = dict(state)
+        for name in found[0][1] if batches else ():
+            mean = sum(part[name].double() * count for count, part in found if count) / batches
+            result[name] = torch.as_tensor(mean).to(state[name].dtype)
+        return result
+
+    def validate(self, state: State) -> Validation:
+        """Returns what a network reaches on the validation images."""
+        index = self._validation.value
+        if not len(index):
+            return Validation(None, None, None, None)
+        logits = np.concatenate(self._run(_logits, state, self._validation, "validation"))
+        return measure(index.labels, logits, self._objective)
+
+    def _run(self, work, state: State, index: Broadcast[Index], doing: str):  # type: ignore[no-untyped-def]
+        context = self._spark.sparkContext
+        scala = context._jsc.sc()
+        places = int(scala.maxNumConcurrentTasks(scala.resourceProfileManager().defaultResourceProfile()))
+        parts = max(1, min(places, len(index.value)))
+        weights = context.broadcast(tensor_files.to_bytes(state))
+        try:
+            task = _Task(self._job.model_dump_json(), weights, index, parts)
+            return run_parts(self._spark, range(parts), functools.partial(_on_executor, task=task, work=work), doing)
+        finally:
+            weights.destroy()
+
+
+def _on_executor(parts: Iterable[int], task: _Task, work) -> Iterator[object]:  # type: ignore[no-untyped-def]
+    job = TrainingJob.model_validate_json(task.job_json)
+    module = build_empty(
+        job.model.architecture,
+        len(job.findings),
+        dropout=job.model.dropout,
+        hidden=job.model.hidden,
+        batch_norm_epsilon=job.batch_norm_epsilon,
+    )
+    tensors, _ = tensor_files.from_bytes(task.weights.value, "the broadcast network")
+    module.load_state_dict(tensors, assign=True)
+    freeze(module, job.model.freeze)
+    for part in parts:
+        yield work(job, module, task.index.value, bounds(len(task.index.value), part, task.parts))
+
+
+def _logits(job: TrainingJob, module: nn.Module, index: Index, block: tuple[int, int]) -> NDArray[np.float32]:
+    compute = choose(job.train.precision)
+    share = load_share(job.dataset(), index, *block, job.held_size)
+    return predict_logits(
+        compute.place(module), share.pixels, compute, job.augmentations(), _BATCH, share.labels.shape[1]
+    )
+
+
+@torch.inference_mode()
+def _statistics(
+    job: TrainingJob, module: nn.Module, index: Index, block: tuple[int, int], epoch: int
+) -> tuple[int, dict[str, torch.Tensor]]:
+    """Returns the number of batches, and mean and variance of each trained batch norm's input, averaged over them."""
+    compute = choose(job.train.precision)
+    trained = {
+        name: m for name, m in module.named_modules() if m in set(batch_norms(module)) and m.weight.requires_grad
+    }
+    module.eval()
+    for norm in trained.values():
+        norm.train()
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's word for the plain average over all batches
+    compute.place(module)
+    share, augmentations = load_share(job.dataset(), index, *block, job.held_size), job.augmentations()
+    order = np.random.default_rng([job.train.seed, epoch]).permutation(len(share))
+    batches = np.array_split(order, max(1, round(len(order) / _BATCH))) if trained and len(order) > 1 else []
+    for chosen in batches:
+        pixels = torch.from_numpy(share.pixels[chosen]).to(compute.device)
+        pixels = augment(pixels, augmentations, share.keys[chosen], job.train.seed, epoch)
+        with compute.autocast():
+            module(imagenet_bgr(pixels, torch.channels_last))
+    found = {f"{name}.{kind}": getattr(norm, kind) for name, norm in trained.items() for kind in _KINDS}
+    return len(batches), {name: tensor.cpu().clone() for name, tensor in found.items()}
+
+
+_KINDS = ("running_mean", "running_var")

@@ -1,0 +1,215 @@
+"""The training loop of the BigDL backend, on the driver: calls of BigDL, and between them all that torch has, too."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cxr_spark.bigdl.call import Caller
+from cxr_spark.bigdl.feed import Feed, Steps
+from cxr_spark.bigdl.jvm import Bridge
+from cxr_spark.bigdl.methods import Moments, Rate
+from cxr_spark.bigdl.network import Network
+from cxr_spark.bigdl.objective import make_criterion, terms_of_batch
+from cxr_spark.bigdl.passes import Passes
+from cxr_spark.bigdl.session import Cluster
+from cxr_spark.errors import DivergedError
+from cxr_spark.models.architectures import build
+from cxr_spark.models.freezing import freeze
+from cxr_spark.schema import TRAIN, VALIDATION
+from cxr_spark.training import schedule
+from cxr_spark.training.balance import class_weights
+from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
+from cxr_spark.training.job import TrainingJob
+from cxr_spark.training.loss import Objective
+from cxr_spark.training.optimizer import decay_by_name
+from cxr_spark.training.record import EpochResult, Record, close_epoch
+from cxr_spark.training.shares import check_one_label_each, read_index
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+#: Part of an executor's storage memory that the images of one call may take.
+_MEMORY_SHARE = 1 / 3
+
+
+@dataclass(frozen=True)
+class _State:
+    """The network and what the optimiser remembers."""
+
+    network: dict[str, torch.Tensor]
+    moments: Moments | None
+
+
+class BigDLTraining:
+    """Trains from the last checkpoint to the end.
+
+    Args:
+        spark: a session with BigDL's engine started.
+        job: what to train.
+        cluster: what on.
+    """
+
+    def __init__(self, spark: SparkSession, job: TrainingJob, cluster: Cluster) -> None:
+        self._job, self._settings, self._cluster = job, job.train, cluster
+        self._context = spark.sparkContext
+        dataset = job.dataset()
+        index = read_index(dataset, TRAIN)
+        if job.model.task == "single_label":
+            check_one_label_each(index)
+        shared = self._context.broadcast(index)
+        weights: NDArray[np.float32] | None = None
+        if self._settings.balancing == "class_weights":
+            weights = class_weights(job.model.task, index.labels, job.findings, self._settings.class_weights)
+        replica_batch = self._settings.global_batch // (cluster.nodes * cluster.replicas)
+        terms = terms_of_batch(job.model.task, index.labels, replica_batch)
+        self._feed = Feed(job.model_dump_json(), shared, weights, terms, cluster.nodes)
+        held = self._context.broadcast(read_index(dataset, VALIDATION))
+        self._passes = Passes(spark, job, shared, held, Objective(job.model.task))
+        node_batch = self._settings.global_batch // cluster.nodes
+        self._steps = math.ceil(math.ceil(len(index) / cluster.nodes) / node_batch)
+        self._steps_per_call = max(1, _images_per_call(self._context, job) // node_batch)
+        self._record = Record(job, self._steps)
+        self._call = Caller(self._context, cluster, self._settings, make_criterion(job.model.task))
+        log.info(
+            "training: %d images, %d for validation, BigDL %s on %d executors of %d cores, batch norms see %d images, "
+            "%d steps an epoch, %d a call",
+            len(index),
+            len(held.value),
+            self._settings.bigdl_engine,
+            cluster.nodes,
+            cluster.cores,
+            replica_batch,
+            self._steps,
+            self._steps_per_call,
+        )
+
+    def run(self) -> None:
+        """Trains to the end.
+
+        Raises:
+            DivergedError: the loss is not finite.
+            RunError: BigDL failed.
+        """
+        start = Checkpoints(self._job.checkpoints).load()
+        if start is None:
+            raise RuntimeError(f"no checkpoint in {self._job.checkpoints.uri}: `plan` writes the first one")
+        module = build(
+            self._job.model.architecture,
+            len(self._job.findings),
+            dropout=self._job.model.dropout,
+            hidden=self._job.model.hidden,
+            batch_norm_epsilon=self._job.batch_norm_epsilon,
+        )
+        freeze(module, self._job.model.freeze)
+        network = Network(
+            self._job.model.architecture, module, Bridge(self._context), decay_by_name(module, self._settings)
+        )
+        network.load(start.network)
+        state = _State(dict(start.network), Moments.from_tensors(start.optimizer))
+        progress = start.progress
+        while not progress.finished:
+            progress, state = self._epoch(network, progress, state)
+
+    def _epoch(self, network: Network, progress: Progress, state: _State) -> tuple[Progress, _State]:
+        began = time.monotonic() - progress.seconds
+        total, steps = progress.sums[0] if progress.sums else (0.0, 0.0)
+        rate = Rate(0.0)
+        while progress.step < self._steps:
+            rate, end = self._rate(progress), self._end_of_call(progress)
+            losses, state = self._train(network, progress, end, rate, state)
+            total, steps = total + float(losses.sum()), steps + len(losses)
+            progress = replace(
+                progress,
+                step=end,
+                global_step=progress.global_step + len(losses),
+                sums=((total, steps),),
+                seconds=time.monotonic() - began,
+            )
+            if end < self._steps and self._settings.checkpoint_every_steps:
+                self._record.save(_checkpoint(progress, state))
+        trained = time.monotonic() - began
+        state = replace(state, network=self._passes.reestimate(state.network, progress.epoch))
+        result = EpochResult(
+            train_loss=total / steps,
+            learning_rate=rate.first + rate.growth * (progress.step - 1),
+            images=self._steps * self._settings.global_batch,
+            train_seconds=trained,
+            reached=self._passes.validate(state.network),
+            seconds=time.monotonic() - began,
+        )
+        progress = close_epoch(progress, self._settings, result)
+        self._record.save_epoch(_checkpoint(progress, state))
+        return progress, state
+
+    def _train(
+        self, network: Network, progress: Progress, end: int, rate: Rate, state: _State
+    ) -> tuple[NDArray[np.float64], _State]:
+        began = time.monotonic()
+
+        def tell(done: int, loss: float) -> None:
+            if done > 0:
+                place = replace(progress, step=progress.step + done)
+                self._record.tell(place, loss, done / (time.monotonic() - began))
+
+        steps = Steps(progress.epoch, progress.step, end, self._steps)
+        samples = self._feed.samples(self._context, steps)
+        moments, losses = self._call(network, samples, len(steps), rate, state.moments, tell)
+        wrong = np.flatnonzero(~np.isfinite(losses))
+        if len(wrong):
+            raise DivergedError.in_step(progress.epoch, progress.step + int(wrong[0]), rate.first)
+        return losses, _State(network.read(state.network), moments)
+
+    def _rate(self, progress: Progress) -> Rate:
+        """Returns the learning rate from a step on, as far as it changes evenly."""
+        first, second = (
+            schedule.learning_rate(
+                self._settings.schedule,
+                self._settings.learning_rate,
+                progress.history,
+                step,
+                self._steps,
+                self._settings.epochs,
+            )
+            for step in (progress.global_step, progress.global_step + 1)
+        )
+        return Rate(first, second - first) if progress.global_step < self._warmup_steps() else Rate(first)
+
+    def _end_of_call(self, progress: Progress) -> int:
+        """Returns the step of the epoch at which the next call of BigDL ends.
+
+        That is the end of the epoch; or earlier, for a checkpoint, at the end of the warm-up, or where the images of
+        more steps would not fit into memory.
+        """
+        ends = [self._steps, progress.step + self._steps_per_call]
+        every = self._settings.checkpoint_every_steps
+        if every:
+            ends.append(progress.step + every - progress.global_step % every)
+        left = self._warmup_steps() - progress.global_step
+        if left > 0:
+            ends.append(progress.step + left)
+        return min(ends)
+
+    def _warmup_steps(self) -> int:
+        return round(self._settings.schedule.warmup_epochs * self._steps)
+
+
+def _checkpoint(progress: Progress, state: _State) -> Checkpoint:
+    return Checkpoint(progress, state.network, state.moments.tensors() if state.moments else {})
+
+
+def _images_per_call(context: object, job: TrainingJob) -> int:
+    """Returns how many images each executor can hold at once, as float32 BGR."""
+    memory = context._jsc.sc().getExecutorMemoryStatus()  # type: ignore[attr-defined]
+    values = memory.values().toList()
+    least = min(int(values.apply(i)._1()) for i in range(values.size()))
+    return max(1, math.floor(least * _MEMORY_SHARE / (3 * 4 * job.input_size**2)))
