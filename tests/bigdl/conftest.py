@@ -1,10 +1,11 @@
-"""The BigDL backend in a session of its own: a JVM must be started for it, so these tests run in a process of their own.
+"""The BigDL backend in a session of its own: a JVM must be started for it, so these tests run in their own process.
 
 `make unit` runs them once for each engine: BIGDL_ENGINE=mklblas or mkldnn.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,13 @@ def spark() -> Iterator[SparkSession]:
 def cluster(spark: SparkSession) -> Cluster:
     """BigDL's engine, started."""
     return start_engine(spark, ENGINE)
+
+
+@pytest.fixture(autouse=True)
+def _freed() -> Iterator[None]:
+    """Lets go of a test's networks: Python's objects hold those of the JVM, in circles."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
