@@ -40,6 +40,7 @@ OPTIONS = {
     "config": "--schema --show",
     "sample-data": "--out --images --size --seed",
     "import-weights": "SOURCE --architecture --out",
+    "bigdl-jars": "",
 }
 
 
