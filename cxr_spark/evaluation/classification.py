@@ -39,25 +39,26 @@ def report_of_findings(
 
     Returns:
         `findings`: for each its threshold, precision, recall, F1, support (images that have it) and the counts;
-        `micro` (counts pooled), `macro` (mean) and `weighted` (mean weighted by support). A single finding has a
-        `confusion_matrix` with its absence, too.
+        `micro` (counts pooled), `macro` (mean) and `weighted` (mean weighted by support). A single finding and its
+        absence are reported as two classes, as `report_of_classes` does.
     """
+    if len(findings) == 1:
+        (true, false, missed, absent), name = counts[0].tolist(), findings[0]
+        report = report_of_classes([f"no {name}", name], np.array([[absent, false], [missed, true]]))
+        for row in report["findings"].values():
+            row["threshold"] = thresholds[0]
+        return {**report, "threshold_not_chosen": list(unchosen)}
     by_finding: dict[str, Any] = {}
     for name, row, threshold in zip(findings, counts.tolist(), thresholds, strict=True):
         named = ("true_positives", "false_positives", "false_negatives", "true_negatives")
         by_finding[name] = {"threshold": threshold, **_shares(*row[:3]), **dict(zip(named, row, strict=True))}
-    true, false, missed, absent = counts.sum(axis=0).tolist()
-    report = {
+    true, false, missed, _ = counts.sum(axis=0).tolist()
+    return {
         "findings": by_finding,
         "micro": _shares(true, false, missed),
         **_averages(by_finding),
         "threshold_not_chosen": list(unchosen),
     }
-    if len(findings) == 1:
-        report["accuracy"] = _ratio(true + absent, true + false + missed + absent)
-        classes = [f"no {findings[0]}", findings[0]]
-        report["confusion_matrix"] = {"classes": classes, "counts": [[absent, false], [missed, true]]}
-    return report
 
 
 def report_of_classes(classes: Sequence[str], confusion: NDArray[np.int64]) -> Report:

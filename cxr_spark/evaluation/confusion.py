@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +17,7 @@ from cxr_spark.evaluation.style import BLUE, INK, display_name, empty_note, figu
 
 _COLOURS = LinearSegmentedColormap.from_list("cxr", ["#ffffff", BLUE])
 #: From this part of a row on its cell is so dark that white is easier to read on it.
-_DARK = 0.55
+_DARK = 0.7
 #: Small matrices in a row of the picture of several findings.
 _COLUMNS = 5
 
@@ -41,7 +42,8 @@ def _draw_one(
 ) -> None:
     side = max(4.6, 2.4 + 0.62 * len(classes))
     with figure(side + 1.2, side, target) as drawing:
-        axes = drawing.add_subplot(title=f"Confusion matrix {rule}\naccuracy {accuracy:.3f}")
+        title = [f"Confusion matrix, accuracy {accuracy:.3f}", *textwrap.wrap(rule, 34)]
+        axes = drawing.add_subplot(title="\n".join(title))
         _cells(axes, counts, size=11 if len(classes) <= 6 else 9.5, shares=len(classes) <= 8)
         names = [display_name(name) for name in classes]
         axes.set_xticks(range(len(names)), names)

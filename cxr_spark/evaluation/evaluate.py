@@ -23,6 +23,7 @@ from cxr_spark.evaluation.plots import RocCurve
 from cxr_spark.evaluation.predictions import TASKS, Predictions
 from cxr_spark.evaluation.subgroups import values_of
 from cxr_spark.evaluation.verdicts import reports_of
+from cxr_spark.schema import SPLITS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -113,7 +114,7 @@ def evaluate(
         "macro": metrics.macro(by_finding),
         "micro": metrics.micro(pooled),
         "classification": reports,
-        "splits": groups.pop(SPLIT, {}),
+        "splits": _in_order(groups.pop(SPLIT, {})),
         "subgroups": groups,
         "comparison": comparison,
         "n_images": inventory.n_images,
@@ -149,6 +150,11 @@ def _groups(
         numbers = metrics.of_subgroup(_in_group(curves, findings, group.number), group.n_images)
         groups.setdefault(group.grouping, {})[group.value] = numbers
     return groups
+
+
+def _in_order(splits: Mapping[str, Any]) -> dict[str, Any]:
+    """Sorts splits as they come: training first, other names last."""
+    return {name: splits[name] for name in sorted(splits, key=lambda n: (*SPLITS, n).index(n))}
 
 
 def _unmatched(inventory: Inventory, labels: int | None) -> dict[str, int | None]:

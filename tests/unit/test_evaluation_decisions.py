@@ -83,10 +83,23 @@ def test_labels_that_are_not_known_count_nowhere():
         np.testing.assert_array_equal([[absent, false], [missed, true]], expected)
 
 
-def test_one_finding_has_a_confusion_matrix_with_its_absence():
-    report = report_of_findings(["PNEUMONIA"], np.array([[30, 10, 5, 55]]), [0.5])
-    assert report["confusion_matrix"] == {"classes": ["no PNEUMONIA", "PNEUMONIA"], "counts": [[55, 10], [5, 30]]}
-    assert report["accuracy"] == 0.85
+def test_one_finding_and_its_absence_are_two_classes_as_in_sklearn():
+    labels = (RNG.random((150, 1)) < 0.3).astype(float)
+    scores = (RNG.random((150, 1)) + 0.4 * labels) / 1.4
+    tally = counted(labels, scores, np.full((1, 1), 0.4))
+    names = ["no PNEUMONIA", "PNEUMONIA"]
+    ours = report_of_findings(["PNEUMONIA"], tally.by_finding[0], [0.4])
+    called = scores[:, 0] >= 0.4
+    theirs = classification_report(labels[:, 0], called, target_names=names, output_dict=True)
+    assert list(ours["findings"]) == names
+    for name in names:
+        same(ours["findings"][name], theirs[name])
+        assert ours["findings"][name]["threshold"] == 0.4
+    same(ours["macro"], theirs["macro avg"])
+    same(ours["weighted"], theirs["weighted avg"])
+    assert ours["accuracy"] == pytest.approx(theirs["accuracy"])
+    expected = confusion_matrix(labels[:, 0], called).tolist()
+    assert ours["confusion_matrix"] == {"classes": names, "counts": expected}
 
 
 @pytest.mark.parametrize("pieces", [1, 4])
