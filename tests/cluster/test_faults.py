@@ -97,7 +97,7 @@ def test_rank_lost_in_the_middle_of_an_epoch(run: Run, network: Network, referen
 
 def test_data_node_lost(run: Run, hdfs: Hdfs, reference: Run) -> None:
     lost = hdfs.data_nodes[0]
-    lost.stop(9)
+    lost.kill()
     try:
         run.prepare().ok()
         check_prepared(run, reference)

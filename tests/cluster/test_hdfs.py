@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def test_writes_go_on_when_a_data_node_is_lost(store: Store, hdfs: Hdfs, tmp_pat
     large = tmp_path / "large"
     large.write_bytes(b"x" * (3 << 20))
     lost = hdfs.data_nodes[0]
-    lost.stop(signal.SIGKILL)
+    lost.kill()
     try:
         for number in range(4):
             store.write_bytes(f"small/{number}", str(number).encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 
 from tests.cluster.support.hadoop import Hadoop
@@ -88,9 +87,9 @@ class HaHdfs:
 
     def fail_over(self) -> None:
         """Kills the active NameNode and makes the other one active."""
-        self._name_nodes["nn1"].stop(signal.SIGKILL)
+        self._name_nodes["nn1"].kill()
         self._make_active("nn2")
 
     def stop(self) -> None:
         for server in (self._data_node, *self._name_nodes.values()):
-            server.stop()
+            server.kill()

@@ -180,7 +180,7 @@ class Hdfs:
 
     def stop(self) -> None:
         for server in (*self.data_nodes, self.name_node):
-            server.stop()
+            server.kill()
 
     def allow_all(self, path: str) -> None:
         """Lets everyone write to a folder."""

@@ -164,4 +164,4 @@ class SecureHdfs:
 
     def stop(self) -> None:
         for server in reversed(self._servers):
-            server.stop()
+            server.kill()

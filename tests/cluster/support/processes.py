@@ -61,19 +61,13 @@ class Server:
     def tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
 
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """Ends the process and all of its session."""
+    def kill(self) -> None:
+        """Ends the process and all of its session at once, as a lost machine would."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        for each in (number, signal.SIGKILL):
+        if process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, each)
-            try:
-                process.wait(15)
-                break
-            except subprocess.TimeoutExpired:
-                continue
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def wait_for(check: Callable[[], object], what: str, timeout: float) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,7 +54,7 @@ class Standalone:
     def restart(self, host: Host) -> None:
         """Starts a host's worker anew, without the executors that it had."""
         server = self.workers[host.name]
-        server.stop(signal.SIGKILL)
+        server.kill()
         server.log.unlink()
         server.start()
         _wait_for_registration(server)
@@ -98,7 +97,7 @@ class Standalone:
 
     def stop(self) -> None:
         for server in (*self.workers.values(), self.master):
-            server.stop()
+            server.kill()
 
 
 def _wait_for_registration(worker: Server) -> None:

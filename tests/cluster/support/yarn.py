@@ -77,4 +77,4 @@ class Yarn:
 
     def stop(self) -> None:
         for server in (*self.nodes, self.manager):
-            server.stop()
+            server.kill()
