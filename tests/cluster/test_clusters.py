@@ -65,13 +65,11 @@ def test_yarn_cluster_mode_leaves_its_exit_status(in_yarn: Submitter, nih: str, 
     assert "test_list.txt" in status["error"]
 
 
-def test_files_belong_to_who_submits(on_standalone: Submitter, hdfs: Hdfs, reference: Run) -> None:
+def test_files_belong_to_who_submits(on_standalone: Submitter, nih: str, hdfs: Hdfs) -> None:
     hdfs.allow_all("/")
-    out = f"{hdfs.uri}/home-of-alice/scores"
-    alice = on_standalone.with_environment(HADOOP_USER_NAME="alice")
-    given = ["--data", f"{reference.root}/prepared", "--model", f"{reference.root}/run/model", "--out", out]
-    alice.run("score", *given).ok()
-    assert set(hdfs.owners(out)) == {"alice"}
+    made = Run(on_standalone.with_environment(HADOOP_USER_NAME="alice"), nih, f"{hdfs.uri}/home-of-alice")
+    made.prepare().ok()
+    assert set(hdfs.owners(f"{made.root}/prepared")) == {"alice"}
 
 
 def test_training_waits_for_executors_only_so_long(on_standalone: Submitter, hdfs: Hdfs, reference: Run) -> None:
