@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.support.hadoop import Hadoop, hadoop_version
+from tests.cluster.support.hadoop import Hadoop, hadoop_version, java
 from tests.cluster.support.processes import Server, answers, free_port
 from tests.conftest import ROOT
 
@@ -80,7 +80,7 @@ class SecureHdfs:
         settings = folder / "kdc.properties"
         settings.write_text(f"kdc.bind.address={self._address}\nkdc.port={port}\n")
         (folder / "kdc").mkdir()
-        command = ["java", "-Xmx96m", "-cp", f"{_kdc_jars()}/*", "org.apache.hadoop.minikdc.MiniKdc"]
+        command = [java(), "-Xmx96m", "-cp", f"{_kdc_jars()}/*", "org.apache.hadoop.minikdc.MiniKdc"]
         command += [str(folder / "kdc"), str(settings), str(self.keytab), "alice", "hdfs/server", "HTTP/server"]
         kdc = Server("KDC", self._hadoop.network.head.command(*command), folder / "kdc.log", self._hadoop.environment())
         self._servers.append(kdc)
