@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from cxr_spark.bigdl.graph import BUILDERS
 from cxr_spark.bigdl.methods import MOMENTS
 from cxr_spark.bigdl.session import Cluster
 from cxr_spark.config import Settings, TrainSettings
 from cxr_spark.errors import ConfigError
+
+#: Where BigDL's pooling needs larger images than torch's.
+_LEAST_SIDES = {"googlenet": 33}
+_LARGE = 2**31
 
 
 def check_settings(settings: Settings) -> None:
@@ -36,11 +43,38 @@ def check_batch(train: TrainSettings, cluster: Cluster) -> None:
         )
 
 
+def check_message(parameters: int, train: TrainSettings, nodes: int, master: str, conf: Mapping[str, str]) -> None:
+    """Checks that what the optimiser remembers can be sent to the executors.
+
+    Args:
+        parameters: of the network.
+        train: which optimiser.
+        nodes: executors, each of which gets its part.
+        master: Spark's; in local mode nothing is sent.
+        conf: Spark's settings.
+
+    Raises:
+        ConfigError: Spark would refuse a message of that size.
+    """
+    limit = int(conf.get("spark.rpc.message.maxSize", "128"))
+    vectors = len(MOMENTS[train.optimizer]) + (train.optimizer == "adam")
+    needed = math.ceil(vectors * parameters * 4 / nodes / 2**20 * 1.1)
+    if not master.startswith("local") and needed > limit:
+        raise ConfigError(
+            f"spark.rpc.message.maxSize is {limit} MiB, and each of {nodes} executors is sent {needed} MiB of what the "
+            f"optimiser remembers: give --conf spark.rpc.message.maxSize={needed}, or train on more executors"
+        )
+
+
 def _problems(settings: Settings) -> list[str]:
     model, train = settings.model, settings.train
     found = []
     if model.architecture not in BUILDERS:
         found.append(f"model.architecture={model.architecture} is not built in BigDL: use one of {', '.join(BUILDERS)}")
+    elif (model.input_size or _LARGE) < (least := _LEAST_SIDES.get(model.architecture, 0)):
+        found.append(
+            f"model.input_size={model.input_size} is too small for its {model.architecture}: use {least} or more"
+        )
     if train.optimizer not in MOMENTS:
         found.append(f"train.optimizer={train.optimizer} is not there: use {' or '.join(MOMENTS)}")
     if train.precision == "bf16":

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cxr_spark.bigdl.call import Caller
 from cxr_spark.bigdl.feed import Feed, Steps
 from cxr_spark.bigdl.jvm import Bridge
+from cxr_spark.bigdl.limits import check_message
 from cxr_spark.bigdl.methods import Moments, Rate
 from cxr_spark.bigdl.network import Network
 from cxr_spark.bigdl.objective import make_criterion, terms_of_batch
@@ -114,6 +115,8 @@ class BigDLTraining:
         network = Network(
             self._job.model.architecture, module, Bridge(self._context), decay_by_name(module, self._settings)
         )
+        conf = dict(self._context.getConf().getAll())
+        check_message(network.parameters, self._settings, self._cluster.nodes, self._context.master, conf)
         network.load(start.network)
         state = _State(dict(start.network), Moments.from_tensors(start.optimizer))
         progress = start.progress
