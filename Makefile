@@ -86,8 +86,11 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# BigDL needs a JVM of its own, started for one of its two engines.
 unit: $(STAMP)
 	$(PY) -m pytest tests/unit tests/integration
+	BIGDL_ENGINE=mklblas $(PY) -m pytest tests/bigdl
+	BIGDL_ENGINE=mkldnn $(PY) -m pytest tests/bigdl/test_agrees_with_torch.py tests/bigdl/test_objective.py
 
 test-cluster: $(STAMP)  ## tests on clusters started on this machine: HDFS, YARN, Spark standalone
 	$(PY) -m pytest tests/cluster

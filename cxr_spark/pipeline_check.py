@@ -125,6 +125,7 @@ class PipelineCheck:
             raise ConfigError(f"{option} {value}: no such file or folder")
 
     def _check_train(self) -> None:
+        from cxr_spark.bigdl import limits
         from cxr_spark.models.architectures import architecture, build_empty
         from cxr_spark.models.freezing import freeze
         from cxr_spark.models.weights import resolve_weights
@@ -138,6 +139,9 @@ class PipelineCheck:
                 resolve_weights(model.weights, model.architecture, default_fs=self._resolve("/"))
             with self._collected():
                 freeze(build_empty(model.architecture, 1, hidden=model.hidden), model.freeze)
+        if self._settings.train.backend == "bigdl":
+            with self._collected():
+                limits.check_settings(self._settings)
 
     def _check_explain(self) -> None:
         explain, model = self._settings.explain, self._settings.model
