@@ -96,17 +96,9 @@ def local(network: Network, hadoop: Hadoop, hdfs: Hdfs, tmp_path_factory: pytest
 
 
 @pytest.fixture(scope="session")
-def hosts(network: Network) -> Network:
-    """The same, where the hosts are real ones to each other; what needs that is skipped elsewhere."""
-    if not network.isolated:
-        pytest.skip("hosts of their own need network namespaces: root, and the commands ip and unshare")
-    return network
-
-
-@pytest.fixture(scope="session")
-def standalone(hosts: Network, hadoop: Hadoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+def standalone(network: Network, hadoop: Hadoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     """Spark's own cluster manager, a worker of two cores on each host."""
-    made = Standalone(tmp_path_factory.mktemp("standalone"), hosts, {"HADOOP_CONF_DIR": str(hadoop.conf)})
+    made = Standalone(tmp_path_factory.mktemp("standalone"), network, {"HADOOP_CONF_DIR": str(hadoop.conf)})
     try:
         yield made
     finally:
@@ -129,7 +121,7 @@ def on_standalone(
 
 
 @pytest.fixture(scope="session")
-def yarn(hosts: Network, hdfs: Hdfs, hadoop: Hadoop) -> Iterator[Yarn]:
+def yarn(hdfs: Hdfs, hadoop: Hadoop) -> Iterator[Yarn]:
     """YARN on the same hosts."""
     made = Yarn(hadoop)
     try:

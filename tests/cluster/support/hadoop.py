@@ -176,7 +176,7 @@ class Hdfs:
             **self._settings(self._hadoop.network.driver),
             "dfs.datanode.data.dir": str(self._hadoop.folder / f"data-{host.name}"),
             "dfs.datanode.hostname": host.address,
-            "dfs.datanode.address": f"{host.address}:{DATA_PORT if host.isolated else free_port(host.address)}",
+            "dfs.datanode.address": f"{host.address}:{DATA_PORT}",
             "dfs.datanode.ipc.address": f"{host.address}:0",
             "dfs.datanode.http.address": f"{host.address}:0",
         }
