@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cxr_spark.bigdl.jvm import Bridge
 from cxr_spark.bigdl.methods import Moments, Rate, make_method, make_slices, read_moments
 from cxr_spark.bigdl.network import Network
-from cxr_spark.bigdl.session import Cluster, quiet
+from cxr_spark.bigdl.session import Cluster, quiet, quiet_jvm
 from cxr_spark.config import TrainSettings
 from cxr_spark.errors import RunError
 
@@ -67,7 +67,11 @@ class Caller:
 
         done = moments.steps if moments else 0
         method = make_method(self._settings, rate, done)
-        with tempfile.TemporaryDirectory(prefix="cxr-bigdl-") as folder, self._nothing_cached():
+        with (
+            tempfile.TemporaryDirectory(prefix="cxr-bigdl-") as folder,
+            quiet_jvm(self._bridge.jvm),
+            self._nothing_cached(),
+        ):
             with quiet():
                 summary = TrainSummary(folder, "call")
                 optimizer = DistriOptimizer(

@@ -95,7 +95,7 @@ def start_engine(spark: SparkSession, engine: Engine) -> Cluster:
             f"train.bigdl_engine={engine}, but the driver was started for {found}: give spark-submit "
             + submit_flags(engine)
         )
-    with _unchanged_environment(), quiet():
+    with _unchanged_environment(), quiet(), quiet_jvm(jvm):
         from bigdl.dllib.nncontext import init_nncontext
         from bigdl.dllib.utils.common import get_node_and_core_number
 
@@ -110,6 +110,21 @@ def quiet() -> Iterator[None]:
     """Keeps to itself what BigDL prints: a line for each layer that is made."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
+
+
+@contextlib.contextmanager
+def quiet_jvm(jvm: Any) -> Iterator[None]:
+    """Keeps to itself what BigDL prints in the JVM, whose standard output is that of this process."""
+    console = getattr(getattr(jvm.scala, "Console$"), "MODULE$")
+    system, before = jvm.java.lang.System, jvm.java.lang.System.out
+    nowhere = jvm.java.io.PrintStream(jvm.java.io.ByteArrayOutputStream())
+    system.setOut(nowhere)
+    console.setOutDirect(nowhere)
+    try:
+        yield
+    finally:
+        system.setOut(before)
+        console.setOutDirect(before)
 
 
 @contextlib.contextmanager
