@@ -89,6 +89,11 @@ def start_engine(spark: SparkSession, engine: Engine) -> Cluster:
             "train.backend=bigdl needs BigDL's jars on driver and executors before Spark starts: give spark-submit "
             + submit_flags(engine)
         )
+    if context.getConf().get("spark.speculation", "false").lower() == "true":
+        raise UsageError(
+            "spark.speculation=true: BigDL's tasks change what they hold and must not run twice at once: give "
+            "--conf spark.speculation=false"
+        )
     found = jvm.java.lang.System.getProperty(_OPTION) or "mklblas"
     if found.lower() != engine:
         raise UsageError(

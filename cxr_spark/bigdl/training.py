@@ -35,6 +35,7 @@ from cxr_spark.training.record import EpochResult, Record, close_epoch
 from cxr_spark.training.shares import check_one_label_each, read_index
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
@@ -210,9 +211,11 @@ def _checkpoint(progress: Progress, state: _State) -> Checkpoint:
     return Checkpoint(progress, state.network, state.moments.tensors() if state.moments else {})
 
 
-def _images_per_call(context: object, job: TrainingJob) -> int:
+def _images_per_call(context: SparkContext, job: TrainingJob) -> int:
     """Returns how many images each executor can hold at once, as float32 BGR."""
-    memory = context._jsc.sc().getExecutorMemoryStatus()  # type: ignore[attr-defined]
-    values = memory.values().toList()
-    least = min(int(values.apply(i)._1()) for i in range(values.size()))
+    managers = context._jsc.sc().env().blockManager().master().getMemoryStatus().toList()
+    all_of_them = [managers.apply(i) for i in range(managers.size())]
+    # The driver holds no images, unless it is all that there is.
+    executors = [one for one in all_of_them if not one._1().isDriver()] or all_of_them
+    least = min(int(one._2()._1()) for one in executors)
     return max(1, math.floor(least * _MEMORY_SHARE / (3 * 4 * job.input_size**2)))

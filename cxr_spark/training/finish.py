@@ -73,15 +73,19 @@ def finish(job: TrainingJob, resize: str) -> ModelMetadata:
             "train": job.train.model_dump(mode="json"),
         },
         metrics={name: entry[name] for name in ("epoch", "val_loss", "val_macro_auc", "val_micro_auc", "val_accuracy")},
-        versions=versions(),
+        versions=versions("bigdl-dllib-spark3") if job.train.backend == "bigdl" else versions(),
     )
     return save_model(job.run.child(MODEL), module, metadata)
 
 
-def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that decide a result."""
+def versions(*more: str) -> dict[str, str]:
+    """Returns the versions of Python and of the packages that decide a result.
+
+    Args:
+        more: packages beside those that every training uses.
+    """
     found = {"python": platform.python_version()}
-    for name in ("cxr-spark", "torch", "torchvision", "numpy", "pyspark", "opencv-python-headless"):
+    for name in ("cxr-spark", "torch", "torchvision", "numpy", "pyspark", "opencv-python-headless", *more):
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # a checkout that is not installed
