@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_spark.bigdl.jvm import Bridge
+from cxr_spark.bigdl.jvm import Bridge, innermost_cause
 from cxr_spark.bigdl.methods import Moments, Rate, make_method, make_slices, read_moments
 from cxr_spark.bigdl.network import Network
 from cxr_spark.bigdl.session import Cluster, quiet, quiet_jvm
@@ -88,7 +88,7 @@ class Caller:
                         self._hand_out(network, jvm_optimizer, moments, rate)
                     jvm_optimizer.optimize()
                 except Exception as error:  # Py4J's, of whatever failed in the JVM
-                    raise _told_by_java(error) from error
+                    raise RunError(f"BigDL failed: {innermost_cause(error)}") from error
             methods = [by_name.values().head() for by_name in jvm_optimizer.previousOptim().collect()]
             after = read_moments(self._bridge, self._settings, methods)
             losses = np.array(summary.read_scalar("Loss"), np.float64)[:, 1]
@@ -146,11 +146,3 @@ def _told(method: Any, tell: Tell) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-
-
-def _told_by_java(error: Exception) -> RunError:
-    """Returns an error with the innermost cause that Java tells."""
-    told = str(getattr(error, "java_exception", error))
-    causes = [line.partition(": ")[2] or line for line in told.splitlines() if line.startswith("Caused by: ")]
-    first = next((line for line in told.splitlines() if line.strip()), type(error).__name__)
-    return RunError(f"BigDL failed: {(causes[-1] if causes else first).strip()}")

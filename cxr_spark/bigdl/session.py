@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from cxr_spark import spark_files
 from cxr_spark.bigdl.installation import check_installation, jars
+from cxr_spark.bigdl.jvm import innermost_cause
 from cxr_spark.config import Engine
 from cxr_spark.errors import UsageError
+from cxr_spark.training.device import usable_cores
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -62,6 +64,11 @@ def session_settings(engine: Engine, conf: Mapping[str, str]) -> dict[str, str]:
     return {**conf, **settings}
 
 
+def local_master(master: str | None) -> str:
+    """Returns a master with its cores counted: of `local[*]`, the default, BigDL takes half of them."""
+    return f"local[{usable_cores()}]" if master in (None, "local[*]") else master
+
+
 def submit_flags(engine: Engine) -> str:
     """Returns the options of spark-submit that BigDL needs."""
     return (
@@ -105,7 +112,14 @@ def start_engine(spark: SparkSession, engine: Engine) -> Cluster:
         from bigdl.dllib.utils.common import get_node_and_core_number
 
         log_level = jvm.org.apache.logging.log4j.LogManager.getRootLogger().getLevel().toString()
-        init_nncontext(redirect_spark_log=False, spark_log_level=log_level)
+        try:
+            init_nncontext(redirect_spark_log=False, spark_log_level=log_level)
+        except Exception as error:  # BigDL raises what it likes
+            raise UsageError(
+                f"BigDL's engine does not start on {context.master}: {innermost_cause(error)}; it reads the numbers of "
+                "executors and cores from spark.executor.cores and spark.cores.max (standalone) or "
+                "spark.executor.instances (YARN, Kubernetes): set both"
+            ) from error
         nodes, cores = map(int, get_node_and_core_number())
     return Cluster(nodes, cores, 1 if engine == "mkldnn" else cores)
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Mapping
 
 from cxr_spark.application import Application
-from cxr_spark.bigdl import limits
-from cxr_spark.bigdl.session import session_settings
-from cxr_spark.config import Settings
 from cxr_spark.output import finished_before
 from cxr_spark.prepared import PreparedDataset
 from cxr_spark.spark import under_spark_submit
@@ -30,11 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, object]:
     """Trains, and writes RUN/model, RUN/checkpoints, RUN/history.json and RUN/curves.png."""
+    from cxr_spark.bigdl import limits
+    from cxr_spark.bigdl.session import local_master, session_settings
     from cxr_spark.training.driver import train
     from cxr_spark.training.plan import fingerprint
 
     settings = args.settings.updated({"train.backend": args.backend, "train.workers": args.workers})
-    application = Application("cxr-spark train", args.master, _spark_settings(settings, args.spark_conf))
+    master, conf = args.master, args.spark_conf
+    if settings.train.backend == "bigdl":
+        limits.check_settings(settings)
+        if not under_spark_submit():
+            master, conf = local_master(master), session_settings(settings.train.bigdl_engine, conf)
+    application = Application("cxr-spark train", master, conf)
     data = application.resolve_shared(args.data, "--data")
     store = Store(application.resolve_shared(args.out, "--out"))
     dataset = PreparedDataset.open(data)
@@ -44,11 +47,3 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         log.info("finished before, nothing to do: %s", store.uri)
         return finished
     return train(application.spark, settings, dataset, store, overwrite=args.overwrite)
-
-
-def _spark_settings(settings: Settings, given: Mapping[str, str]) -> Mapping[str, str]:
-    """Returns Spark's settings, with what the backend needs where this process starts Spark by itself."""
-    if settings.train.backend == "torch":
-        return given
-    limits.check_settings(settings)
-    return given if under_spark_submit() else session_settings(settings.train.bigdl_engine, given)
