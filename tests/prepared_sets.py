@@ -35,7 +35,8 @@ def write_prepared(
         labels = (draw.random((n, len(findings))) < 0.4).astype(np.float32)
         images = draw.integers(0, 160, (n, size, size), dtype=np.uint8)
         images[labels[:, 0] == 1, :, : size // 2] += 60
-        images[labels[:, 1] == 1, : size // 2] += 35
+        if len(findings) > 1:
+            images[labels[:, 1] == 1, : size // 2] += 35
         if masked:
             labels[draw.random(labels.shape) < masked] = np.nan
         order = draw.permutation(n)
