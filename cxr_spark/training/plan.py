@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from cxr_spark.stages.batch_augmentation import BatchAugmentation
 from cxr_spark.training.balance import check_names
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.job import TrainingJob
+
+log = logging.getLogger(__name__)
 
 #: Settings that change how fast or how safely a training runs, but not its result.
 _NOT_IN_RESULT = {"max_restarts", "checkpoint_every_steps", "keep_checkpoints", "rank_timeout", "start_timeout"}
@@ -71,7 +74,13 @@ def plan(
         batch_norm_epsilon=epsilon,
         seed=train.seed,
     )
-    freeze(module, model.freeze)
+    frozen = freeze(module, model.freeze)
+    if frozen and weights is None:
+        log.warning(
+            "model.freeze keeps %d layers as they are, and model.weights=random leaves them untrained: a deep network "
+            "then gives all images the same score; give weights to start from, or model.freeze=none",
+            len(frozen),
+        )
     job = TrainingJob(
         run_uri=run_uri,
         data_uri=dataset.store.uri,

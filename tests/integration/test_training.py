@@ -230,6 +230,14 @@ def test_what_cannot_work_is_refused_before_any_rank_starts(data, tmp_path, over
         planned(data, tmp_path / "run", *overrides)
 
 
+def test_frozen_layers_that_nothing_ever_trained_are_told(data, tmp_path, caplog):
+    planned(data, tmp_path / "told", "model.freeze=backbone")
+    assert "model.weights=random leaves them untrained" in caplog.text
+    caplog.clear()
+    planned(data, tmp_path / "all", "model.freeze=none")
+    assert "untrained" not in caplog.text
+
+
 def test_checkpoints_of_other_settings_are_refused(data, tmp_path):
     planned(data, tmp_path / "run")
     with pytest.raises(ConfigError, match="checkpoints of other settings"):
