@@ -6,7 +6,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -123,9 +123,10 @@ class Caller:
         try:
             yield
         finally:
-            for number, rdd in dict(self._context._jsc.getPersistentRDDs()).items():
-                if number not in before:
-                    rdd.unpersist()
+            with suppress(Exception):  # a JVM that is gone has freed all, and what ended it is told already
+                for number, rdd in dict(self._context._jsc.getPersistentRDDs()).items():
+                    if number not in before:
+                        rdd.unpersist()
 
 
 @contextmanager

@@ -36,11 +36,23 @@ def launch(spark: SparkSession, job: TrainingJob) -> None:
             BigDLTraining(spark, job, cluster).run()
             return
         except RunError as error:
-            if isinstance(error, DivergedError) or spark.sparkContext._jsc.sc().isStopped():
+            if isinstance(error, DivergedError):
                 raise
+            if _is_gone(spark):
+                raise RunError(
+                    "Spark's driver is gone, most often for lack of memory: raise spark.driver.memory (in local mode BigDL "
+                    "trains there), or lower train.global_batch; the same command goes on where it stopped"
+                ) from error
             if attempt == job.train.max_restarts:
                 raise RunError(f"the training died {attempt + 1} times, the last time so: {error}") from None
             log.warning("the training died (%d of %d restarts): %s", attempt + 1, job.train.max_restarts, error)
+
+
+def _is_gone(spark: SparkSession) -> bool:
+    try:
+        return bool(spark.sparkContext._jsc.sc().isStopped())
+    except Exception:  # py4j's, of a JVM that does not answer
+        return True
 
 
 def _wait_for_executors(spark: SparkSession, cluster: Cluster, timeout: float) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from cxr_spark import spark_files
 from cxr_spark.bigdl.installation import check_installation, jars
 from cxr_spark.bigdl.jvm import innermost_cause
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 
 _OPTION = "bigdl.engineType"
 _DRIVER, _EXECUTORS = "spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"
-#: In local mode BigDL trains inside the driver's JVM, which the usual 2 GiB are too small for.
-_LOCAL_MEMORY = "6g"
+#: In local mode BigDL trains inside the driver's JVM: the part of the machine's memory that this may take.
+_LOCAL_MEMORY = 0.6
 #: Some class of BigDL's jars, and what py4j takes for it where it is not there.
 _PROBE, _MISSING = "com.intel.analytics.bigdl.dllib.utils.Engine", "JavaPackage"
 #: Masters that BigDL's engine knows how to read the numbers of nodes and cores from.
@@ -55,9 +57,10 @@ def session_settings(engine: Engine, conf: Mapping[str, str]) -> dict[str, str]:
         UsageError: BigDL is not installed.
     """
     given = {**spark_files.spark_defaults(), **conf}
+    memory = int(psutil.virtual_memory().total * _LOCAL_MEMORY / 2**20)
     settings = {
         "spark.jars": ",".join([*filter(None, [given.get("spark.jars")]), *map(str, jars())]),
-        "spark.driver.memory": given.get("spark.driver.memory", _LOCAL_MEMORY),
+        "spark.driver.memory": given.get("spark.driver.memory", f"{memory}m"),
     }
     for key in (_DRIVER, _EXECUTORS):
         settings[key] = f"{given.get(key, '')} -D{_OPTION}={engine}".strip()
@@ -142,8 +145,9 @@ def quiet_jvm(jvm: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        system.setOut(before)
-        console.setOutDirect(before)
+        with contextlib.suppress(Exception):  # where the JVM is gone there is nothing to put back
+            system.setOut(before)
+            console.setOutDirect(before)
 
 
 @contextlib.contextmanager
