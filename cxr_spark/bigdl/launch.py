@@ -40,8 +40,8 @@ def launch(spark: SparkSession, job: TrainingJob) -> None:
                 raise
             if _is_gone(spark):
                 raise RunError(
-                    "Spark's driver is gone, most often for lack of memory: raise spark.driver.memory (in local mode BigDL "
-                    "trains there), or lower train.global_batch; the same command goes on where it stopped"
+                    "Spark's driver is gone, most often for lack of memory: raise spark.driver.memory (in local mode "
+                    "BigDL trains there), or lower train.global_batch; the same command goes on where it stopped"
                 ) from error
             if attempt == job.train.max_restarts:
                 raise RunError(f"the training died {attempt + 1} times, the last time so: {error}") from None
