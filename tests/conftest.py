@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,14 @@ def _interruptible() -> None:
     """Lets SIGINT through to what tests start: a shell's background jobs inherit that it is ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Puts temporary files of all that tests start into pytest's folder: killed processes do not tidy up."""
+    folder = str(tmp_path_factory.mktemp("tmp"))
+    os.environ.update(TMPDIR=folder, SPARK_LOCAL_DIRS=folder)
+    tempfile.tempdir = folder
 
 
 @pytest.fixture(scope="session")

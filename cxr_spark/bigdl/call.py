@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -87,9 +87,9 @@ class Caller:
                     if moments and moments.vectors:
                         self._hand_out(network, jvm_optimizer, moments, rate)
                     jvm_optimizer.optimize()
+                    methods = [by_name.values().head() for by_name in jvm_optimizer.previousOptim().collect()]
                 except Exception as error:  # Py4J's, of whatever failed in the JVM
                     raise RunError(f"BigDL failed: {innermost_cause(error)}") from error
-            methods = [by_name.values().head() for by_name in jvm_optimizer.previousOptim().collect()]
             after = read_moments(self._bridge, self._settings, methods)
             losses = np.array(summary.read_scalar("Loss"), np.float64)[:, 1]
         if after.steps != done + steps:
@@ -118,15 +118,50 @@ class Caller:
 
     @contextmanager
     def _nothing_cached(self) -> Iterator[None]:
-        """Frees what a call caches: its images, and copies of the network that BigDL itself forgets about."""
+        """Frees what a call holds on to: its images, copies of the network, and what was exchanged."""
         before = set(self._context._jsc.getPersistentRDDs().keySet())
         try:
             yield
-        finally:
-            with suppress(Exception):  # a JVM that is gone has freed all, and what ended it is told already
-                for number, rdd in dict(self._context._jsc.getPersistentRDDs()).items():
-                    if number not in before:
-                        rdd.unpersist()
+        except BaseException:
+            with suppress(Exception):  # the JVM may be gone; what ended the call is to be told
+                self._free(before)
+            raise
+        self._free(before)
+
+    def _free(self, before: Collection[int]) -> None:
+        for number, rdd in dict(self._context._jsc.getPersistentRDDs()).items():
+            if number not in before:
+                rdd.unpersist()
+        if self._context.master.startswith("local"):
+            self._free_exchanged()
+
+    def _free_exchanged(self) -> None:
+        """Frees the blocks of weights and gradients in this JVM; nothing reaches those in others."""
+        jvm = self._bridge.jvm
+        parameters = jvm.com.intel.analytics.bigdl.dllib.optim.parameters
+        exchange = getattr(getattr(parameters, "AllReduceParameter$"), "MODULE$")
+        counter = exchange.getClass().getDeclaredField("nextId")
+        counter.setAccessible(True)
+        manager = self._context._jsc.sc().env().blockManager()
+        locks = manager.blockInfoManager()
+        for name in exchanged_blocks(int(counter.get(exchange)) - 1, self._cluster.nodes):
+            block = jvm.org.apache.spark.storage.TestBlockId(name)
+            found = locks.get(block)
+            if found.isDefined():
+                for _ in range(found.get().readerCount()):  # BigDL's threads leave the blocks locked
+                    locks.unlock(block, jvm.scala.Option.empty())
+                manager.removeBlock(block, False)
+
+
+def exchanged_blocks(number: int, nodes: int) -> list[str]:
+    """Returns the names of the blocks that hold weights and gradients of one call. BigDL itself never frees them.
+
+    Args:
+        number: of the exchange, counted in the driver's JVM.
+        nodes: that take part.
+    """
+    own = [f"{number}{kind}{node}" for kind in ("weightBytes", "weights", "gradients") for node in range(nodes)]
+    return own + [f"{number}_{to}gradientBytes{source}" for to in range(nodes) for source in range(nodes)]
 
 
 @contextmanager
