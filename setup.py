@@ -46,6 +46,7 @@ EXTRAS["dev"] = [
     *EXTRAS["java"],
     *EXTRAS["dicom"],
     "hypothesis>=6.100",  # finds the input that breaks a parser
+    "kubeflow-spark-api>=2.4",  # the Spark operator's own models of its manifests
     "mypy>=1.10",
     "pandas-stubs>=2.2",
     "pytest>=8",

@@ -1,4 +1,4 @@
-"""What training asks of a cluster, checked on the driver before the ranks start: Spark would answer by hanging."""
+"""What training asks of a cluster, checked on the driver before the ranks start: Spark would answer late or never."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cxr_spark.config import TrainSettings
-from cxr_spark.errors import UsageError
+from cxr_spark.errors import RunError, UsageError
 from cxr_spark.training.device import usable_cores
 
 if TYPE_CHECKING:
@@ -50,7 +50,28 @@ def check_cluster(spark: SparkSession, settings: TrainSettings) -> None:
         return
     conf = dict(spark.sparkContext.getConf().getAll())
     check_settings(conf, settings)
-    _wait_for_executors(spark, settings, conf)
+    places = _wait_for_places(spark, settings)
+    if places < settings.workers:
+        raise _too_few(settings.workers, places, conf, f" after {settings.start_timeout:.0f} s")
+
+
+def check_places_again(spark: SparkSession, settings: TrainSettings) -> None:
+    """Waits until the cluster has places for all ranks again, after some of them died.
+
+    A host may be lost with its ranks. Spark itself would ask 40 times, every 15 s, and then say what barrier jobs need.
+
+    Raises:
+        RunError: it has not, after `train.start_timeout` seconds.
+    """
+    if is_local(spark):
+        return
+    places = _wait_for_places(spark, settings)
+    if places < settings.workers:
+        raise RunError(
+            f"{settings.start_timeout:.0f} s after its ranks died the cluster has places for {places} of "
+            f"{settings.workers}: when its workers are back, run the same command again, and the training goes on from "
+            "its last checkpoint; or let train.start_timeout be longer"
+        )
 
 
 def check_settings(conf: Mapping[str, str], settings: TrainSettings) -> None:
@@ -96,19 +117,21 @@ def _task_cpus(conf: Mapping[str, str]) -> int:
     return int(conf.get("spark.task.cpus", "1"))
 
 
-def _wait_for_executors(spark: SparkSession, settings: TrainSettings, conf: Mapping[str, str]) -> None:
+def _wait_for_places(spark: SparkSession, settings: TrainSettings) -> int:
+    """Returns how many ranks can run at the same time: all, or after `train.start_timeout` seconds as many as can."""
     context = spark.sparkContext._jsc.sc()
     profile = context.resourceProfileManager().defaultResourceProfile()
     started = time.monotonic()
     told = False
-    while (slots := int(context.maxNumConcurrentTasks(profile))) < settings.workers:
+    while (places := int(context.maxNumConcurrentTasks(profile))) < settings.workers:
         waited = time.monotonic() - started
         if waited > settings.start_timeout:
-            raise _too_few(settings.workers, slots, conf, f" after {settings.start_timeout:.0f} s")
+            break
         if waited > 5 and not told:
-            log.info("waiting for executors: places for %d of %d ranks so far", slots, settings.workers)
+            log.info("waiting for executors: places for %d of %d ranks so far", places, settings.workers)
             told = True
         time.sleep(_LOOK_EVERY)
+    return places
 
 
 def _too_few(workers: int, places: int, conf: Mapping[str, str], when: str = "") -> UsageError:

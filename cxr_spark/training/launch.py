@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from cxr_spark import errors
 from cxr_spark.errors import CxrError, DivergedError, RunError
 from cxr_spark.spark import let_children_import
 from cxr_spark.training import rank
-from cxr_spark.training.cluster import is_local, uses_gpu
+from cxr_spark.training.cluster import check_places_again, is_local, uses_gpu
 from cxr_spark.training.job import TrainingJob
 from cxr_spark.training.meeting import check_meeting
 from cxr_spark.training.output import RankOutput
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: In the lines of what Spark and torchrun raise that say what happened to a rank.
+_TELLING = re.compile(r"Error|Signal|exitcode|Failure \(")
+
 
 def launch(spark: SparkSession, job: TrainingJob) -> None:
     """Runs a planned training to its end.
 
     Raises:
         CxrError: the error that a rank met.
-        RunError: the ranks died more often than `train.max_restarts`.
+        RunError: the ranks died more often than `train.max_restarts`, or the cluster has no place for them any more.
     """
     if not is_local(spark) and job.train.workers > 1:
         check_meeting(spark, job.train.workers)
@@ -45,6 +49,7 @@ def launch(spark: SparkSession, job: TrainingJob) -> None:
         if attempt == job.train.max_restarts:
             raise RunError(f"the training died {attempt + 1} times, the last time so: {cause}") from None
         log.warning("the ranks died (%d of %d restarts): %s", attempt + 1, job.train.max_restarts, cause)
+        check_places_again(spark, job.train)
 
 
 def _run_ranks(spark: SparkSession, job: TrainingJob) -> None:
@@ -82,9 +87,10 @@ def _cause(job: TrainingJob, error: Exception) -> CxrError:
         told = job.checkpoints.read_json(rank.FAILURE)
         return _error_class(told["kind"])(str(told["message"]))
     except (FileNotFoundError, RunError, TypeError, KeyError):  # nothing there, or a rank died while it wrote it
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        telling = [line for line in lines if "Error" in line or "Signal" in line or "exitcode" in line]
-        return RunError("; ".join(line.strip() for line in (telling or lines)[-2:]) or type(error).__name__)
+        lines = [line.strip() for line in str(error).splitlines()]
+        lines = [line for line in lines if line and not line.startswith("at ")]  # of Java's traces what, not where
+        telling = [line for line in lines if _TELLING.search(line)]
+        return RunError("; ".join((telling or lines)[-2:]) or type(error).__name__)
 
 
 def _error_class(name: object) -> type[CxrError]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +14,10 @@ import pytest
 from cxr_spark.storage import Store
 from tests.cluster.support.files import leftovers, predictions, tables
 from tests.cluster.support.hadoop import Hdfs
-from tests.cluster.support.network import Network
+from tests.cluster.support.network import Host, Network
 from tests.cluster.support.pipeline import Run, check_evaluated, check_prepared
 from tests.cluster.support.standalone import Standalone
-from tests.cluster.support.submit import Submitter
+from tests.cluster.support.submit import Job, Submitter
 from tests.cluster.support.victims import (
     first_task,
     is_executor,
@@ -77,9 +79,14 @@ def test_executor_lost_during_evaluate(run: Run, network: Network, reference: Ru
     check_evaluated(run, reference)
 
 
-def test_rank_lost_in_the_middle_of_an_epoch(run: Run, network: Network, reference: Run) -> None:
-    options = [*run.train_options(f"{reference.root}/prepared"), "--set", "train.checkpoint_every_steps=1"]
-    job = run.submitter.start("train", *options)
+def start_training(run: Run, reference: Run, *options: object) -> Job:
+    """Starts training on what the reference prepared, with a checkpoint after every step."""
+    given = [*run.train_options(f"{reference.root}/prepared"), "--set", "train.checkpoint_every_steps=1"]
+    return run.submitter.start("train", *given, *options)
+
+
+def stop_in_the_middle_of_an_epoch(job: Job, run: Run, network: Network) -> None:
+    """Stops all ranks when the first epoch has a checkpoint, and has not come to its end."""
 
     def entries() -> list[dict[str, Any]]:
         checkpoints = Store(f"{run.root}/run/checkpoints")
@@ -89,9 +96,54 @@ def test_rank_lost_in_the_middle_of_an_epoch(run: Run, network: Network, referen
     for host in network.hosts:  # none goes on while the test looks for them
         suspend(host, is_rank)
     assert [entry["epoch"] for entry in entries()][-1] == 0
+
+
+def test_rank_lost_in_the_middle_of_an_epoch(run: Run, network: Network, reference: Run) -> None:
+    job = start_training(run, reference)
+    stop_in_the_middle_of_an_epoch(job, run, network)
     kill(network.hosts[0], is_rank)
     resume(network.hosts[1], is_rank)
     job.finish().ok().says("the ranks died (1 of 3 restarts)")
+    assert run.weights() == reference.weights()
+
+
+@pytest.fixture
+def lost(network: Network, standalone: Standalone, hdfs: Hdfs) -> Iterator[Host]:
+    """A host to cut off; what runs on it is made anew afterwards."""
+    host = network.hosts[0]
+    yield host
+    standalone.restart(host)
+    hdfs.wait_for_data_nodes()
+
+
+def test_host_cut_off_during_training(run: Run, network: Network, reference: Run, lost: Host) -> None:
+    """The other host has room for both ranks."""
+    submitter = run.submitter.with_conf(NOTICE_SOON)
+    job = start_training(replace(run, submitter=submitter), reference, "--set", "train.rank_timeout=20")
+    stop_in_the_middle_of_an_epoch(job, run, network)
+    with lost.cut_off():
+        for host in network.hosts:
+            resume(host, is_rank)
+        job.finish().ok().says("ExecutorLostFailure", "(1 of 3 restarts)")
+    assert run.weights() == reference.weights()
+
+
+def test_host_cut_off_without_room_for_its_rank(
+    run: Run, network: Network, standalone: Standalone, hdfs: Hdfs, reference: Run, lost: Host
+) -> None:
+    """The job ends, and goes on when the host is back."""
+    room_for_one = {"spark.executor.memory": "1600m"}
+    cramped = replace(run, submitter=run.submitter.with_conf(NOTICE_SOON | room_for_one))
+    job = start_training(cramped, reference, "--set", "train.start_timeout=5")
+    stop_in_the_middle_of_an_epoch(job, run, network)
+    with lost.cut_off():
+        for host in network.hosts:
+            resume(host, is_rank)
+        job.finish().fails(4).says("places for 1 of 2", "run the same command again")
+    standalone.restart(lost)
+    hdfs.wait_for_data_nodes()
+    again = start_training(cramped, reference).finish().ok()
+    assert re.search(r"from step [1-9]", again.output)
     assert run.weights() == reference.weights()
 
 
@@ -106,19 +158,12 @@ def test_data_node_lost(run: Run, hdfs: Hdfs, reference: Run) -> None:
         hdfs.wait_for_data_nodes()
 
 
-def test_host_cut_off_during_prepare(
-    run: Run, network: Network, standalone: Standalone, hdfs: Hdfs, reference: Run
-) -> None:
-    lost = network.hosts[0]
+def test_host_cut_off_during_prepare(run: Run, reference: Run, lost: Host) -> None:
     job = run.submitter.with_conf(NOTICE_SOON).start("prepare", *run.prepare_options())
     stop_first_task(job, [lost])
-    try:
-        with lost.cut_off():
-            resume(lost, is_task)
-            job.finish().ok().says("Lost executor")
-    finally:
-        standalone.restart(lost)
-        hdfs.wait_for_data_nodes()
+    with lost.cut_off():
+        resume(lost, is_task)
+        job.finish().ok().says("Lost executor")
     check_prepared(run, reference)
 
 

@@ -48,6 +48,20 @@ def test_scheduled_spark_application():
     assert made["spec"]["concurrencyPolicy"] == "Forbid"
 
 
+def test_the_spark_operator_takes_it():
+    """By the models that the operator's project makes of its API: every field is known and of the right type."""
+    models = pytest.importorskip("kubeflow_spark_api.models", reason="no kubeflow-spark-api: pip install -e '.[dev]'")
+    read = models.SparkV1beta2ScheduledSparkApplication.from_dict
+    given = yaml.safe_load((SCHEDULES / "scheduled_spark_application.yaml").read_text())
+    assert read(given).to_dict() == given
+    executor = given["spec"]["template"]["executor"]
+    executor["core"] = 4  # an unknown field is left out
+    assert read(given).to_dict() != given
+    executor["instances"] = "eight"
+    with pytest.raises(ValueError, match="instances"):
+        read(given)
+
+
 def test_kubernetes_lets_the_driver_have_executors():
     made = {each["kind"]: each for each in yaml.safe_load_all((SCHEDULES / "kubernetes_access.yaml").read_text())}
     conf = settings(ROOT / "conf" / "spark" / "kubernetes.conf")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from cxr_spark.config import TrainSettings
-from cxr_spark.errors import CxrError, UsageError
+from cxr_spark.errors import CxrError, RunError, UsageError
 from cxr_spark.storage import Store
-from cxr_spark.training.cluster import check_settings, most_tasks
+from cxr_spark.training.cluster import check_places_again, check_settings, most_tasks
 from cxr_spark.training.rank import FAILURE, refuse_to_repeat, report_failure
 
 
@@ -45,6 +47,28 @@ def test_threads_are_the_cores_of_a_task():
 )
 def test_most_tasks(conf, most):
     assert most_tasks(conf) == most
+
+
+class Cluster:
+    """A session on a cluster that has so many places, one more at each look."""
+
+    def __init__(self, places: int, master: str = "spark://master:7077") -> None:
+        manager = SimpleNamespace(defaultResourceProfile=lambda: "profile")
+        context = SimpleNamespace(resourceProfileManager=lambda: manager, maxNumConcurrentTasks=self._look)
+        self.sparkContext = SimpleNamespace(master=master, _jsc=SimpleNamespace(sc=lambda: context))
+        self._places = places
+
+    def _look(self, profile: str) -> int:
+        assert profile == "profile"
+        self._places += 1
+        return self._places - 1
+
+
+def test_after_a_death_places_are_waited_for():
+    check_places_again(Cluster(1), TrainSettings(workers=2, start_timeout=30))
+    check_places_again(Cluster(0, "local[1]"), TrainSettings(workers=2, start_timeout=0.1))
+    with pytest.raises(RunError, match=r"places for \d of 9: .*run the same command again"):
+        check_places_again(Cluster(1), TrainSettings(workers=9, start_timeout=0.1))
 
 
 def test_only_errors_that_may_pass_are_repeated(tmp_path):

@@ -12,6 +12,13 @@ from cxr_spark.storage import Store
 from cxr_spark.training.launch import _cause
 from cxr_spark.training.rank import FAILURE, report_failure
 
+#: What Spark raises when a worker is gone.
+LOST = RuntimeError(
+    "An error occurred while calling o110.collectToPython.\n"
+    ": org.apache.spark.SparkException: Job aborted due to stage failure: barrier task finished unsuccessfully.\n"
+    "ExecutorLostFailure (executor 0 exited caused by one of the running tasks) Reason: heartbeat timed out\n"
+    "\tat org.apache.spark.sql.execution.QueryExecution$.withInternalError(QueryExecution.scala:546)\n"
+)
 SPARK_SAYS = RuntimeError("a trace\n  ValueError: of Spark's\nexitcode: 1 (pid 7)\nmore")
 
 
@@ -48,3 +55,8 @@ def test_without_a_whole_record_the_last_telling_lines_are_the_cause(job, record
     found = _cause(job, SPARK_SAYS)
     assert type(found) is RunError
     assert str(found) == "ValueError: of Spark's; exitcode: 1 (pid 7)"
+
+
+def test_a_lost_worker_is_named(job):
+    found = _cause(job, LOST)
+    assert str(found).startswith("ExecutorLostFailure (executor 0 exited")

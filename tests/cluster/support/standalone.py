@@ -37,7 +37,8 @@ class Standalone:
             **environment,
             "SPARK_HOME": str(SPARK_HOME),
             "SPARK_DAEMON_MEMORY": "192m",
-            "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+            # A worker that says nothing for 20 s is lost to the master; 60 s by itself.
+            "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dspark.worker.timeout=20",
             "PYSPARK_PYTHON": sys.executable,
         }
         port = free_port(network.driver)
