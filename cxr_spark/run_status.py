@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
+import os
 import time
 from collections.abc import Mapping
 
@@ -14,7 +16,7 @@ from cxr_spark.processes import Terminated
 from cxr_spark.spark import under_spark_submit
 from cxr_spark.spark_files import known_default_fs
 from cxr_spark.storage import Store, resolve
-from cxr_spark.tasks import error_of_task
+from cxr_spark.tasks import error_of_task, java_trace
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +35,15 @@ def tell(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return 4, "interrupted; run the same command again to go on"
     if hasattr(error, "java_exception"):  # of py4j: what a task raised stands somewhere in a long trace
-        told = error_of_task(str(error), "a Spark job")
-        return told.exit_status, _short(str(told))
-    return 4, f"{type(error).__name__}: {_short(str(error))} (the trace is shown with --debug)"
+        told = error_of_task(java_trace(error), "a Spark job")
+        return told.exit_status, _short(str(told)) + _remedy(error)
+    return 4, f"{type(error).__name__}: {_short(str(error))}{_remedy(error)} (the trace is shown with --debug)"
+
+
+def _remedy(error: BaseException) -> str:
+    """Returns what helps against a full disk, which can show anywhere; nothing for other errors."""
+    full = getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
+    return "; free space there, or name other disks in spark.local.dir and TMPDIR, then run it again" if full else ""
 
 
 def leave_status(

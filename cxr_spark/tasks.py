@@ -16,6 +16,8 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 _OWN_ERROR = re.compile(r"^cxr_spark\.(?:\w+\.)+(\w+): (.+)$", re.MULTILINE)
+#: What Py4J puts before a trace: which object of its own was called.
+_PY4J = re.compile(r"\AAn error occurred while calling [^\n]*\n: ")
 _PYTHON_ERROR = re.compile(r"^(\w*(?:Error|Exception)\b.*)$", re.MULTILINE)
 
 
@@ -68,7 +70,16 @@ def _collect(work: Any, doing: str) -> list[Any]:
     try:
         return list(work.collect())
     except Py4JJavaError as error:
-        raise error_of_task(str(error.java_exception), doing) from error
+        raise error_of_task(java_trace(error), doing) from error
+
+
+def java_trace(error: BaseException) -> str:
+    """Returns all that Java tells of an error that Py4J passed on, or what is left of it where the JVM is gone."""
+    try:
+        told = str(error)
+    except Exception:  # Py4J asks the JVM for the trace
+        told = str(getattr(error, "errmsg", type(error).__name__))
+    return _PY4J.sub("", told)
 
 
 def error_of_task(trace: str, doing: str) -> CxrError:
@@ -83,5 +94,11 @@ def error_of_task(trace: str, doing: str) -> CxrError:
         kind = getattr(errors, own[1], RunError)
         return kind(own[2]) if issubclass(kind, CxrError) else RunError(own[2])
     found = _PYTHON_ERROR.search(trace)
-    first = trace.strip().splitlines()[0] if trace.strip() else "no reason given"
-    return RunError(f"{doing} failed: {found[1] if found else first}")
+    return RunError(f"{doing} failed: {found[1] if found else innermost_cause(trace)}")
+
+
+def innermost_cause(trace: str) -> str:
+    """Returns what a trace of Java's tells of the cause of the cause, in one line."""
+    lines = [line.strip() for line in trace.splitlines() if line.strip()]
+    causes = [line.partition(": ")[2] for line in lines if line.startswith("Caused by: ")]
+    return (causes or lines or ["no reason given"])[-1 if causes else 0]

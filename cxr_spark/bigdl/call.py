@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_spark.bigdl.jvm import Bridge, innermost_cause
+from cxr_spark.bigdl.jvm import Bridge
 from cxr_spark.bigdl.methods import Moments, Rate, make_method, make_slices, read_moments
 from cxr_spark.bigdl.network import Network
 from cxr_spark.bigdl.session import Cluster, quiet, quiet_jvm
 from cxr_spark.config import TrainSettings
 from cxr_spark.errors import RunError
+from cxr_spark.tasks import innermost_cause, java_trace
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class Caller:
                     jvm_optimizer.optimize()
                     methods = [by_name.values().head() for by_name in jvm_optimizer.previousOptim().collect()]
                 except Exception as error:  # Py4J's, of whatever failed in the JVM
-                    raise RunError(f"BigDL failed: {innermost_cause(error)}") from error
+                    raise RunError(f"BigDL failed: {innermost_cause(java_trace(error))}") from error
             after = read_moments(self._bridge, self._settings, methods)
             losses = np.array(summary.read_scalar("Loss"), np.float64)[:, 1]
         if after.steps != done + steps:

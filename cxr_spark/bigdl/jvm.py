@@ -84,11 +84,3 @@ def _file(length: int) -> Iterator[Path]:
     with tempfile.NamedTemporaryFile(prefix="cxr-vector-") as file:
         file.truncate(length * _LITTLE.itemsize)
         yield Path(file.name)
-
-
-def innermost_cause(error: Exception) -> str:
-    """Returns what Java tells of the cause of an error, in one line."""
-    told = str(getattr(error, "java_exception", error))
-    causes = [line.partition(": ")[2] or line for line in told.splitlines() if line.startswith("Caused by: ")]
-    first = next((line for line in told.splitlines() if line.strip()), type(error).__name__)
-    return (causes[-1] if causes else first).strip()

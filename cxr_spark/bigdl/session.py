@@ -13,9 +13,9 @@ import psutil
 
 from cxr_spark import spark_files
 from cxr_spark.bigdl.installation import check_installation, jars
-from cxr_spark.bigdl.jvm import innermost_cause
 from cxr_spark.config import Engine
 from cxr_spark.errors import UsageError
+from cxr_spark.tasks import innermost_cause, java_trace
 from cxr_spark.training.device import usable_cores
 
 if TYPE_CHECKING:
@@ -118,9 +118,10 @@ def start_engine(spark: SparkSession, engine: Engine) -> Cluster:
         try:
             init_nncontext(redirect_spark_log=False, spark_log_level=log_level)
         except Exception as error:  # BigDL raises what it likes
+            cause = innermost_cause(java_trace(error))
             raise UsageError(
-                f"BigDL's engine does not start on {context.master}: {innermost_cause(error)}; it reads the numbers of "
-                "executors and cores from spark.executor.cores and spark.cores.max (standalone) or "
+                f"BigDL's engine does not start on {context.master}: {cause}; it reads the numbers of executors "
+                "and cores from spark.executor.cores and spark.cores.max (standalone) or "
                 "spark.executor.instances (YARN, Kubernetes): set both"
             ) from error
         nodes, cores = map(int, get_node_and_core_number())

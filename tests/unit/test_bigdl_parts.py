@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from cxr_spark.bigdl.graph import fold
-from cxr_spark.bigdl.jvm import innermost_cause
 from cxr_spark.bigdl.methods import Moments, slices
 from cxr_spark.bigdl.objective import targets, terms_of_batch
 from cxr_spark.training.order import draw_chances, epoch_order
@@ -64,11 +63,3 @@ def test_rare_findings_are_drawn_more_often():
     assert chances.sum() == 1.0 or abs(chances.sum() - 1) < 1e-12
     drawn = epoch_order(10, 1000, seed=1, epoch=0, worker=0, chances=chances)
     assert np.bincount(drawn, minlength=10)[9] > 500
-
-
-def test_of_a_java_error_the_innermost_cause_is_told():
-    class JavaError(Exception):
-        java_exception = "a.B: outer\n\tat x\nCaused by: c.D: middle\n\tat y\nCaused by: e.F: inner: why\n\tat z"
-
-    assert innermost_cause(JavaError()) == "e.F: inner: why"
-    assert innermost_cause(ValueError("plain\nmore")) == "plain"

@@ -172,20 +172,47 @@ def test_bad_usage(job: SimpleNamespace, capsys: pytest.CaptureFixture[str], arg
     assert "exit_status=2" in lines[1]
 
 
+class Py4JJavaError(Exception):
+    """As Py4J's: its text has the trace."""
+
+    java_exception = "what Java's toString gives"
+
+    def __init__(self, called: str, trace: str) -> None:
+        super().__init__(f"An error occurred while calling {called}.\n: {trace}")
+
+
 def test_what_a_task_raised_is_told_and_gives_the_exit_status(
     job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Py4JJavaError(Exception):
-        java_exception = "org.apache.spark.SparkException"
-
     trace = (
-        "An error occurred while calling o67.collect.\n: org.apache.spark.SparkException: Job aborted\n"
+        "org.apache.spark.SparkException: Job aborted\n"
         'Traceback (most recent call last):\n  File "x.py", line 3, in f\n'
         "cxr_spark.errors.DataError: row 7: unknown finding 'Lupus'\n\n\tat org.apache.spark.api.python..."
     )
-    job.work = failing(Py4JJavaError(trace))
+    job.work = failing(Py4JJavaError("o67.collect", trace))
     assert main(["job"]) == 3
     assert "cxr-spark job: row 7: unknown finding 'Lupus'\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "No space left on device", "/x/part"), "/x/part"),
+        (
+            Py4JJavaError("o7.put", "j.Error: put\n\tat x\nCaused by: j.IOError: No space left on device"),
+            "j.io",
+        ),
+    ],
+)
+def test_a_full_disk_is_told_with_what_helps(job, capsys, error, told):
+    job.work = failing(error)
+    assert main(["job"]) == 4
+    line = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("cxr-spark job: "))
+    assert "No space left on device" in line
+    assert told in line
+    assert "An error occurred" not in line
+    assert "j.Error" not in line
+    assert "spark.local.dir and TMPDIR" in line
 
 
 def status_of(out: Path) -> dict[str, Any]:
