@@ -200,7 +200,7 @@ def test_what_a_task_raised_is_told_and_gives_the_exit_status(
         (OSError(28, "No space left on device", "/x/part"), "/x/part"),
         (
             Py4JJavaError("o7.put", "j.Error: put\n\tat x\nCaused by: j.IOError: No space left on device"),
-            "j.io",
+            "j.IOError",
         ),
     ],
 )
