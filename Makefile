@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint unit test-cluster test-versions env-archive
+.PHONY: help venv demo test lint unit tests test-cluster test-versions env-archive
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -79,16 +79,19 @@ tell_result = $(PY) -c 'import json; m = json.load(open("$(1)/metrics.json")); \
 	print("\nmacro AUC:", m["macro"]["auc"] and round(m["macro"]["auc"], 3), "on", m["n_images"], "test images")'; \
 	echo "report:    $(CURDIR)/$(1)/report.html"
 
-test: lint unit  ## ruff, mypy, and the unit and integration tests
+test: lint tests  ## ruff, mypy, and all tests but those on clusters
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+unit: $(STAMP)  ## the unit tests: less than a minute
+	$(PY) -m pytest tests/unit
+
 # BigDL needs a JVM of its own, started for one of its two engines.
-unit: $(STAMP)
-	$(PY) -m pytest tests/unit tests/integration
+tests: $(STAMP)
+	$(PY) -m pytest
 	BIGDL_ENGINE=mklblas $(PY) -m pytest tests/bigdl
 	BIGDL_ENGINE=mkldnn $(PY) -m pytest tests/bigdl/test_agrees_with_torch.py tests/bigdl/test_objective.py
 
@@ -115,9 +118,9 @@ test-python-%:
 	@python=$$(command -v python$* "$$HOME"/.pyenv/versions/$*.*/bin/python | while read -r p; do \
 		"$$p" --version >/dev/null 2>&1 && echo "$$p" && break; done || true); \
 	if [ -z "$$python" ]; then echo "make: python$* is not here: SKIPPED"; \
-	else $(MAKE) --no-print-directory unit VENV=.venvs/python-$* PYTHON="$$python"; fi
+	else $(MAKE) --no-print-directory tests VENV=.venvs/python-$* PYTHON="$$python"; fi
 
 test-spark-%:
 	@$(MAKE) --no-print-directory venv VENV=.venvs/spark-$*
 	@.venvs/spark-$*/bin/python -m pip install --quiet pyspark==$*
-	.venvs/spark-$*/bin/python -m pytest tests/unit tests/integration
+	.venvs/spark-$*/bin/python -m pytest

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--labels", metavar="CSV", action="append", help="label file, gzipped or not; repeatable; none for folders")
     add("--out", metavar="URI", required=True, help="folder of the prepared dataset")
     add("--dataset", help="whose layout they have: nih, chexpert, rsna, or folder of class folders (default: nih)")
-    add("--split", help="official, patient, or column `split` of the labels (default: what the dataset has)")
+    add("--split", help="official, patient, or column (of the labels, named split) (default: by dataset)")
     add("--train-list", metavar="FILE", help="official list of training images (default: beside the labels)")
     add("--test-list", metavar="FILE", help="official list of test images (default: beside the labels)")
     add("--val-fraction", metavar="F", help="part of the training patients for validation (default: 0.1)")

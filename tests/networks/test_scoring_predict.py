@@ -22,10 +22,16 @@ def images(n: int, side: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, side, side), dtype=np.uint8)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    write_model(folder)
+    return folder
+
+
 @pytest.fixture
-def model(tmp_path):
-    write_model(tmp_path / "model")
-    return load_model(Store(str(tmp_path / "model")))
+def model(folder):
+    return load_model(Store(str(folder)))
 
 
 @torch.inference_mode()
