@@ -111,6 +111,9 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
     few = [f"{_shown(name)} ({n})" for name, n in positives.items() if n < FEW_POSITIVES]
     if few:
         yield f"Fewer than {FEW_POSITIVES} positive images, so the AUC is very uncertain: {', '.join(few)}."
+    same = [_shown(name) for name, f in metrics["findings"].items() if _all_the_same(f)]
+    if same:
+        yield f"All images have the same score, which AUC and interval do not show: {', '.join(same)}."
     if metrics["n_patients"] is None:
         yield "No image names its patient: intervals take every image as a patient of its own and may be too narrow."
     elif metrics["n_images_without_patient"]:
@@ -142,6 +145,11 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
     unmatched = metrics["unmatched"]
     if unmatched["predictions_without_label"]:
         yield f"{unmatched['predictions_without_label']:,} predictions have no label and are left out."
+
+
+def _all_the_same(finding: Mapping[str, Any]) -> bool:
+    """Whether even the highest score takes in all images: without gain the operating point is that of the highest."""
+    return (finding["auc"], finding["sensitivity"], finding["specificity"]) == (0.5, 1.0, 0.0)
 
 
 def _shown(name: str) -> str:

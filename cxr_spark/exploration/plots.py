@@ -118,7 +118,7 @@ def _images_per_patient(axes: Axes, splits: Splits) -> None:
             axes.xaxis.set_minor_formatter(NullFormatter())
         else:
             axes.set_xlim(0.5, most + 0.5)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend()
     else:
         empty_note(axes, "patients are not known")

@@ -62,6 +62,8 @@ def test_nih(recipe, tmp_path: Path) -> None:
     assert (metrics["split"], set(metrics["classification"])) == ("test", {"0.5", "validation"})
     assert set(metrics["splits"]) == {"val", "test"}
     assert list((out / "run" / "tensorboard").iterdir())
+    assert (out / "exploration" / "explore.html").exists()
+    assert len(list((out / "explanation").glob("*.png"))) == metrics["n_images"]
 
 
 def test_chexpert(recipe, tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from cxr_spark.evaluation import metrics
+from cxr_spark.evaluation.auc import roc_auc
 from cxr_spark.evaluation.buckets import Curve
 from cxr_spark.evaluation.classification import report_of_classes, report_of_findings
-from cxr_spark.evaluation.curves import Counts, OperatingPoint
+from cxr_spark.evaluation.curves import Counts, OperatingPoint, thresholds_of, youden_point
 from cxr_spark.evaluation.report import render
 
 HOSTILE = "<script>alert('x')</script>&\"{{ 7 * 7 }}"
@@ -139,6 +140,16 @@ def test_images_without_one_class_are_said():
 
 def test_few_positive_images_are_said():
     assert "very uncertain: Hernia (9)" in page({"Mass": curve(), "Hernia": curve(9, 91)})[1]
+
+
+@pytest.mark.parametrize(("same", "scores"), [(True, [0.3] * 6), (False, [0.3, 0.3, 0.3, 0.7, 0.7, 0.7])])
+def test_one_score_for_all_images_is_said(same, scores):
+    truth = np.array([True, False, False, True, False, False])
+    thresholds = thresholds_of(np.array(scores), truth, Counts(0, 0))
+    best = youden_point(thresholds, Counts(2, 4))
+    found = Curve(Counts(2, 4), roc_auc(scores, truth.astype(float)), np.empty(0), 0.5, best, roc=np.zeros((2, 2)))
+    assert found.auc == 0.5
+    assert ("All images have the same score" in page({"Mass": found})[1]) is same
 
 
 def test_operating_point_numbers():

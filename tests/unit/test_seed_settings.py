@@ -15,6 +15,7 @@ from cxr_spark.models.freezing import freeze, layer_names
 from cxr_spark.training.balance import class_weights
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+SEEDS = ("nih_resnet50", "chexpert_densenet121", "covid_vgg16", "kermany_small_cnn", "rsna_resnet101")
 SHIPPED = sorted(path.name for path in CONF.glob("*.yaml"))
 
 
@@ -46,12 +47,11 @@ def test_every_shipped_pipeline_passes_its_check(name: str, tmp_path: Path, caps
 
 
 def test_every_seed_system_has_its_settings() -> None:
-    seeds = ("nih_resnet50", "chexpert_densenet121", "covid_vgg16", "kermany_small_cnn", "rsna_resnet101")
-    assert {f"{name}.yaml" for name in seeds} <= set(SHIPPED)
+    assert {f"{name}.yaml" for name in SEEDS} <= set(SHIPPED)
 
 
-@pytest.mark.parametrize("name", ["chexpert_densenet121", "covid_vgg16", "kermany_small_cnn", "rsna_resnet101"])
-def test_seeds_that_explore_and_explain_do_so(name: str) -> None:
+@pytest.mark.parametrize("name", SEEDS)
+def test_seeds_explore_and_explain(name: str) -> None:
     assert {"explore", "explain"} <= set(settings_of(f"{name}.yaml").pipeline.steps)
 
 
