@@ -100,28 +100,30 @@ def intensity(splits: Splits, means: Mapping[str, NDArray[np.float64]], target: 
 
 def _images_per_patient(axes: Axes, splits: Splits) -> None:
     axes.set(title="Patients with at least so many images", xlabel="images", ylabel="% of the patients")
-    drawn, most = False, 0
+    most = 0
     for name, split in splits.items():
         if split["images_per_patient"] is None:
             continue
         histogram = {int(images): n for images, n in split["images_per_patient"]["histogram"].items()}
-        at_least = np.cumsum([histogram[images] for images in sorted(histogram, reverse=True)])[::-1]
-        # The part that has k images or more is that of all numbers above k - 1, up to k.
-        numbers, parts = sorted(histogram), 100 * at_least / at_least[0]
-        axes.step([0.5, *numbers], [parts[0], *parts], where="pre", color=_colour(name), label=name)
-        drawn, most = True, max(most, *numbers)
-    if drawn:
-        axes.set_ylim(0, 102)
-        if most > _MOST_LINEAR:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            axes.xaxis.set_minor_formatter(NullFormatter())
-        else:
-            axes.set_xlim(0.5, most + 0.5)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.legend()
-    else:
+        patients_with = [histogram.get(images, 0) for images in range(1, max(histogram) + 1)]
+        at_least = np.cumsum(patients_with[::-1])[::-1]
+        # Each number's part lies around its tick.
+        axes.stairs(
+            100 * at_least / at_least[0], np.arange(len(at_least) + 1) + 0.5,
+            color=_colour(name), linewidth=1.4, label=name,
+        )  # fmt: skip
+        most = max(most, len(at_least))
+    if not most:
         empty_note(axes, "patients are not known")
+        return
+    axes.set(xlim=(0.5, most + 0.5), ylim=(0, 102))
+    if most > _MOST_LINEAR:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.legend()
 
 
 def _ages(axes: Axes, splits: Splits) -> None:

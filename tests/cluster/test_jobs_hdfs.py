@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cxr_spark.storage import Store
+from cxr_spark.training.summaries import EVENTS_NAME
 from tests.cluster.support.files import leftovers, visible
 from tests.cluster.support.hadoop import Hdfs
 from tests.cluster.support.pipeline import Run
@@ -35,6 +38,14 @@ def test_outputs_are_whole(reference: Run) -> None:
         reference.json("prepared/manifest.json")["splits"]["test"],
     )
     assert (metrics["n_images"], metrics["model_id"]) == (tested["images"], reference.weights())
+
+
+def test_tensorboard_shows_what_a_run_on_hdfs_left(reference: Run, tmp_path: Path) -> None:
+    copy = tmp_path / Path(EVENTS_NAME).name
+    copy.write_bytes(Store(f"{reference.root}/run").read_bytes(EVENTS_NAME))
+    shown = EventAccumulator(str(copy)).Reload()
+    history = reference.json("run/history.json")
+    assert [event.value for event in shown.Scalars("loss/train")] == pytest.approx([e["train_loss"] for e in history])
 
 
 def test_finished_work_is_left_alone(reference: Run) -> None:
