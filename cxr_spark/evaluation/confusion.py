@@ -20,6 +20,8 @@ _COLOURS = LinearSegmentedColormap.from_list("cxr", ["#ffffff", BLUE])
 _DARK = 0.7
 #: Small matrices in a row of the picture of several findings.
 _COLUMNS = 5
+#: Characters that a small matrix's name may have side by side, so that it does not reach the next one's.
+_TITLE = 26
 
 
 def draw_decisions(reports: Mapping[str, Mapping[str, Any]], target: str | Path | IO[bytes]) -> None:
@@ -61,7 +63,7 @@ def _draw_each(findings: Mapping[str, Mapping[str, Any]], rule: str, target: str
         drawing.suptitle(f"Images by label and decision, {rule}", x=0.01, ha="left", fontsize=11, fontweight="bold")
         for number, (name, row) in enumerate(findings.items()):
             axes = drawing.add_subplot(rows, columns, number + 1)
-            axes.set_title(display_name(name), fontsize=8.5)
+            axes.set_title("\n".join(textwrap.wrap(display_name(name), _TITLE)), fontsize=8.5)
             counts = [
                 [row["true_negatives"], row["false_positives"]],
                 [row["false_negatives"], row["true_positives"]],

@@ -51,10 +51,10 @@ def training_curves(
         _rate_scale(rate, series["learning_rate"])
         for axes in (loss, auc, rate):
             _epoch_axis(axes, epochs, best)
+            axes.set_xlabel("epoch (dashed: best)" if best is not None else "epoch")
         for axes in (loss, auc):
             if axes.lines:
                 axes.legend(loc="best")
-            axes.set_xlabel("epoch (dashed: best)" if best is not None else "epoch")
 
 
 def _number(value: Any) -> float:

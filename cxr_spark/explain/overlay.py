@@ -87,7 +87,11 @@ def overlay(
     _text(draw, (_MARGIN, 42), caption.image_index, 14, INK, room)
     labels = "labels not known" if caption.labels is None else "labelled " + (", ".join(caption.labels) or "nothing")
     _text(draw, (_MARGIN, 62), f"{labels}; {caption.note}".replace("_", " "), 12, GREY, room)
-    _scale(page, draw, places[1])
+    if heat.any():
+        _scale(page, draw, places[1])
+    else:
+        told = "no evidence for the finding: its map is zero everywhere"
+        _text(draw, (places[1], _HEAD + SIDE + 10), told, 12, INK, SIDE)
     if boxes:
         _text(draw, (_MARGIN, _HEAD + SIDE + 10), "boxes: drawn by radiologists", 12, VERMILLION, SIDE)
     return _png(page)

@@ -37,6 +37,16 @@ def test_original_at_the_left_heat_at_the_right() -> None:
     assert (right[:100, :, 1] - right[:100, :, 2]).min() > 80  # the strongest colour is yellow, on any grey
 
 
+def test_a_map_without_evidence_is_told_and_has_no_colours_to_explain() -> None:
+    image, heat = np.full((SIDE, SIDE), 100, np.uint8), np.zeros((SIDE, SIDE), np.float32)
+    heat_of_one = np.copy(heat)
+    heat_of_one[0, 0] = 1
+    for shown, coloured in ((heat, False), (heat_of_one, True)):
+        foot = picture(overlay(image, shown, caption()))[TOP + SIDE :, RIGHT:]
+        assert (foot < 128).any()  # something is written
+        assert (np.ptp(foot, axis=2) > 100).any() == coloured
+
+
 def test_boxes_are_where_they_should_be() -> None:
     image, heat = np.full((SIDE, SIDE), 100, np.uint8), np.zeros((SIDE, SIDE), np.float32)
     boxes = [DrawnBox(Box(0.25, 0.5, 0.25, 0.25), "Mass", True), DrawnBox(Box(0, 0, 0.1, 0.1), "Edema", False)]
