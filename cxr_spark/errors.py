@@ -38,6 +38,10 @@ class RunError(CxrError):
     exit_status = 4
 
 
+class StorageAwayError(RunError):
+    """Storage that cannot be reached at all; it says nothing of the one file that was asked for."""
+
+
 class DivergedError(RunError):
     """A training whose loss is not finite: to start it again would only repeat it."""
 

@@ -17,11 +17,12 @@ from hdfs_native import WriteOptions
 from hdfs_native import fsspec as native
 
 from cxr_spark.file_systems import COPY_BYTES, Data, Entry, temporary_name
+from cxr_spark.name_node import NameNode, NoAnswerError, put_piece
 
 log = logging.getLogger(__name__)
 
-#: How long a NameNode may take to accept a connection.
-_CONNECT_SECONDS = 20.0
+#: How long a NameNode may take to accept a connection. Spark tries a task four times, each as long.
+_CONNECT_SECONDS = 15.0
 #: Seconds before each further attempt to write a file whose DataNodes could not be reached.
 _PAUSES = (0.2, 1.0, 3.0, 9.0, 20.0)
 
@@ -33,13 +34,21 @@ def _path_in(url: str) -> str:
     return path if len(path) < 2 else path.rstrip("/")
 
 
-class _Hdfs(native.HdfsFileSystem):  # type: ignore[misc]
+class _Ending:
+    """Lets the calls of an fsspec class of hdfs-native come to an end. (fsspec makes one object for all who ask.)"""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.client: Any = NameNode(self.client)
+
+
+class _Hdfs(_Ending, native.HdfsFileSystem):  # type: ignore[misc]
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
         return _path_in(path) or "/"
 
 
-class _Viewfs(native.ViewfsFileSystem):  # type: ignore[misc]
+class _Viewfs(_Ending, native.ViewfsFileSystem):  # type: ignore[misc]
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
         return _path_in(path) or "/"
@@ -58,7 +67,7 @@ def _act_for_who_submitted() -> None:
 
 def _is_of_data_node(error: Exception) -> bool:
     """Whether another attempt, to other DataNodes, may do better. What the NameNode refuses it will refuse again."""
-    return not isinstance(error, (FileNotFoundError, PermissionError)) and "RPCError" not in str(error)
+    return not isinstance(error, (FileNotFoundError, PermissionError, NoAnswerError)) and "RPCError" not in str(error)
 
 
 def _pieces(file: Path) -> Iterator[bytes]:
@@ -74,8 +83,15 @@ def _check_reachable(host: str, port: int) -> None:
     Raises:
         OSError: none does.
     """
-    with socket.create_connection((host, port), timeout=_CONNECT_SECONDS):
-        pass
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
+            return
+        except ConnectionRefusedError:  # it may be starting
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(1)
 
 
 class HdfsFileSystem:
@@ -143,13 +159,13 @@ class HdfsFileSystem:
         """
         # The mode before the cluster's umask, as Hadoop's own clients ask for.
         self._client.mkdirs(posixpath.dirname(path), 0o777, True)
-        options, copies = WriteOptions(), 0
+        options, copies = WriteOptions(overwrite=True), 0
         for pause in (*_PAUSES, None):
             stream = self._client.create(path, options)
             try:
-                for piece in pieces():
-                    stream.write(bytes(piece))  # of other buffers hdfs-native takes numbers one by one, or fails
-                stream.close()  # not after a write that failed: it waits for blocks that no DataNode has
+                for piece in pieces():  # of other buffers than bytes hdfs-native takes numbers one by one, or fails
+                    put_piece(functools.partial(stream.write, bytes(piece)))
+                put_piece(stream.close)  # not after a write that failed: it waits for blocks that no DataNode has
                 break
             except (OSError, RuntimeError) as error:
                 if pause is None or not _is_of_data_node(error):

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.fs as pafs
 
-from cxr_spark.errors import RunError, UsageError
+from cxr_spark.errors import RunError, StorageAwayError, UsageError
 from cxr_spark.file_systems import COPY_BYTES, TEMPORARY_PREFIX, TEMPORARY_SUFFIX, open_file_system
 from cxr_spark.uris import join, resolve, scheme_of
 
@@ -48,7 +49,8 @@ def _faults(doing: str, uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         detail = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0] or type(error).__name__
-        raise RunError(f"cannot {doing} {uri}: {detail}") from error
+        kind = StorageAwayError if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)) else RunError
+        raise kind(f"cannot {doing} {uri}: {detail}") from error
 
 
 class Store:
@@ -227,6 +229,7 @@ def read_uri(uri: str, limit: int | None = None) -> bytes:
 
     Raises:
         FileNotFoundError: it is not there.
+        StorageAwayError: the storage cannot be reached.
         RunError: it cannot be read.
     """
     store, name = parent_and_name(uri)

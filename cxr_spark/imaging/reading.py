@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from cxr_spark.errors import RunError
+from cxr_spark.errors import RunError, StorageAwayError
 from cxr_spark.imaging.decode import check_file_size
 from cxr_spark.imaging.rejected import UNREADABLE, ImageRejected
 from cxr_spark.storage import read_uri
@@ -45,12 +45,15 @@ def ahead(
 def read_image_file(uri: str, size: int) -> bytes:
     """Reads an image file; one that the storage does not give is a rejected image, not a failed task.
 
+    Storage that is away fails the task: else images would be lost by the thousand, and each blamed for it.
+
     Args:
         uri: full URI.
         size: bytes, as it was listed.
 
     Raises:
         ImageRejected: it is too large or cannot be read.
+        StorageAwayError: the storage cannot be reached.
     """
     check_file_size(size)
     try:
@@ -61,5 +64,7 @@ def read_image_file(uri: str, size: int) -> bytes:
         raise ImageRejected(UNREADABLE, f"gone since it was listed: {error}") from error
     try:
         return read_uri(uri)
+    except StorageAwayError:
+        raise
     except (RunError, FileNotFoundError) as error:
         raise ImageRejected(UNREADABLE, str(error)) from error

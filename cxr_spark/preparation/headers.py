@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.columns import MAX_AGE_YEARS, SEXES, parse_age
-from cxr_spark.errors import RunError
+from cxr_spark.errors import RunError, StorageAwayError
 from cxr_spark.imaging.dicom_person import HEADER_BYTES, Person, read_person
 from cxr_spark.imaging.reading import ahead
 from cxr_spark.imaging.rejected import ImageRejected
@@ -94,6 +94,8 @@ def read_headers(parts: Iterable[Sequence[str]]) -> Iterator[Person | None]:
 def _read(uri: str) -> bytes:
     try:
         return read_uri(uri, HEADER_BYTES)
+    except StorageAwayError:
+        raise
     except (RunError, FileNotFoundError):
         return b""
 

@@ -102,7 +102,8 @@ def _run(spark: SparkSession, request: Request, store: Store) -> list[WrittenFil
     started = time.monotonic()
     files = run_parts(spark, parts, writer, "preparing")
     seconds = max(time.monotonic() - started, 1e-3)
-    log.info("prepared %d images in %.1f s, %.0f images/s", images, seconds, images / seconds)
+    good = sum(file.rows for file in files if file.split is not None)
+    log.info("prepared %d of %d images in %.1f s, %.0f images/s", good, images, seconds, images / seconds)
     return files
 
 

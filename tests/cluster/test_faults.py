@@ -167,6 +167,30 @@ def test_host_cut_off_during_prepare(run: Run, reference: Run, lost: Host) -> No
     check_prepared(run, reference)
 
 
+def test_only_name_node_away_for_a_while(run: Run, network: Network, hdfs: Hdfs, reference: Run) -> None:
+    job = run.submitter.start("prepare", *run.prepare_options())
+    held = stop_first_task(job, network.hosts)
+    hdfs.name_node.kill()
+    resume(held, is_task)
+    time.sleep(10)  # tasks and driver have met nobody by now
+    hdfs.restart()
+    job.finish().ok()
+    check_prepared(run, reference)
+
+
+def test_only_name_node_lost(run: Run, network: Network, hdfs: Hdfs, reference: Run) -> None:
+    job = run.submitter.start("prepare", *run.prepare_options())
+    held = stop_first_task(job, network.hosts)
+    hdfs.name_node.kill()
+    try:
+        resume(held, is_task)
+        job.finish().fails(4).says("cxr-spark prepare: cannot", "Connection refused", "job=prepare exit_status=4")
+    finally:
+        hdfs.restart()
+    run.prepare().ok()
+    check_prepared(run, reference)
+
+
 def test_driver_lost_before_the_commit(run: Run, network: Network, reference: Run) -> None:
     job = run.submitter.start("prepare", *run.prepare_options())
     first_task(job, network.hosts)

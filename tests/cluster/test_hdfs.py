@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cxr_spark import name_node
+from cxr_spark.errors import RunError
 from cxr_spark.storage import Store
 from tests.cluster.support.hadoop import Hdfs
 
@@ -58,6 +60,17 @@ def test_writes_go_on_when_a_data_node_is_lost(store: Store, hdfs: Hdfs, tmp_pat
     finally:
         lost.start()
         hdfs.wait_for_data_nodes()
+
+
+def test_a_name_node_that_freezes_is_not_waited_for_for_ever(
+    store: Store, hdfs: Hdfs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(name_node, "_PATIENCE", 3.0)
+    store.write_bytes("before", b"1")
+    with hdfs.frozen(), pytest.raises(RunError, match=r"cannot write .*: no answer from the NameNode in 3 s"):
+        store.write_bytes("meanwhile", b"2")
+    store.write_bytes("after", b"3")
+    assert [store.read_bytes(name) for name in ("before", "after")] == [b"1", b"3"]
 
 
 def test_hidden_names_are_listed_and_folders_deleted(store: Store) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -141,6 +143,20 @@ class Hdfs:
         self.data_nodes = [self._data_node(host) for host in hadoop.network.hosts]
         self.wait_for_data_nodes()
 
+    def restart(self) -> None:
+        """Starts the NameNode again, where it was."""
+        self.name_node.start()
+        self.wait_for_data_nodes()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Lets the NameNode answer nothing, as if its host had lost its power."""
+        os.killpg(self.name_node.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.name_node.pid, signal.SIGCONT)
+
     def wait_for_data_nodes(self) -> None:
         """Waits until the NameNode knows all DataNodes, and no other."""
         self.name_node.wait_until(lambda: self._live() == len(self.data_nodes), "DataNodes")
@@ -165,6 +181,8 @@ class Hdfs:
             "dfs.namenode.heartbeat.recheck-interval": "2000",
             # What does not answer is left alone soon, too; 60 s by itself.
             "dfs.client.socket-timeout": "10000",
+            # A NameNode that is not there is tried again for 45 s; 3 minutes by themselves.
+            "dfs.client.failover.max.attempts": "8",
             "dfs.namenode.safemode.extension": "0",
             "dfs.namenode.datanode.registration.ip-hostname-check": "false",
             "dfs.namenode.fs-limits.min-block-size": "1024",
