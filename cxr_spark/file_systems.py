@@ -6,8 +6,11 @@ They differ in how a file comes into being whole: by a rename on the first two, 
 from __future__ import annotations
 
 import contextlib
+import errno
 import posixpath
+import re
 import secrets
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -19,6 +22,12 @@ from cxr_spark.errors import UsageError
 from cxr_spark.uris import authority_of, scheme_of
 
 COPY_BYTES = 8 << 20
+#: As hdfs-native, written in Rust, words what the operating system told it.
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_OF_THE_NETWORK = frozenset({
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH,
+    errno.EHOSTDOWN, errno.ENETUNREACH,
+})  # fmt: skip
 Data = bytes | memoryview
 
 
@@ -28,6 +37,14 @@ class Entry(NamedTuple):
     path: str
     size: int
     modified: float
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether an error says that the storage cannot be reached, and nothing of the one file that was asked for."""
+    if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)):
+        return True
+    told = _OS_ERROR.search(str(error))
+    return told is not None and int(told[1]) in _OF_THE_NETWORK
 
 
 class FileSystem(Protocol):

@@ -17,7 +17,7 @@ from hdfs_native import WriteOptions
 from hdfs_native import fsspec as native
 
 from cxr_spark.file_systems import COPY_BYTES, Data, Entry, temporary_name
-from cxr_spark.name_node import NameNode, NoAnswerError, put_piece
+from cxr_spark.name_node import NameNode, NoAnswerError, is_starting, put_piece
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,8 @@ def _act_for_who_submitted() -> None:
 
 def _is_of_data_node(error: Exception) -> bool:
     """Whether another attempt, to other DataNodes, may do better. What the NameNode refuses it will refuse again."""
+    if is_starting(error):
+        return True
     return not isinstance(error, (FileNotFoundError, PermissionError, NoAnswerError)) and "RPCError" not in str(error)
 
 

@@ -1,17 +1,21 @@
 """Calls to a NameNode that come to an end; hdfs-native waits forever for one that has gone without a word.
 
-A NameNode that restarts is waited for: hdfs-native connects again for three minutes. One that froze, or whose host lost
-its power, takes connections and answers nothing; then a job must fail, so that it can be repeated, and not hang.
+A NameNode that restarts is waited for: hdfs-native connects again for three minutes, and until the DataNodes have told
+the NameNode what they hold it is in safe mode, which hdfs-native takes for a refusal. One that froze, or whose host is
+gone, takes connections and answers nothing; then a job must fail, so that it can be repeated, and not hang.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoResultError
 from itertools import islice
 from typing import Any, TypeVar
+
+from cxr_spark.file_systems import is_unreachable
 
 Result = TypeVar("Result")
 
@@ -19,6 +23,8 @@ Result = TypeVar("Result")
 _PATIENCE = 240.0
 #: The same after a call that found no NameNode, until one is answered again: a job that fails makes many calls yet.
 _LITTLE_PATIENCE = 20.0
+#: Seconds until a NameNode in safe mode is asked again.
+_SAFE_MODE_PAUSE = 1.0
 #: Seconds for a piece of a file, which DataNodes take, one after the other if some of them are lost.
 _PIECE_PATIENCE = 900.0
 #: Entries of a listing that are fetched in one call.
@@ -77,17 +83,30 @@ class NameNode:
             self._answer(lambda: self._client.rename(source, target, overwrite))
 
     def _answer(self, call: Callable[[], Result]) -> Result:
-        try:
-            result = within(_LITTLE_PATIENCE if self._silent else _PATIENCE, call)
-        except (ConnectionError, NoAnswerError):
-            self._silent = True
-            raise
-        except Exception as error:
-            if _INTERRUPTED in str(error):
-                raise ConnectionResetError("the connection to the NameNode broke") from error
-            raise
-        self._silent = False
-        return result
+        limit = _LITTLE_PATIENCE if self._silent else _PATIENCE
+        deadline = time.monotonic() + limit
+        while True:
+            try:
+                result = within(limit, call)
+            except Exception as error:
+                if is_unreachable(error):
+                    self._silent = True
+                    raise
+                if _INTERRUPTED in str(error):
+                    raise ConnectionResetError("the connection to the NameNode broke") from error
+                if not is_starting(error):
+                    raise
+                if time.monotonic() > deadline:
+                    raise NoAnswerError(f"the NameNode is in safe mode, {limit:.0f} s already") from error
+            else:
+                self._silent = False
+                return result
+            time.sleep(_SAFE_MODE_PAUSE)
+
+
+def is_starting(error: Exception) -> bool:
+    """Whether a NameNode refused a call only because it has just been started and waits for its DataNodes."""
+    return "SafeModeException" in str(error)
 
 
 def put_piece(call: Callable[[], Result]) -> Result:

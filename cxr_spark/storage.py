@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 import pyarrow.fs as pafs
 
 from cxr_spark.errors import RunError, StorageAwayError, UsageError
-from cxr_spark.file_systems import COPY_BYTES, TEMPORARY_PREFIX, TEMPORARY_SUFFIX, open_file_system
+from cxr_spark.file_systems import COPY_BYTES, TEMPORARY_PREFIX, TEMPORARY_SUFFIX, is_unreachable, open_file_system
 from cxr_spark.uris import join, resolve, scheme_of
 
 __all__ = ["FileInfo", "Store", "parent_and_name", "read_uri", "resolve", "scheme_of"]
@@ -49,7 +48,7 @@ def _faults(doing: str, uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         detail = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0] or type(error).__name__
-        kind = StorageAwayError if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)) else RunError
+        kind = StorageAwayError if is_unreachable(error) else RunError
         raise kind(f"cannot {doing} {uri}: {detail}") from error
 
 

@@ -101,6 +101,7 @@ def train(job: TrainingJob, ranks: Ranks) -> None:
         if balanced:
             log.info("%s", balanced)
     trainer.run(start)
+    ranks.wait_for_all()
 
 
 def report_failure(store: Store, error: Exception) -> None:

@@ -53,6 +53,11 @@ class Ranks:
                 f"{os.environ.get('MASTER_PORT')} in {timeout:.0f} s: {str(error).splitlines()[0]}"
             ) from error
 
+    def wait_for_all(self) -> None:
+        """Waits until all ranks are here. Spark takes ranks on one host for done when one of them is."""
+        if self.world > 1:
+            dist.barrier()
+
     def disconnect(self) -> None:
         """Leaves the group."""
         if dist.is_initialized():

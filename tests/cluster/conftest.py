@@ -131,10 +131,10 @@ def yarn(hdfs: Hdfs, hadoop: Hadoop) -> Iterator[Yarn]:
 
 
 @pytest.fixture(scope="session")
-def on_yarn(yarn: Yarn, hadoop: Hadoop, network: Network, tmp_path_factory: pytest.TempPathFactory) -> Submitter:
-    """Submits to YARN, client mode: two executors, one on each host."""
+def yarn_conf(network: Network) -> dict[str, str]:
+    """Spark's settings on YARN, client mode: two executors, one on each host."""
     log = f"-Dlog4j2.configurationFile=file://{ROOT}/conf/spark/log4j2.properties"
-    conf = {
+    return {
         **_SMALL,
         "spark.driver.extraJavaOptions": f"{_SMALL['spark.driver.extraJavaOptions']} {log}",
         "spark.driver.host": network.driver,
@@ -147,8 +147,19 @@ def on_yarn(yarn: Yarn, hadoop: Hadoop, network: Network, tmp_path_factory: pyte
         "spark.executorEnv.PYTHONPATH": str(ROOT),
         "spark.yarn.appMasterEnv.PYTHONPATH": str(ROOT),
     }
+
+
+@pytest.fixture(scope="session")
+def on_yarn(
+    yarn: Yarn,
+    hadoop: Hadoop,
+    network: Network,
+    yarn_conf: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Submitter:
+    """Submits to YARN."""
     environment = {"HADOOP_CONF_DIR": str(hadoop.conf), "SPARK_LOCAL_IP": network.driver}
-    return Submitter("yarn", network.head, tmp_path_factory.mktemp("submit-yarn"), conf, environment)
+    return Submitter("yarn", network.head, tmp_path_factory.mktemp("submit-yarn"), yarn_conf, environment)
 
 
 @pytest.fixture(scope="session")

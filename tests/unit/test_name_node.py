@@ -56,6 +56,7 @@ class Client:
 def impatient(monkeypatch):
     monkeypatch.setattr(name_node, "_PATIENCE", 0.3)
     monkeypatch.setattr(name_node, "_LITTLE_PATIENCE", 0.05)
+    monkeypatch.setattr(name_node, "_SAFE_MODE_PAUSE", 0.05)
 
 
 def test_calls_and_errors_go_through():
@@ -85,6 +86,15 @@ def test_a_frozen_name_node_is_not_waited_for_for_ever_and_soon_given_up_again(i
     client.frozen.clear()
     threading.Timer(0.15, client.frozen.set).start()  # patient again
     assert asked.get_file_info("/source") == "/source"
+
+
+def test_a_name_node_that_starts_is_asked_until_it_has_started(impatient):
+    safe = OSError('RPCError("org.apache.hadoop.hdfs.server.namenode.SafeModeException", "wait")')
+    client = Client(safe, safe)
+    assert NameNode(client).get_file_info("/source") == "/source"
+    assert client.calls == ["info"] * 3
+    with pytest.raises(NoAnswerError, match="in safe mode"):
+        NameNode(Client(*[safe] * 50)).get_file_info("/source")
 
 
 def test_what_a_call_itself_says_of_time_stays():

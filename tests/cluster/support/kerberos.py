@@ -127,10 +127,19 @@ class SecureHdfs:
             found[f"dfs.{server}.keytab.file"] = str(self.keytab)
         return found
 
+    def yarn_settings(self) -> dict[str, str]:
+        """Returns what YARN's servers need to be among those that are let in; they share a principal with HDFS."""
+        found = {"yarn.nodemanager.env-whitelist": "JAVA_HOME,HADOOP_CONF_DIR,PATH,JAVA_TOOL_OPTIONS,KRB5_CONFIG"}
+        for server in ("resourcemanager", "nodemanager"):
+            found[f"yarn.{server}.principal"] = f"hdfs/server@{REALM}"
+            found[f"yarn.{server}.keytab"] = str(self.keytab)
+        return found
+
     def variables(self) -> dict[str, str]:
         """Returns the environment of who has no ticket."""
+        outside = {key: value for key, value in self._hadoop.environment().items() if key != "KRB5_CLIENT_KTNAME"}
         return {
-            **self._hadoop.environment(),
+            **outside,
             "KRB5_CONFIG": str(self._krb5),
             "KRB5CCNAME": f"FILE:{self._hadoop.folder}/no-tickets",
             "JAVA_TOOL_OPTIONS": f"-Djava.security.krb5.conf={self._krb5}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 from tests.cluster.support.hadoop import Hadoop
 from tests.cluster.support.network import Host
@@ -14,10 +15,19 @@ MEMORY_MB, CORES = 3072, 4
 
 
 class Yarn:
-    """One YARN; HDFS must have written its settings before."""
+    """One YARN; HDFS must have written its settings before.
 
-    def __init__(self, hadoop: Hadoop) -> None:
+    Args:
+        hadoop: its folder, settings and jars.
+        settings: more settings of its servers.
+        environment: more environment variables of its servers.
+    """
+
+    def __init__(
+        self, hadoop: Hadoop, settings: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._hadoop = hadoop
+        self._environment = {**hadoop.environment(), **(environment or {})}
         address = hadoop.network.driver
         names = ("address", "scheduler.address", "resource-tracker.address", "admin.address", "webapp.address")
         self._settings = {f"yarn.resourcemanager.{name}": f"{address}:{free_port(address)}" for name in names}
@@ -33,6 +43,7 @@ class Yarn:
             "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "100",
             "yarn.nodemanager.delete.debug-delay-sec": "0",
             "yarn.am.liveness-monitor.expiry-interval-ms": "60000",
+            **(settings or {}),
         }
         hadoop.write_settings("yarn-site", self._settings)
         hadoop.write_settings("capacity-scheduler", {
@@ -44,7 +55,7 @@ class Yarn:
         })  # fmt: skip
         command = hadoop.java(f"{_PACKAGE}.resourcemanager.ResourceManager", heap="256m")
         command = hadoop.network.head.command(*command)
-        self.manager = Server("ResourceManager", command, hadoop.folder / "resourcemanager.log", hadoop.environment())
+        self.manager = Server("ResourceManager", command, hadoop.folder / "resourcemanager.log", self._environment)
         host, port = self._settings["yarn.resourcemanager.resource-tracker.address"].split(":")
         self.manager.wait_until(lambda: answers(host, int(port)), "answer")
         self.nodes = [self._node(host) for host in hadoop.network.hosts]
@@ -65,7 +76,7 @@ class Yarn:
         }
         conf = folder / f"conf-yarn-{host.name}"
         self._hadoop.write_settings("yarn-site", own, conf)
-        environment = {**self._hadoop.environment(), "SPARK_LOCAL_IP": host.address, "PYSPARK_PYTHON": sys.executable}
+        environment = {**self._environment, "SPARK_LOCAL_IP": host.address, "PYSPARK_PYTHON": sys.executable}
         command = self._hadoop.java(f"{_PACKAGE}.nodemanager.NodeManager", conf=conf)
         log = folder / f"nodemanager-{host.name}.log"
         return Server(f"NodeManager on {host.name}", host.command(*command), log, environment)
