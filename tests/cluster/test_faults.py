@@ -179,7 +179,8 @@ def test_only_name_node_away_for_a_while(run: Run, network: Network, hdfs: Hdfs,
 
 
 def test_only_name_node_lost(run: Run, network: Network, hdfs: Hdfs, reference: Run) -> None:
-    job = run.submitter.start("prepare", *run.prepare_options())
+    soon = run.submitter.with_conf({"spark.task.maxFailures": "1"})  # each attempt waits as long
+    job = soon.start("prepare", *run.prepare_options())
     held = stop_first_task(job, network.hosts)
     hdfs.name_node.kill()
     try:
