@@ -14,7 +14,7 @@ from tests.cluster.support.files import put
 from tests.cluster.support.hadoop import Hadoop
 from tests.cluster.support.kerberos import SecureHdfs
 from tests.cluster.support.network import Network
-from tests.cluster.support.pipeline import Run, check_evaluated, check_prepared
+from tests.cluster.support.pipeline import Run, check_evaluated
 from tests.cluster.support.submit import Submitter
 from tests.cluster.support.yarn import Yarn
 
@@ -99,7 +99,8 @@ def test_every_job_on_a_yarn_with_kerberos(
 ) -> None:
     """The driver has a ticket; executors and training ranks have the delegation tokens that Spark fetched with it."""
     run = Run(on_secure_yarn, put(images, f"{secure.uri}/nih"), f"{secure.uri}/run").all()
-    check_prepared(run, reference)
+    manifest, wanted = run.json("prepared/manifest.json"), reference.json("prepared/manifest.json")
+    assert manifest["splits"] == wanted["splits"]  # the files hold the images' URIs, which differ here
     assert run.weights() == reference.weights()
     check_evaluated(run, reference)
     files = Client(secure.uri).list_status("/run", True)
