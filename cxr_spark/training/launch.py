@@ -55,6 +55,8 @@ def launch(spark: SparkSession, job: TrainingJob) -> None:
 def _run_ranks(spark: SparkSession, job: TrainingJob) -> None:
     from pyspark.ml.torch.distributor import TorchDistributor
 
+    if is_local(spark):  # else torchrun waits for minutes for a name of this host that may not resolve
+        os.environ.setdefault("PET_LOCAL_ADDR", "127.0.0.1")
     distributor = TorchDistributor(num_processes=job.train.workers, local_mode=is_local(spark), use_gpu=uses_gpu(spark))
     let_children_import()
     with contextlib.redirect_stdout(RankOutput()):

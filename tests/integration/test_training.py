@@ -167,9 +167,10 @@ def model_id(out):
     return json.loads((out / "model" / "metadata.json").read_text())["weights_sha256"]
 
 
-def start_command(data, out, log):
+def start_command(data, out, log, before=()):
     """Runs the same as `train(data, out, *TWO_RANKS)` in a process group of its own."""
-    command = [sys.executable, "-m", "cxr_spark.cli", "train", "--data", str(data), "--out", str(out), *TWO_RANKS]
+    command = [*before, sys.executable, "-m", "cxr_spark.cli", "train", *TWO_RANKS]
+    command += ["--data", str(data), "--out", str(out)]
     for override in (*SMALL, "train.global_batch=10"):
         command += ["--set", override]
     with log.open("a") as stream:
@@ -185,6 +186,16 @@ def test_a_rank_that_dies_is_started_again(data, tmp_path, undisturbed):
     os.kill(victims[-1], signal.SIGKILL)
     assert process.wait(300) == 0, log.read_text()[-3000:]
     assert "1 of 3 restarts" in log.read_text()
+    assert model_id(out) == undisturbed
+
+
+def test_a_host_whose_name_does_not_resolve(data, tmp_path, undisturbed):
+    out, log = tmp_path / "run", tmp_path / "log"
+    nameless = ["unshare", "--uts", "sh", "-ec", 'hostname no-such-host.invalid; exec "$@"', "sh"]
+    if subprocess.run([*nameless, "true"], capture_output=True).returncode:
+        pytest.skip("only root may give a process a host name of its own")
+    process = start_command(data, out, log, nameless)
+    assert process.wait(120) == 0, log.read_text()[-3000:]
     assert model_id(out) == undisturbed
 
 
