@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from cxr_spark.evaluation.style import COLOURS, GREY, INK, display_name, empty_note, figure
-from cxr_spark.exploration.facts import AGE_BIN
+from cxr_spark.exploration.facts import AGE_BIN, NOT_KNOWN
 from cxr_spark.schema import SPLITS
 
 Splits = Mapping[str, Mapping[str, Any]]
@@ -73,13 +74,22 @@ def co_occurrence(matrix: Mapping[str, Any], target: IO[bytes]) -> None:
 
 
 def patients(splits: Splits, target: IO[bytes]) -> None:
-    """Draws, as PNG, images per patient, ages, sexes and views by split."""
-    with figure(10, 6.6, target) as drawing:
-        grid = drawing.subplots(2, 2)
-        _images_per_patient(grid[0, 0], splits)
-        _ages(grid[0, 1], splits)
-        _shares(grid[1, 0], splits, "sex", "Sex")
-        _shares(grid[1, 1], splits, "view_position", "View position")
+    """Draws, as PNG, images per patient, ages, sexes and views by split: those of them that are known of any image."""
+    each = splits.values()
+    panels: list[Callable[[Axes, Splits], None]] = []
+    if any(split["images_per_patient"] for split in each):
+        panels.append(_images_per_patient)
+    if any(split["ages"]["histogram"] for split in each):
+        panels.append(_ages)
+    for key, title in (("sex", "Sex"), ("view_position", "View position")):
+        if any(set(split[key]) - {NOT_KNOWN} for split in each):
+            panels.append(functools.partial(_shares, key=key, title=title))
+    rows = max(1, -(-len(panels) // 2))
+    with figure(10, 3.3 * rows, target) as drawing:
+        if not panels:
+            empty_note(drawing.add_subplot(), "nothing is known of patients, ages, sexes and views")
+        for number, draw in enumerate(panels, start=1):
+            draw(drawing.add_subplot(rows, min(2, len(panels)), number), splits)
 
 
 def intensity(splits: Splits, means: Mapping[str, NDArray[np.float64]], target: IO[bytes]) -> None:
@@ -113,9 +123,6 @@ def _images_per_patient(axes: Axes, splits: Splits) -> None:
             color=_colour(name), linewidth=1.4, label=name,
         )  # fmt: skip
         most = max(most, len(at_least))
-    if not most:
-        empty_note(axes, "patients are not known")
-        return
     axes.set(xlim=(0.5, most + 0.5), ylim=(0, 102))
     if most > _MOST_LINEAR:
         axes.set_xscale("log")
@@ -128,7 +135,6 @@ def _images_per_patient(axes: Axes, splits: Splits) -> None:
 
 def _ages(axes: Axes, splits: Splits) -> None:
     axes.set(title="Ages", xlabel="years", ylabel="% of the images with a known age")
-    drawn = False
     for name, split in splits.items():
         histogram = {int(start): n for start, n in split["ages"]["histogram"].items()}
         if histogram:
@@ -136,12 +142,8 @@ def _ages(axes: Axes, splits: Splits) -> None:
             counts = np.array([histogram.get(int(start), 0) for start in starts])
             edges = np.append(starts, starts[-1] + AGE_BIN)
             axes.stairs(100 * counts / counts.sum(), edges, color=_colour(name), linewidth=1.4, label=name)
-            drawn = True
-    if drawn:
-        axes.set_ylim(0, None)
-        axes.legend()
-    else:
-        empty_note(axes, "ages are not known")
+    axes.set_ylim(0, None)
+    axes.legend()
 
 
 def _shares(axes: Axes, splits: Splits, key: str, title: str) -> None:
