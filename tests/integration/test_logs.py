@@ -27,7 +27,7 @@ PHASES = {
         r"preparing 24 images in \d+ files of \S+",
         r"prepared 23 of 24 images in \d+\.\d s, \d+ images/s",
         r"splits: train \d+, val \d+, test \d+",
-        r"quarantined: (undecodable|hidden_name) 1, (undecodable|hidden_name) 1",
+        r"quarantined: hidden_name 1, not_an_image 1",
     ],
     "train": [
         r"training: \d+ images, \d+ for validation, 1 ranks, 1 threads each, cpu (fp32|bf16), \d+ steps an epoch, .*",
