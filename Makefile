@@ -123,4 +123,4 @@ test-python-%:
 test-spark-%:
 	@$(MAKE) --no-print-directory venv VENV=.venvs/spark-$*
 	@.venvs/spark-$*/bin/python -m pip install --quiet pyspark==$*
-	.venvs/spark-$*/bin/python -m pytest
+	.venvs/spark-$*/bin/python -m pytest tests/unit tests/integration
