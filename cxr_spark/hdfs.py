@@ -72,6 +72,10 @@ def _is_of_data_node(error: Exception) -> bool:
     return not isinstance(error, (FileNotFoundError, PermissionError, NoAnswerError)) and "RPCError" not in str(error)
 
 
+def _nothing() -> None:
+    pass
+
+
 def _pieces(file: Path) -> Iterator[bytes]:
     with file.open("rb") as source:
         while piece := source.read(COPY_BYTES):
@@ -173,6 +177,8 @@ class HdfsFileSystem:
                 if pause is None or not _is_of_data_node(error):
                     raise
                 log.warning("a DataNode cannot be reached, writing %s again: %s", path, error)
+            finally:
+                stream.close = _nothing  # Python closes it once more when it is forgotten: that may wait for ever
             copies = copies or int(self._client.get_file_info(path).replication)
             options = WriteOptions(overwrite=True, replication=1)
             time.sleep(pause)

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cxr_spark import hdfs
+
+
+class Stream(io.RawIOBase):
+    """As hdfs-native's: Python closes it when it is forgotten."""
+
+    def __init__(self, client: Client, path: str) -> None:
+        self._client, self._path = client, path
+
+    def write(self, piece: Any) -> int:
+        self._client.write(self._path, piece)
+        return len(piece)
+
+    def close(self) -> None:
+        self._client.closed.append(self._path)
 
 
 class Client:
@@ -18,21 +35,19 @@ class Client:
         self.files: dict[str, bytes] = {}
         self.copies: list[int | None] = []
         self.kept: list[int] = []
+        self.closed: list[str] = []
 
     def create(self, path: str, options: Any) -> Any:
         assert options.overwrite or path not in self.files
         self.copies.append(options.replication)
         self.files[path] = b""
-        return SimpleNamespace(write=lambda piece: self.write(path, piece), close=self.close)
+        return Stream(self, path)
 
     def write(self, path: str, piece: bytes) -> None:
         self.files[path] += piece
         if self.failures:
             self.failures -= 1
-            raise self.error
-
-    def close(self) -> None:
-        pass
+            raise type(self.error)(*self.error.args)  # one that nobody keeps, with what its trace holds
 
     def get_file_info(self, path: str) -> Any:
         return SimpleNamespace(replication=3)
@@ -104,3 +119,13 @@ def test_what_the_name_node_refuses_is_not_tried_again(system, error):
     with pytest.raises(type(error)):
         made.write("/a/b", b"12")
     assert client.copies == [None]
+
+
+@pytest.mark.parametrize("failures", [0, 2, 99])
+def test_what_failed_is_never_closed_and_the_rest_once(system, failures):
+    """Closing after a failure waits for blocks that no DataNode has."""
+    made, client = system(failures, LOST)
+    with contextlib.suppress(OSError):
+        made.write("/a/b", b"12")
+    gc.collect()
+    assert len(client.closed) == (failures < 99)

@@ -68,9 +68,9 @@ class Yarn:
             **self._settings,
             "yarn.nodemanager.hostname": host.address,
             "yarn.nodemanager.bind-host": host.address,
-            "yarn.nodemanager.address": f"{host.address}:18041",
-            "yarn.nodemanager.localizer.address": f"{host.address}:18042",
-            "yarn.nodemanager.webapp.address": f"{host.address}:18043",
+            "yarn.nodemanager.address": f"{host.address}:0",
+            "yarn.nodemanager.localizer.address": f"{host.address}:0",
+            "yarn.nodemanager.webapp.address": f"{host.address}:0",
             "yarn.nodemanager.local-dirs": str(folder / f"yarn-local-{host.name}"),
             "yarn.nodemanager.log-dirs": str(folder / f"yarn-logs-{host.name}"),
         }
