@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +36,6 @@ def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Puts temporary files of all that tests start into pytest's folder: killed processes do not tidy up."""
     folder = str(tmp_path_factory.mktemp("tmp"))
     os.environ.update(TMPDIR=folder, SPARK_LOCAL_DIRS=folder)
-    tempfile.tempdir = folder
 
 
 @pytest.fixture(scope="session")
