@@ -35,14 +35,15 @@ def tell(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return 4, "interrupted; run the same command again to go on"
     if hasattr(error, "java_exception"):  # of py4j: what a task raised stands somewhere in a long trace
-        told = error_of_task(java_trace(error), "a Spark job")
-        return told.exit_status, _short(str(told)) + _remedy(error)
-    return 4, f"{type(error).__name__}: {_short(str(error))}{_remedy(error)} (the trace is shown with --debug)"
+        trace = java_trace(error)
+        told = error_of_task(trace, "a Spark job")
+        return told.exit_status, _short(str(told)) + _remedy(trace)
+    return 4, f"{type(error).__name__}: {_short(str(error))}{_remedy(str(error))} (the trace is shown with --debug)"
 
 
-def _remedy(error: BaseException) -> str:
+def _remedy(told: str) -> str:
     """Returns what helps against a full disk, which can show anywhere; nothing for other errors."""
-    full = getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
+    full = os.strerror(errno.ENOSPC) in told
     return "; free space there, or name other disks in spark.local.dir and TMPDIR, then run it again" if full else ""
 
 

@@ -215,6 +215,18 @@ def test_a_full_disk_is_told_with_what_helps(job, capsys, error, told):
     assert "spark.local.dir and TMPDIR" in line
 
 
+def test_an_error_of_a_jvm_that_is_gone_is_told(job, capsys):
+    class GoneJvmError(Exception):
+        java_exception, errmsg = None, "An error occurred while calling o7.put.\n"
+
+        def __str__(self) -> str:  # as Py4J's, which asks the JVM for the trace
+            raise ConnectionRefusedError
+
+    job.work = failing(GoneJvmError())
+    assert main(["job"]) == 4
+    assert "cxr-spark job: a Spark job failed: An error occurred while calling o7.put." in capsys.readouterr().err
+
+
 def status_of(out: Path) -> dict[str, Any]:
     return json.loads((out / "_status.json").read_text())  # type: ignore[no-any-return]
 
