@@ -16,7 +16,7 @@ from cxr_spark.processes import Terminated
 from cxr_spark.spark import under_spark_submit
 from cxr_spark.spark_files import known_default_fs
 from cxr_spark.storage import Store, resolve
-from cxr_spark.tasks import error_of_task, java_trace
+from cxr_spark.tasks import LOST_DRIVER, error_of_task, is_of_lost_driver, java_trace
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ def tell(error: BaseException) -> tuple[int, str]:
         return 4, "terminated; run the same command again to go on"
     if isinstance(error, KeyboardInterrupt):
         return 4, "interrupted; run the same command again to go on"
+    if is_of_lost_driver(error):
+        return 4, f"{LOST_DRIVER}; run the same command again to go on"
     if hasattr(error, "java_exception"):  # of py4j: what a task raised stands somewhere in a long trace
         trace = java_trace(error)
         told = error_of_task(trace, "a Spark job")

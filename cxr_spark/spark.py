@@ -40,6 +40,8 @@ _TOO_LATE = re.compile(
 )
 _LOG_SETTINGS = Path(__file__).with_name("log4j2-local.properties")
 _JAVA_OPTIONS = "spark.driver.defaultJavaOptions"
+#: A JVM that runs out of memory loses whichever thread asked for it, and with Spark's own ones waits for ever.
+EXIT_WITHOUT_MEMORY = "-XX:+ExitOnOutOfMemoryError"
 #: Set to `true` by users whose nodes all mount the same folders.
 SHARED_LOCAL = "spark.cxr.sharedLocal"
 
@@ -95,11 +97,13 @@ def _before_start(master: str, conf: dict[str, str]) -> dict[str, str]:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     given = spark_files.spark_defaults()
     defaults: dict[str, str] = {}
+    options = [EXIT_WITHOUT_MEMORY]
     if master.startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         defaults = {key: value for key, value in _LOCAL_DEFAULTS.items() if key not in given}
         if _LOG_SETTINGS.exists() and not spark_files.has_own_logging({**given, **conf}):
-            conf[_JAVA_OPTIONS] = f"{_log_options()} {conf.get(_JAVA_OPTIONS, given.get(_JAVA_OPTIONS, ''))}".strip()
+            options.append(_log_options())
+    conf[_JAVA_OPTIONS] = " ".join([*options, conf.get(_JAVA_OPTIONS, given.get(_JAVA_OPTIONS, ""))]).strip()
     return defaults | {key: given[key] for key in _ALWAYS if key in given}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,8 @@ _OWN_ERROR = re.compile(r"^cxr_spark\.(?:\w+\.)+(\w+): (.+)$", re.MULTILINE)
 #: What Py4J puts before a trace: which object of its own was called.
 _PY4J = re.compile(r"\AAn error occurred while calling [^\n]*\n: ")
 _PYTHON_ERROR = re.compile(r"^(\w*(?:Error|Exception)\b.*)$", re.MULTILINE)
+#: Why Py4J has nobody to talk to.
+LOST_DRIVER = "Spark's driver is gone, most often for lack of memory: raise spark.driver.memory"
 
 
 def run_parts(
@@ -71,6 +74,16 @@ def _collect(work: Any, doing: str) -> list[Any]:
         return list(work.collect())
     except Py4JJavaError as error:
         raise error_of_task(java_trace(error), doing) from error
+
+
+def is_of_lost_driver(error: BaseException) -> bool:
+    """Whether an error tells that the JVM of the driver, which Py4J talks to, is not there any more."""
+    from py4j.protocol import Py4JNetworkError
+
+    if isinstance(error, Py4JNetworkError):
+        return True
+    frames = traceback.walk_tb(error.__traceback__) if isinstance(error, OSError) else ()
+    return any(frame.f_globals.get("__name__", "").startswith("py4j.") for frame, _ in frames)
 
 
 def java_trace(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from cxr_spark.bigdl.limits import check_batch
 from cxr_spark.bigdl.session import Cluster, start_engine
 from cxr_spark.bigdl.training import BigDLTraining
 from cxr_spark.errors import DivergedError, RunError, UsageError
+from cxr_spark.tasks import LOST_DRIVER
 from cxr_spark.training.job import TrainingJob
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def launch(spark: SparkSession, job: TrainingJob) -> None:
                 raise
             if _is_gone(spark):
                 raise RunError(
-                    "Spark's driver is gone, most often for lack of memory: raise spark.driver.memory (in local mode "
-                    "BigDL trains there), or lower train.global_batch; the same command goes on where it stopped"
+                    f"{LOST_DRIVER} (in local mode BigDL trains there), or lower train.global_batch; the same command "
+                    "goes on where it stopped"
                 ) from error
             if attempt == job.train.max_restarts:
                 raise RunError(f"the training died {attempt + 1} times, the last time so: {error}") from None

@@ -15,6 +15,7 @@ from cxr_spark import spark_files
 from cxr_spark.bigdl.installation import check_installation, jars
 from cxr_spark.config import Engine
 from cxr_spark.errors import UsageError
+from cxr_spark.spark import EXIT_WITHOUT_MEMORY
 from cxr_spark.tasks import innermost_cause, java_trace
 from cxr_spark.training.device import usable_cores
 
@@ -75,7 +76,7 @@ def local_master(master: str | None) -> str:
 def submit_flags(engine: Engine) -> str:
     """Returns the options of spark-submit that BigDL needs."""
     return (
-        f"--jars $(cxr-spark bigdl-jars) --driver-java-options -D{_OPTION}={engine} "
+        f"--jars $(cxr-spark bigdl-jars) --driver-java-options '{EXIT_WITHOUT_MEMORY} -D{_OPTION}={engine}' "
         f"--conf {_EXECUTORS}=-D{_OPTION}={engine}"
     )
 

@@ -45,7 +45,7 @@ def options(data: Path, out: Path, epochs: int) -> list[str]:
 
 
 def submit(master: str, arguments: list[str], *spark: str) -> subprocess.CompletedProcess[str]:
-    command = [str(SPARK_HOME / "bin" / "spark-submit"), "--master", master, "--driver-memory", "1g", *spark]
+    command = [str(SPARK_HOME / "bin" / "spark-submit"), "--master", master, "--driver-memory", "2g", *spark]
     environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
     return subprocess.run(
         [*command, str(ROOT / "jobs" / "train.py"), *arguments], capture_output=True, text=True, env=environment
@@ -72,7 +72,7 @@ def test_spark_submit_without_the_jars_is_told_the_flags(data: Path, tmp_path: P
     assert done.returncode == 2
     told = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("cxr-spark train:")]
     assert len(told) == 1
-    assert f"--jars $(cxr-spark bigdl-jars) --driver-java-options {OPTION} " in told[0]
+    assert f"--jars $(cxr-spark bigdl-jars) --driver-java-options '-XX:+ExitOnOutOfMemoryError {OPTION}' " in told[0]
     assert f"--conf spark.executor.extraJavaOptions={OPTION}" in told[0]
 
 
@@ -104,7 +104,7 @@ def test_two_executors_by_spark_submit(data: Path, tmp_path: Path, standalone: s
     flags = ["--jars", ",".join(map(str, jars())), "--driver-java-options", OPTION]
     settings = {
         "spark.executor.extraJavaOptions": OPTION,
-        "spark.executor.memory": "1g",
+        "spark.executor.memory": "2g",
         "spark.executor.cores": "1",
         "spark.cores.max": "2",
         "spark.cxr.sharedLocal": "true",
@@ -124,7 +124,7 @@ def test_two_executors_by_spark_submit(data: Path, tmp_path: Path, standalone: s
 def test_a_killed_training_goes_on(data: Path, tmp_path: Path) -> None:
     run, log = tmp_path / "run", tmp_path / "log"
     command = [sys.executable, "-m", "cxr_spark.cli", "train", "--master", "local[1]"]
-    command += ["--spark", "spark.driver.memory=1g", *options(data, run, 3)]
+    command += ["--spark", "spark.driver.memory=2g", *options(data, run, 3)]
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True)
     deadline = time.monotonic() + 400

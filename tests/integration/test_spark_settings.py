@@ -22,7 +22,7 @@ DECLARED_IN = (
     "org.apache.spark.deploy.k8s.Config$",
 )
 #: Settings that Spark documents and reads by their plain names.
-UNDECLARED = {"spark.master", "spark.local.dir", "spark.hadoop.fs.defaultFS"}
+UNDECLARED = {"spark.master", "spark.local.dir", "spark.hadoop.fs.defaultFS", "spark.driver.defaultJavaOptions"}
 
 
 def names(path: Path) -> set[str]:

@@ -264,3 +264,7 @@ def test_java_options_of_the_user_stay(machine: Path, monkeypatch: pytest.Monkey
     before_start(machine, monkeypatch, conf)
     assert conf["spark.driver.extraJavaOptions"] == "-Xss4m"
     assert "log4j2-local.properties" in conf["spark.driver.defaultJavaOptions"]
+    conf = {}
+    (machine / "spark/conf/spark-defaults.conf").write_text("spark.driver.defaultJavaOptions -Xss4m\n")
+    before_start(machine, monkeypatch, conf)
+    assert conf["spark.driver.defaultJavaOptions"].endswith(" -Xss4m")
