@@ -19,6 +19,7 @@ from cxr_spark.errors import UsageError
 from cxr_spark.json_values import as_json
 from cxr_spark.processes import children, end_children, end_with_pipeline, terminate_as_interrupt
 from cxr_spark.run_status import leave_status, tell
+from cxr_spark.user import check_user
 
 #: Command names and their modules below `cxr_spark.commands`; a module is imported only when its command runs.
 COMMANDS: dict[str, str] = {
@@ -70,6 +71,7 @@ def _run(arguments: list[str], debug: bool) -> int:
     try:
         args = parse(arguments)
         read_settings(args)
+        check_user()
         summary = args.run(args)
         if summary:
             print(json.dumps(as_json(summary), indent=2), flush=True)

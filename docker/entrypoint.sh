@@ -3,6 +3,21 @@
 # that Spark gives them; anything else is a command, run as it is.
 set -euo pipefail
 
+# A user who is only a number (`docker run --user 1234`, OpenShift) has no name and no home, and without these neither
+# Hadoop's client nor torch starts. Whatever the number, here it is `cxr`.
+if ! getent passwd "$(id -u)" >/dev/null; then
+    HOME=$(mktemp -d)
+    { grep -v ^cxr: /etc/passwd; echo "cxr:x:$(id -u):$(id -g)::$HOME:/bin/bash"; } >"$HOME/.passwd"
+    export HOME NSS_WRAPPER_PASSWD=$HOME/.passwd NSS_WRAPPER_GROUP=/etc/group
+    export LD_PRELOAD=libnss_wrapper.so${LD_PRELOAD:+:$LD_PRELOAD}
+fi
+
+# spark-submit ends with a trace if the host's own name does not resolve, as under `docker run --network none`.
+if [ -z "${SPARK_LOCAL_IP:-}" ] && ! getent ahosts "$(hostname)" >/dev/null; then
+    read -r SPARK_LOCAL_IP _ < <(hostname -I) || SPARK_LOCAL_IP=127.0.0.1
+    export SPARK_LOCAL_IP=${SPARK_LOCAL_IP:-127.0.0.1}
+fi
+
 case "${1:-}" in
 driver)
     shift

@@ -215,6 +215,12 @@ def test_a_full_disk_is_told_with_what_helps(job, capsys, error, told):
     assert "spark.local.dir and TMPDIR" in line
 
 
+def test_a_user_without_a_name_is_told_what_to_do(job, capsys, monkeypatch):
+    monkeypatch.setattr("os.getuid", lambda: 987_654_321)
+    assert main(["job"]) == 2
+    assert "user 987654321 has no name on this machine" in capsys.readouterr().err
+
+
 def test_an_error_of_a_jvm_that_is_gone_is_told(job, capsys):
     class GoneJvmError(Exception):
         java_exception, errmsg = None, "An error occurred while calling o7.put.\n"

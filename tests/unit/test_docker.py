@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
+import pyspark
 import pytest
 import yaml
 
 from cxr_spark.cli import COMMANDS
+from cxr_spark.java import ensure_java
 from tests.conftest import ROOT
 
 DOCKER = ROOT / "docker"
@@ -28,8 +31,8 @@ def start(tmp_path):
     own = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "JAVA_HOME": f"{tmp_path}/java"}
     own["SPARK_HOME"] = f"{tmp_path}/spark"
 
-    def run(*arguments: str, **variables: str) -> list[str]:
-        command = [str(DOCKER / "entrypoint.sh"), *arguments]
+    def run(*arguments: str, within: Sequence[str] = (), **variables: str) -> list[str]:
+        command = [*within, str(DOCKER / "entrypoint.sh"), *arguments]
         ended = subprocess.run(command, env={**own, **variables}, capture_output=True, text=True, check=True)
         return ended.stdout.splitlines()
 
@@ -73,6 +76,41 @@ def test_an_executor_finds_its_driver(start, tmp_path):
         "--driver-url": "spark://CoarseGrainedScheduler@driver:7078", "--executor-id": "3", "--cores": "4",
         "--app-id": "spark-1", "--hostname": "10.1.2.4", "--resourceProfileId": "0", "--podName": "cxr-exec-3",
     }  # fmt: skip
+
+
+def isolated(*command: str) -> list[str]:
+    """Returns a command that runs another one apart; the test is skipped, visibly, where that is not allowed."""
+    if subprocess.run([*command, "true"], capture_output=True).returncode:
+        pytest.skip(f"not allowed here: {' '.join(command[:2])}")
+    return [*command]
+
+
+def test_a_user_who_is_only_a_number_gets_a_name_and_a_home(start):
+    nameless = isolated("unshare", "--map-user=54321")
+    told = start("bash", "-c", 'cat "$NSS_WRAPPER_PASSWD"; touch "$HOME/x"; env', within=nameless, HOME="/")
+    home = next(line.removeprefix("HOME=") for line in told if line.startswith("HOME="))
+    (own,) = (line.split(":") for line in told if line.startswith("cxr:"))
+    assert [own[2], own[5]] == ["54321", home]
+    assert any(line.startswith("root:x:0:") for line in told)
+    assert {"LD_PRELOAD=libnss_wrapper.so", "NSS_WRAPPER_GROUP=/etc/group"} <= set(told)
+    assert "libnss-wrapper " in (DOCKER / "Dockerfile").read_text()
+
+
+def test_a_user_with_a_name_keeps_name_and_home(start):
+    told = start("env", HOME="/somewhere")
+    assert "HOME=/somewhere" in told
+    assert not any(line.startswith(("LD_PRELOAD=", "NSS_WRAPPER")) for line in told)
+
+
+def test_spark_starts_where_the_name_of_the_host_does_not_resolve(start, monkeypatch):
+    unknown = isolated("unshare", "--uts", "sh", "-ec", 'hostname no-such-host.invalid; exec "$@"', "sh")
+    monkeypatch.delenv("SPARK_LOCAL_IP", raising=False)
+    monkeypatch.setenv("JAVA_HOME", os.environ.get("JAVA_HOME", ""))
+    ensure_java(pyspark.__version__)
+    home = str(Path(pyspark.__file__).parent)
+    own = {"JAVA_HOME": os.environ["JAVA_HOME"], "SPARK_HOME": home}
+    start(f"{home}/bin/spark-submit", "--version", within=unknown, **own)
+    assert start("sh", "-c", "echo $SPARK_LOCAL_IP", within=unknown, SPARK_LOCAL_IP="10.9.8.7") == ["10.9.8.7"]
 
 
 def test_the_image_gets_all_that_it_copies():
