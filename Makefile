@@ -20,6 +20,8 @@ ARGS ?=
 # Where `make env-archive` gets torch from; empty: where all else comes from, which is the build with CUDA. PyTorch's
 # installation page names an index of CPU builds.
 TORCH_INDEX ?=
+# Airflow pins other versions of what this package uses, so the test of its DAGs has an environment of its own.
+AIRFLOW := .venvs/airflow
 # What `make test-versions` tries beside the default.
 PYTHONS := 3.10 3.11 3.12
 SPARKS := 3.4.1 4.0.1
@@ -90,10 +92,17 @@ unit: $(STAMP)  ## the unit tests: less than a minute
 	$(PY) -m pytest tests/unit
 
 # BigDL needs a JVM of its own, started for one of its two engines.
-tests: $(STAMP)
+tests: $(STAMP) $(AIRFLOW)/.installed
 	$(PY) -m pytest
 	BIGDL_ENGINE=mklblas $(PY) -m pytest tests/bigdl
 	BIGDL_ENGINE=mkldnn $(PY) -m pytest tests/bigdl/test_agrees_with_torch.py tests/bigdl/test_objective.py
+
+# Without it its test is skipped, and says so. The stamp stays away then, so that the next run tries again.
+$(AIRFLOW)/.installed: conf/constraints-airflow.txt | $(STAMP)
+	@rm -rf $(AIRFLOW) && $(PY) -m venv --without-pip $(AIRFLOW)
+	@install() { $(PY) -m pip --python $(AIRFLOW)/bin/python install --quiet -c $< "$$@"; }; \
+	install apache-airflow-core && install --no-deps apache-airflow-providers-apache-spark && touch $@ \
+		|| { echo "make: Airflow could not be installed: its test will be skipped" >&2; rm -rf $(AIRFLOW); }
 
 test-cluster: $(STAMP)  ## tests on clusters started on this machine: HDFS, YARN, Spark standalone
 	$(PY) -m pytest tests/cluster
