@@ -81,7 +81,7 @@ tell_result = $(PY) -c 'import json; m = json.load(open("$(1)/metrics.json")); \
 	print("\nmacro AUC:", m["macro"]["auc"] and round(m["macro"]["auc"], 3), "on", m["n_images"], "test images")'; \
 	echo "report:    $(CURDIR)/$(1)/report.html"
 
-test: lint tests  ## ruff, mypy, and all tests but those on clusters
+test: lint tests  ## ruff, mypy, and all tests but most of those on clusters
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -91,15 +91,20 @@ lint: $(STAMP)  ## ruff and mypy
 unit: $(STAMP)  ## the unit tests: less than a minute
 	$(PY) -m pytest tests/unit
 
+# Every job on HDFS, in local mode and on a standalone cluster of two hosts; all of tests/cluster takes twenty minutes and more.
+CLUSTER_BASICS := tests/cluster/test_hdfs.py tests/cluster/test_jobs_hdfs.py \
+	tests/cluster/test_clusters.py::test_standalone_gives_what_local_mode_gives
+
 # BigDL needs a JVM of its own, started for one of its two engines.
 tests: $(STAMP) $(AIRFLOW)/.installed
 	$(PY) -m pytest
 	BIGDL_ENGINE=mklblas $(PY) -m pytest tests/bigdl
 	BIGDL_ENGINE=mkldnn $(PY) -m pytest tests/bigdl/test_agrees_with_torch.py tests/bigdl/test_objective.py
+	$(PY) -m pytest $(CLUSTER_BASICS)
 
 # Without it its test is skipped, and says so. The stamp stays away then, so that the next run tries again.
 $(AIRFLOW)/.installed: conf/constraints-airflow.txt | $(STAMP)
-	@rm -rf $(AIRFLOW) && $(PY) -m venv --without-pip $(AIRFLOW)
+	@rm -rf $(AIRFLOW) && "$$(readlink -f $(PY))" -m venv --without-pip $(AIRFLOW)
 	@install() { $(PY) -m pip --python $(AIRFLOW)/bin/python install --quiet -c $< "$$@"; }; \
 	install apache-airflow-core && install --no-deps apache-airflow-providers-apache-spark && touch $@ \
 		|| { echo "make: Airflow could not be installed: its test will be skipped" >&2; rm -rf $(AIRFLOW); }
