@@ -80,7 +80,7 @@ setup(
     package_data={"cxr_spark": ["py.typed", "**/*.j2", "**/*.properties"]},
     install_requires=DEPENDENCIES,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["cxr-spark = cxr_spark.cli:main"]},
+    entry_points={"console_scripts": ["cxr-spark = cxr_spark.commands.main:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Environment :: Console",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # finds the package of a checkout that is not installed
 
-from cxr_spark.cli import main
+from cxr_spark.commands.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main(["benchmark", *sys.argv[1:]]))

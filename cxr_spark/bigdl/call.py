@@ -18,7 +18,7 @@ from cxr_spark.bigdl.network import Network
 from cxr_spark.bigdl.session import Cluster, quiet, quiet_jvm
 from cxr_spark.config import TrainSettings
 from cxr_spark.errors import RunError
-from cxr_spark.tasks import innermost_cause, java_trace
+from cxr_spark.runtime.tasks import innermost_cause, java_trace
 
 log = logging.getLogger(__name__)
 

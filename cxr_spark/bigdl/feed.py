@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cxr_spark.augmentation.building import augment
+from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.bigdl.objective import targets
 from cxr_spark.bigdl.session import quiet
-from cxr_spark.stages.augmentation import augment
-from cxr_spark.stages.kernels import imagenet_bgr
-from cxr_spark.training.job import TrainingJob
-from cxr_spark.training.order import draw_chances, epoch_order
-from cxr_spark.training.shares import Index, bounds, load_share
+from cxr_spark.training.rank.sampler import draw_chances, epoch_order
+from cxr_spark.training.rank.shards import Index, bounds, load_share
+from cxr_spark.training.specification import TrainingJob
 
 if TYPE_CHECKING:
     from pyspark import Broadcast, SparkContext

@@ -10,8 +10,8 @@ from cxr_spark.bigdl.limits import check_batch
 from cxr_spark.bigdl.session import Cluster, start_engine
 from cxr_spark.bigdl.training import BigDLTraining
 from cxr_spark.errors import DivergedError, RunError, UsageError
-from cxr_spark.tasks import LOST_DRIVER
-from cxr_spark.training.job import TrainingJob
+from cxr_spark.runtime.tasks import LOST_DRIVER
+from cxr_spark.training.specification import TrainingJob
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

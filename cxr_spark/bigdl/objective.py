@@ -1,4 +1,4 @@
-"""The losses of `cxr_spark.training.loss`, for BigDL.
+"""The losses of `cxr_spark.training.rank.loss`, for BigDL.
 
 BigDL's own multi-label loss weighs positives and negatives alike, takes no masked label, and its losses made in Python
 give no gradient under mkldnn. Both tasks' losses are linear in something that only the labels decide, so a dot product
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_spark.bigdl.session import quiet
-from cxr_spark.training.loss import Task
+from cxr_spark.training.rank.loss import Task
 
 
 def make_criterion(task: Task) -> Any:

@@ -16,17 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cxr_spark.augmentation.building import augment
+from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.models import tensors as tensor_files
 from cxr_spark.models.architectures import batch_norms, build_empty
+from cxr_spark.models.device import choose
 from cxr_spark.models.freezing import freeze
-from cxr_spark.stages.augmentation import augment
-from cxr_spark.stages.kernels import imagenet_bgr
-from cxr_spark.tasks import run_parts
-from cxr_spark.training.device import choose
-from cxr_spark.training.job import TrainingJob
-from cxr_spark.training.loss import Objective
-from cxr_spark.training.shares import Index, bounds, load_share
-from cxr_spark.training.validate import Validation, measure, predict_logits
+from cxr_spark.runtime.tasks import run_parts
+from cxr_spark.training.rank.loss import Objective
+from cxr_spark.training.rank.shards import Index, bounds, load_share
+from cxr_spark.training.rank.validation import Validation, measure, predict_logits
+from cxr_spark.training.specification import TrainingJob
 
 if TYPE_CHECKING:
     from pyspark import Broadcast

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from cxr_spark import spark_files
 from cxr_spark.bigdl.installation import check_installation, jars
 from cxr_spark.config import Engine
 from cxr_spark.errors import UsageError
-from cxr_spark.spark import EXIT_WITHOUT_MEMORY
-from cxr_spark.tasks import innermost_cause, java_trace
-from cxr_spark.training.device import usable_cores
+from cxr_spark.models.device import usable_cores
+from cxr_spark.runtime import spark_files
+from cxr_spark.runtime.session import EXIT_WITHOUT_MEMORY
+from cxr_spark.runtime.tasks import innermost_cause, java_trace
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

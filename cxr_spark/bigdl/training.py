@@ -24,15 +24,15 @@ from cxr_spark.bigdl.session import Cluster
 from cxr_spark.errors import DivergedError
 from cxr_spark.models.architectures import build
 from cxr_spark.models.freezing import freeze
-from cxr_spark.schema import TRAIN, VALIDATION
+from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training import schedule
 from cxr_spark.training.balance import class_weights
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
-from cxr_spark.training.job import TrainingJob
-from cxr_spark.training.loss import Objective
-from cxr_spark.training.optimizer import decay_by_name
+from cxr_spark.training.rank.loss import Objective
+from cxr_spark.training.rank.optimizer import decay_by_name
+from cxr_spark.training.rank.shards import check_one_label_each, read_index
 from cxr_spark.training.record import EpochResult, Record, close_epoch
-from cxr_spark.training.shares import check_one_label_each, read_index
+from cxr_spark.training.specification import TrainingJob
 
 if TYPE_CHECKING:
     from pyspark import SparkContext

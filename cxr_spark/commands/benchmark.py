@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cxr_spark.application import Application
 from cxr_spark.errors import UsageError
-from cxr_spark.output import claim
-from cxr_spark.storage import Store
+from cxr_spark.outputs.claim import claim
+from cxr_spark.runtime.application import Application
+from cxr_spark.storage.store import Store
 
 HELP = "images/s of each step on this machine, beside a bare loop"
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, object]:
     """Writes OUT/benchmark.json."""
-    from cxr_spark.benchmark import benchmark
+    from cxr_spark.commands.bare_loops import benchmark
 
     for name, least in (("images", 64), ("size", 64), ("input_size", 32), ("batch", 1)):
         value = getattr(args, name)
@@ -61,7 +61,7 @@ def _common(args: argparse.Namespace) -> list[str]:
 
 
 def _run(line: Sequence[str], common: Sequence[str]) -> dict[str, Any]:
-    from cxr_spark.cli import parse, read_settings
+    from cxr_spark.commands.main import parse, read_settings
 
     args = parse([*line, *common])
     read_settings(args)

@@ -9,11 +9,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from cxr_spark.application import Application
 from cxr_spark.config import EvaluateSettings
-from cxr_spark.output import claim
-from cxr_spark.ownership import refuse_overlap
-from cxr_spark.storage import Store
+from cxr_spark.outputs.claim import claim
+from cxr_spark.outputs.ownership import refuse_overlap
+from cxr_spark.runtime.application import Application
+from cxr_spark.storage.store import Store
 
 if TYPE_CHECKING:
     from cxr_spark.evaluation.evaluate import Evaluation
@@ -55,9 +55,9 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     """Writes OUT/metrics.json, roc.png, auc.png, confusion_matrix.png and report.html."""
     from cxr_spark.datasets.registry import dataset_named
     from cxr_spark.evaluation.evaluate import evaluate
-    from cxr_spark.evaluation.predictions import read_predictions, with_labels
-    from cxr_spark.evaluation.provenance import is_synthetic
-    from cxr_spark.evaluation.truth import Naming, read_truth
+    from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
+    from cxr_spark.evaluation.reading.truth import Naming, read_truth
+    from cxr_spark.reporting.provenance import is_synthetic
 
     changes = {f"evaluate.{name}": getattr(args, name) for name in EvaluateSettings.model_fields}
     whole = args.settings.updated({**changes, "prepare.dataset": args.dataset})
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
 
 
 def _digest_of_files(uri: str) -> str:
-    from cxr_spark.evaluation.tables import data_files
+    from cxr_spark.evaluation.reading.tables import data_files
 
     listed = "".join(f"{file.uri}\0{file.size}\0{file.modified}\n" for file in data_files(uri))
     return hashlib.sha256(listed.encode()).hexdigest()
@@ -114,9 +114,9 @@ def _digest_of_files(uri: str) -> str:
 
 def _write(store: Store, evaluation: Evaluation) -> None:
     """Writes plots and report, metrics.json last: it says that the rest is there."""
-    from cxr_spark.evaluation.confusion import draw_decisions
-    from cxr_spark.evaluation.plots import auc_bars, roc_curves
-    from cxr_spark.evaluation.report import render
+    from cxr_spark.evaluation.report.confusion import draw_decisions
+    from cxr_spark.evaluation.report.page import render
+    from cxr_spark.evaluation.report.plots import auc_bars, roc_curves
 
     metrics = evaluation.metrics
     pictures = {name: io.BytesIO() for name in ("roc", "auc", "confusion_matrix")}

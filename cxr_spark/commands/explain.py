@@ -7,12 +7,12 @@ import difflib
 import hashlib
 from collections.abc import Sequence
 
-from cxr_spark.application import Application
 from cxr_spark.config import ExplainSettings
 from cxr_spark.errors import DataError, UsageError
-from cxr_spark.output import claim
-from cxr_spark.ownership import refuse_overlap
-from cxr_spark.storage import Store, read_uri
+from cxr_spark.outputs.claim import claim
+from cxr_spark.outputs.ownership import refuse_overlap
+from cxr_spark.runtime.application import Application
+from cxr_spark.storage.store import Store, read_uri
 
 HELP = "Grad-CAM overlays, maps of layers, and how well they meet radiologists' boxes"
 
@@ -51,11 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, object]:
     """Writes OUT/IMAGE.png, OUT/layers/LAYER/IMAGE.png and OUT/localization.json."""
-    from cxr_spark.explain.box_lists import read_box_list
-    from cxr_spark.explain.job import LOCALIZATION_NAME, explain, localization
-    from cxr_spark.explain.layers import check_layers
-    from cxr_spark.explain.plan import select
-    from cxr_spark.explain.task import TOP, PartExplainer
+    from cxr_spark.explanation.box_lists import read_box_list
+    from cxr_spark.explanation.job import LOCALIZATION_NAME, explain, localization
+    from cxr_spark.explanation.layers import check_layers
+    from cxr_spark.explanation.plan import select
+    from cxr_spark.explanation.task import TOP, PartExplainer
     from cxr_spark.models.folder import load_metadata
     from cxr_spark.scoring.job import threads_of_a_task
     from cxr_spark.scoring.shipping import ship_model

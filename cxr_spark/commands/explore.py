@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from cxr_spark.application import Application
-from cxr_spark.output import claim, digest
-from cxr_spark.ownership import refuse_overlap
-from cxr_spark.prepared import PreparedDataset
-from cxr_spark.storage import Store
+from cxr_spark.outputs.claim import claim, digest
+from cxr_spark.outputs.ownership import refuse_overlap
+from cxr_spark.runtime.application import Application
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import PreparedDataset
 
 HELP = "class balance, patients, ages, shapes and intensities of prepared data, as a page"
 

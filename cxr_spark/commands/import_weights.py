@@ -15,7 +15,7 @@ from cxr_spark.models.architectures import ARCHITECTURES
 from cxr_spark.models.importers import import_weights
 from cxr_spark.models.tensors import sha256
 from cxr_spark.models.weights import Weights
-from cxr_spark.storage import parent_and_name, resolve
+from cxr_spark.storage.store import parent_and_name, resolve
 
 log = logging.getLogger(__name__)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 
-from cxr_spark.application import Application
 from cxr_spark.errors import ConfigError
-from cxr_spark.output import DONE_NAME
-from cxr_spark.pipeline import inherited, run_step, steps
-from cxr_spark.pipeline_check import PipelineCheck
-from cxr_spark.spark import under_spark_submit
-from cxr_spark.storage import Store
+from cxr_spark.outputs.claim import DONE_NAME
+from cxr_spark.recipes.check import PipelineCheck
+from cxr_spark.recipes.steps import inherited, run_step, steps
+from cxr_spark.runtime.application import Application
+from cxr_spark.runtime.session import under_spark_submit
+from cxr_spark.storage.store import Store
 
 HELP = "run the jobs of a settings file in order"
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cxr_spark.application import Application
 from cxr_spark.config import PrepareSettings
 from cxr_spark.errors import DataError, UsageError
-from cxr_spark.output import claim
-from cxr_spark.storage import Store, parent_and_name, read_uri
+from cxr_spark.outputs.claim import claim
+from cxr_spark.runtime.application import Application
+from cxr_spark.storage.store import Store, parent_and_name, read_uri
 
 if TYPE_CHECKING:
     from cxr_spark.datasets.base import LabelFile

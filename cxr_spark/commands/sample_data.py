@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 
 from cxr_spark.errors import UsageError
-from cxr_spark.output import claim
+from cxr_spark.outputs.claim import claim
 from cxr_spark.sample_data.drawing import MARK_WIDTH
 from cxr_spark.sample_data.writer import LABELS_NAME, TEST_LIST_NAME, TRAIN_LIST_NAME, write_sample_data
-from cxr_spark.storage import Store, resolve
+from cxr_spark.storage.store import Store, resolve
 
 HELP = "make a synthetic data set in NIH's layout"
 

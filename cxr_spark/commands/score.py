@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from cxr_spark.application import Application
 from cxr_spark.config import ScoreSettings
 from cxr_spark.errors import UsageError
-from cxr_spark.output import claim, digest
-from cxr_spark.storage import Store
+from cxr_spark.outputs.claim import claim, digest
+from cxr_spark.runtime.application import Application
+from cxr_spark.storage.store import Store
 
 if TYPE_CHECKING:
     from cxr_spark.models.folder import ModelMetadata
@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     from cxr_spark.models.folder import load_metadata
     from cxr_spark.scoring.job import score, threads_of_a_task
     from cxr_spark.scoring.shipping import ship_model
+    from cxr_spark.scoring.task import PartScorer
     from cxr_spark.scoring.work import prepared_work, raw_work
-    from cxr_spark.scoring.write import PartScorer
 
     if args.images and args.split:
         raise UsageError("--split is for prepared data: give it with --data, or leave it out with --images")

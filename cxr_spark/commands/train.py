@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 
-from cxr_spark.application import Application
-from cxr_spark.output import finished_before
-from cxr_spark.prepared import PreparedDataset
-from cxr_spark.spark import under_spark_submit
-from cxr_spark.storage import Store
+from cxr_spark.outputs.claim import finished_before
+from cxr_spark.runtime.application import Application
+from cxr_spark.runtime.session import under_spark_submit
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import PreparedDataset
 
 HELP = "fine-tune a network on prepared data"
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     """Trains, and writes RUN/model, RUN/checkpoints, RUN/history.json and RUN/curves.png."""
     from cxr_spark.bigdl import limits
     from cxr_spark.bigdl.session import local_master, session_settings
-    from cxr_spark.training.driver import train
+    from cxr_spark.spark_ml.training import train
     from cxr_spark.training.plan import fingerprint
 
     settings = args.settings.updated({"train.backend": args.backend, "train.workers": args.workers})

@@ -7,16 +7,16 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from cxr_spark.config.messages import describe
 from cxr_spark.config.model import ModelSettings
 from cxr_spark.config.pipeline import PipelineSettings
 from cxr_spark.config.prepare import PrepareSettings
 from cxr_spark.config.results import EvaluateSettings, ExplainSettings, ScoreSettings
 from cxr_spark.config.section import Section
 from cxr_spark.config.train import TrainSettings
-from cxr_spark.config_errors import describe
-from cxr_spark.config_tree import put, read_tree
+from cxr_spark.config.tree import put, read_tree
+from cxr_spark.config.yaml_12 import parse_yaml
 from cxr_spark.errors import ConfigError
-from cxr_spark.yaml_values import parse_yaml
 
 
 class Settings(Section):

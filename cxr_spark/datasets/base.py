@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cxr_spark.datasets.csv_table import shorten
 from cxr_spark.errors import DataError
-from cxr_spark.schema import LABELS
+from cxr_spark.tables.schema import LABELS
 
 #: The columns of `LabelTable.table`: `schema.LABELS` before the images are assigned to splits.
 UNSPLIT_LABELS: pa.Schema = LABELS.remove(LABELS.get_field_index("split"))

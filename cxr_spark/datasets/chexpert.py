@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from cxr_spark.datasets.base import LabelFile, LabelTable, label_table, merged
 from cxr_spark.datasets.columns import first_rows, read_ages, read_codes, read_sexes
 from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
+from cxr_spark.datasets.findings import CHEXPERT_FINDINGS
 from cxr_spark.errors import ConfigError
-from cxr_spark.findings import CHEXPERT_FINDINGS
 
 PATH, SEX, AGE, PLANE, VIEW = "Path", "Sex", "Age", "Frontal/Lateral", "AP/PA"
 

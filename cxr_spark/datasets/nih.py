@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from cxr_spark.datasets.base import LabelTable, label_table
 from cxr_spark.datasets.columns import first_rows, read_ages, read_codes, read_sexes
 from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
+from cxr_spark.datasets.findings import NIH_FINDINGS, NO_FINDING, encode
 from cxr_spark.errors import DataError
-from cxr_spark.findings import NIH_FINDINGS, NO_FINDING, encode
 
 INDEX, FINDINGS = "Image Index", "Finding Labels"
 PATIENT, AGE, SEX, VIEW, SPLIT = "Patient ID", "Patient Age", "Patient Gender", "View Position", "split"

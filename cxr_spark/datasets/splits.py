@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.csv_table import decode_text, shorten
 from cxr_spark.errors import ConfigError, DataError
-from cxr_spark.schema import LABELS, SPLITS, TEST, TRAIN, VALIDATION
+from cxr_spark.tables.schema import LABELS, SPLITS, TEST, TRAIN, VALIDATION
 
 log = logging.getLogger(__name__)
 

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_spark.errors import DataError
-from cxr_spark.evaluation import metrics
-from cxr_spark.evaluation.auc import mean_of_defined
-from cxr_spark.evaluation.bootstrap import percentile_interval
-from cxr_spark.evaluation.buckets import Curve
-from cxr_spark.evaluation.checks import check_rows, checked
-from cxr_spark.evaluation.classification import Report
-from cxr_spark.evaluation.distributed import curves_of
-from cxr_spark.evaluation.images import SPLIT
-from cxr_spark.evaluation.predictions import Predictions
-from cxr_spark.evaluation.verdicts import reports_of
+from cxr_spark.evaluation.counting.auc import mean_of_defined
+from cxr_spark.evaluation.counting.bootstrap import percentile_interval
+from cxr_spark.evaluation.counting.buckets import Curve
+from cxr_spark.evaluation.counting.distributed import curves_of
+from cxr_spark.evaluation.decisions.classification import Report
+from cxr_spark.evaluation.decisions.verdicts import reports_of
+from cxr_spark.evaluation.reading.checks import check_rows, checked
+from cxr_spark.evaluation.reading.images import SPLIT
+from cxr_spark.evaluation.reading.predictions import Predictions
+from cxr_spark.evaluation.report import metrics
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

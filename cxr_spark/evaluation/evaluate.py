@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cxr_spark import __version__
-from cxr_spark.evaluation import metrics
-from cxr_spark.evaluation.buckets import Curve
-from cxr_spark.evaluation.checks import Inventory, check_rows, checked, take_inventory
 from cxr_spark.evaluation.comparison import Comparison, compare
-from cxr_spark.evaluation.distributed import curves_of
-from cxr_spark.evaluation.images import SPLIT
-from cxr_spark.evaluation.pairs import MICRO, Subgroup, first_curve
-from cxr_spark.evaluation.plots import RocCurve
-from cxr_spark.evaluation.predictions import TASKS, Predictions
+from cxr_spark.evaluation.counting.buckets import Curve
+from cxr_spark.evaluation.counting.distributed import curves_of
+from cxr_spark.evaluation.counting.pairs import MICRO, Subgroup, first_curve
+from cxr_spark.evaluation.decisions.verdicts import reports_of
+from cxr_spark.evaluation.reading.checks import Inventory, check_rows, checked, take_inventory
+from cxr_spark.evaluation.reading.images import SPLIT
+from cxr_spark.evaluation.reading.predictions import TASKS, Predictions
+from cxr_spark.evaluation.report import metrics
+from cxr_spark.evaluation.report.plots import RocCurve
 from cxr_spark.evaluation.subgroups import values_of
-from cxr_spark.evaluation.verdicts import reports_of
-from cxr_spark.schema import SPLITS
+from cxr_spark.tables.schema import SPLITS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cxr_spark.evaluation.images import GROUPINGS, SPLIT
-from cxr_spark.evaluation.pairs import Subgroup
+from cxr_spark.evaluation.counting.pairs import Subgroup
+from cxr_spark.evaluation.reading.images import GROUPINGS, SPLIT
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

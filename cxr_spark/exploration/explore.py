@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_spark import __version__
-from cxr_spark.evaluation.provenance import is_synthetic
 from cxr_spark.exploration import plots
 from cxr_spark.exploration.facts import count_facts
 from cxr_spark.exploration.information import relative_information
 from cxr_spark.exploration.pixels import sum_pixels
 from cxr_spark.exploration.report import render
-from cxr_spark.prepared import PreparedDataset
-from cxr_spark.storage import Store
+from cxr_spark.reporting.provenance import is_synthetic
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import PreparedDataset
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

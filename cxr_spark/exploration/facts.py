@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from cxr_spark.errors import DataError
-from cxr_spark.evaluation.tables import literal, unreadable
-from cxr_spark.prepared import PreparedDataset
-from cxr_spark.schema import PREPARED, SPLITS, to_spark
+from cxr_spark.evaluation.reading.tables import literal, unreadable
+from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.tables.schema import PREPARED, SPLITS, to_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Row, SparkSession

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.prepare import use_one_thread
-from cxr_spark.prepared import PreparedDataset, binary_images
-from cxr_spark.schema import SPLITS
-from cxr_spark.storage import Store
-from cxr_spark.tasks import run_parts
+from cxr_spark.runtime.tasks import run_parts
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import PreparedDataset, binary_images
+from cxr_spark.tables.schema import SPLITS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

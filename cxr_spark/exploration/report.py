@@ -6,8 +6,8 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cxr_spark.evaluation.page import count, environment, shown_width
 from cxr_spark.exploration.facts import NOT_KNOWN
+from cxr_spark.reporting.page import count, environment, shown_width
 
 
 def render(facts: Mapping[str, Any], pngs: Mapping[str, bytes], created: str) -> str:

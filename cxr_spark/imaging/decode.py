@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_spark.imaging import dicom, jpeg, png
+from cxr_spark.imaging import jpeg, png
+from cxr_spark.imaging.dicom import decode as dicom
 from cxr_spark.imaging.rejected import EMPTY, NOT_AN_IMAGE, TOO_LARGE, UNSUPPORTED_FORMAT, ImageRejected
 
 #: The largest radiography detectors have about 16 megapixels and a stitched spine image three times that: what is

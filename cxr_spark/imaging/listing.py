@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.rejected import HIDDEN_NAME, UNUSABLE_NAME
-from cxr_spark.storage import FileInfo, Store
+from cxr_spark.storage.store import FileInfo, Store
 
 #: Names that end otherwise are not images and are only counted: label files, lists and notes lie among NIH's images.
 IMAGE_SUFFIXES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".dcm")

@@ -11,7 +11,7 @@ from typing import TypeVar
 from cxr_spark.errors import RunError, StorageAwayError
 from cxr_spark.imaging.decode import check_file_size
 from cxr_spark.imaging.rejected import UNREADABLE, ImageRejected
-from cxr_spark.storage import read_uri
+from cxr_spark.storage.store import read_uri
 
 #: Files that are read while another is worked on; hides the latency of HDFS and object stores.
 READ_AHEAD = 4

@@ -3,7 +3,8 @@
 from cxr_spark.models.architectures import ARCHITECTURES, Architecture, architecture, build
 from cxr_spark.models.folder import LoadedModel, ModelMetadata, load_metadata, load_model, save_model
 from cxr_spark.models.freezing import freeze, set_train_mode
-from cxr_spark.models.weights import Weights, load_initial_weights, resolve_weights
+from cxr_spark.models.initial_weights import load_initial_weights, resolve_weights
+from cxr_spark.models.weights import Weights
 
 __all__ = [
     "ARCHITECTURES",

@@ -11,13 +11,13 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
+from cxr_spark.augmentation.kernels import IMAGENET_MEAN_BGR
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.models import tensors as tensor_files
 from cxr_spark.models.architectures import ARCHITECTURES, batch_norm_epsilon_of, build_empty
 from cxr_spark.models.weights import Weights, WeightsHeader
-from cxr_spark.stages.kernels import IMAGENET_MEAN_BGR
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 
 METADATA_NAME = "metadata.json"
 WEIGHTS_NAME = "weights.safetensors"

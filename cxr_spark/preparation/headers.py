@@ -18,11 +18,11 @@ import pyarrow as pa
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.columns import MAX_AGE_YEARS, SEXES, parse_age
 from cxr_spark.errors import RunError, StorageAwayError
-from cxr_spark.imaging.dicom_person import HEADER_BYTES, Person, read_person
+from cxr_spark.imaging.dicom.person import HEADER_BYTES, Person, read_person
 from cxr_spark.imaging.reading import ahead
 from cxr_spark.imaging.rejected import ImageRejected
-from cxr_spark.storage import read_uri
-from cxr_spark.tasks import run_parts
+from cxr_spark.runtime.tasks import run_parts
+from cxr_spark.storage.store import read_uri
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

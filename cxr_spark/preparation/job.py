@@ -13,11 +13,11 @@ from cxr_spark.errors import DataError, RunError
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.preparation.manifest import make_manifest, quarantined
 from cxr_spark.preparation.plan import Plan
-from cxr_spark.preparation.write import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, write_quarantine
-from cxr_spark.prepared import MANIFEST_NAME
-from cxr_spark.schema import PREPARED, TEST, TRAIN, to_spark
-from cxr_spark.storage import Store
-from cxr_spark.tasks import run_parts
+from cxr_spark.preparation.task import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, write_quarantine
+from cxr_spark.runtime.tasks import run_parts
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import MANIFEST_NAME
+from cxr_spark.tables.schema import PREPARED, TEST, TRAIN, to_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

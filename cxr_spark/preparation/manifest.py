@@ -17,8 +17,8 @@ import pyspark
 
 from cxr_spark import __version__
 from cxr_spark.preparation.plan import Counts
-from cxr_spark.preparation.write import WrittenFile
-from cxr_spark.schema import SPLITS
+from cxr_spark.preparation.task import WrittenFile
+from cxr_spark.tables.schema import SPLITS
 
 #: Raised when a reader of an older version could misread the data.
 FORMAT = 1

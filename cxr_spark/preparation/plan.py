@@ -18,7 +18,7 @@ import pyarrow as pa
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.listing import ImageFiles
 from cxr_spark.imaging.rejected import DUPLICATE_NAME, REASONS
-from cxr_spark.schema import LABELS, QUARANTINE, SPLITS
+from cxr_spark.tables.schema import LABELS, QUARANTINE, SPLITS
 
 #: Bytes of pixels in one prepared file: large enough for HDFS and S3, small enough to be written from memory.
 FILE_BYTES = 32 * 2**20

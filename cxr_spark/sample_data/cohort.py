@@ -10,8 +10,8 @@ import numpy as np
 
 from cxr_spark.config import PrepareSettings
 from cxr_spark.datasets.base import LabelTable, label_table
+from cxr_spark.datasets.findings import NIH_FINDINGS, NO_FINDING
 from cxr_spark.datasets.splits import assign_splits
-from cxr_spark.findings import NIH_FINDINGS, NO_FINDING
 
 #: NIH's patients are 1 to 30805: numbers up here can never be taken for one of them.
 FIRST_PATIENT = 90_000_001

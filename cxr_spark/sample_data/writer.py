@@ -15,17 +15,18 @@ from itertools import repeat
 import cv2
 import psutil
 
-from cxr_spark.findings import NIH_FINDINGS
+from cxr_spark.datasets.findings import NIH_FINDINGS
 from cxr_spark.sample_data.cohort import Picture, draw_cohort
 from cxr_spark.sample_data.drawing import NOTICE, draw_picture
 from cxr_spark.sample_data.patterns import Box
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.notice import NOTICE_NAME
 
 log = logging.getLogger(__name__)
 
 LABELS_NAME, BOXES_NAME = "Data_Entry_2017.csv", "BBox_List_2017.csv"
 TRAIN_LIST_NAME, TEST_LIST_NAME = "train_val_list.txt", "test_list.txt"
-NOTICE_NAME, README_NAME = "SYNTHETIC.txt", "README.md"
+README_NAME = "README.md"
 
 _CHUNK = 32
 #: A file on HDFS takes 0.4 s, whatever its size, most of which is waiting.

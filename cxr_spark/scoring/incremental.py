@@ -21,17 +21,17 @@ from cxr_spark.config import ScoreSettings
 from cxr_spark.imaging.listing import ImageFile, ImageFiles, find_images
 from cxr_spark.imaging.rejected import DUPLICATE_NAME
 from cxr_spark.models.folder import ModelMetadata
-from cxr_spark.output import DONE_NAME, Claim
+from cxr_spark.outputs.claim import DONE_NAME, Claim
+from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.job import threads_of_a_task
 from cxr_spark.scoring.ledger import STAGED, Entry, Ledger
 from cxr_spark.scoring.plan import NAMINGS, RawPart, printable, raw_parts
 from cxr_spark.scoring.shipping import ship_model
-from cxr_spark.scoring.write import QUARANTINE_FOLDER, PartScorer, ScoredPart, write_quarantine
-from cxr_spark.storage import Store
-from cxr_spark.tasks import run_parts
+from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, ScoredPart, write_quarantine
+from cxr_spark.storage.store import Store
 
 if TYPE_CHECKING:
-    from cxr_spark.application import Application
+    from cxr_spark.runtime.application import Application
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from cxr_spark.errors import DataError, RunError
+from cxr_spark.models.device import usable_cores
+from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.plan import Part
-from cxr_spark.scoring.write import QUARANTINE_FOLDER, PartScorer, write_quarantine
-from cxr_spark.storage import Store
-from cxr_spark.tasks import run_parts
-from cxr_spark.training.device import usable_cores
+from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, write_quarantine
+from cxr_spark.storage.store import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

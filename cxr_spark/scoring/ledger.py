@@ -20,8 +20,8 @@ from cxr_spark.errors import RunError
 from cxr_spark.imaging.listing import ImageFile
 from cxr_spark.imaging.rejected import UNREADABLE
 from cxr_spark.scoring.plan import printable
-from cxr_spark.scoring.write import QUARANTINE_FOLDER
-from cxr_spark.storage import Store
+from cxr_spark.scoring.task import QUARANTINE_FOLDER
+from cxr_spark.storage.store import Store
 
 LEDGER_NAME = "_ledger.parquet"
 #: Folder of files that are written and not yet in their place.

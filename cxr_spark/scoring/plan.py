@@ -17,8 +17,8 @@ import pyarrow as pa
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.listing import ImageFiles
 from cxr_spark.imaging.rejected import DUPLICATE_NAME, REASONS
-from cxr_spark.prepared import PreparedDataset
-from cxr_spark.schema import QUARANTINE, SPLITS
+from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.tables.schema import QUARANTINE, SPLITS
 
 #: Raw images in one task at the most: a minute or so of work.
 MAX_IMAGES = 512

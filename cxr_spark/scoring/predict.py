@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cxr_spark.augmentation.kernels import center_crop, imagenet_bgr
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.imaging.resize import resize
+from cxr_spark.models.device import Compute, choose
 from cxr_spark.models.folder import ModelMetadata, Preprocessing
-from cxr_spark.stages.kernels import center_crop, imagenet_bgr
-from cxr_spark.training.device import Compute, choose
 
 
 @torch.inference_mode()

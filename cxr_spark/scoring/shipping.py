@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cxr_spark.models.device import Compute, choose
 from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, LoadedModel, ModelMetadata, load_model
 from cxr_spark.models.fusing import fuse_batch_norms
 from cxr_spark.scoring.predict import predict
-from cxr_spark.storage import Store, scheme_of
-from cxr_spark.training.device import Compute, choose
+from cxr_spark.storage.store import Store, scheme_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -13,10 +13,10 @@ import pyarrow as pa
 from cxr_spark.imaging.listing import find_images
 from cxr_spark.imaging.resize import MODES, ResizeMode
 from cxr_spark.models.folder import ModelMetadata
-from cxr_spark.output import digest
-from cxr_spark.prepared import PreparedDataset
-from cxr_spark.schema import QUARANTINE
+from cxr_spark.outputs.claim import digest
 from cxr_spark.scoring.plan import NAMINGS, Part, label_order, prepared_parts, raw_parts
+from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.tables.schema import QUARANTINE
 
 log = logging.getLogger(__name__)
 

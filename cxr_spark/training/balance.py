@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cxr_spark.config import TrainSettings
 from cxr_spark.errors import ConfigError
-from cxr_spark.training.loss import Task
+from cxr_spark.training.rank.loss import Task
 
 #: A finding with very few images would otherwise outweigh all others in every batch that holds one, or be all that
 #: the network sees.

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from cxr_spark.errors import DataError
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 
 MANIFEST = "manifest.json"
 LAST = "last"

@@ -1,63 +1,68 @@
-"""What a training rank must know, as one JSON value that travels to it."""
+"""A whole training on the driver: locked, planned, launched, finished. The train job and Spark ML's `fit` share it."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from cxr_spark.config import ModelSettings, TrainSettings
-from cxr_spark.prepared import PreparedDataset
-from cxr_spark.stages.augmentation import from_config
-from cxr_spark.stages.batch_augmentation import BatchAugmentation
-from cxr_spark.storage import Store
+from cxr_spark.config import Settings
+from cxr_spark.outputs.claim import claim
+from cxr_spark.runtime.session import default_fs
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.training.backend import Backend
+from cxr_spark.training.driver.cluster import check_cluster, rank_threads
+from cxr_spark.training.driver.finish import MODEL, finish
+from cxr_spark.training.plan import fingerprint, plan
 
-CHECKPOINTS = "checkpoints"
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
-class TrainingJob(BaseModel):
-    """One training run.
+def train(
+    spark: SparkSession,
+    settings: Settings,
+    dataset: PreparedDataset,
+    run: Store,
+    *,
+    backend: Backend,
+    save_params: Callable[[SparkSession, str], None],
+    overwrite: bool,
+) -> dict[str, Any]:
+    """Trains to the end, or goes on where a run that was stopped left off.
 
-    Attributes:
-        run_uri: folder of the run.
-        data_uri: prepared dataset.
-        findings: outputs of the network, in order.
-        prepared_size: side of the prepared images, pixels.
-        held_size: side at which ranks hold the images, pixels.
-        input_size: side of the network's input, pixels.
-        batch_norm_epsilon: of the initial weights; None for the architecture's own.
-        model: settings of the network.
-        train: settings of the training.
-        threads: CPU threads of a rank.
-        lock_token: token of the lock under which the run writes; None where no driver holds one.
+    Args:
+        spark: the session.
+        settings: the sections `model` and `train` are used.
+        dataset: what to train on.
+        run: folder of the run.
+        backend: what runs the training.
+        save_params: writes Spark ML's part of the model folder at a URI; called before the run is marked as done.
+        overwrite: start anew whatever is there.
+
+    Returns:
+        The model's URI, its id, and what it reached on the validation images.
+
+    Raises:
+        CxrError: settings or data that cannot work, or a training that failed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    run_uri: str
-    data_uri: str
-    findings: tuple[str, ...]
-    prepared_size: int
-    held_size: int
-    input_size: int
-    batch_norm_epsilon: float | None
-    model: ModelSettings
-    train: TrainSettings
-    threads: int
-    lock_token: str | None = None
-
-    @property
-    def run(self) -> Store:
-        """The folder of the run."""
-        return Store(self.run_uri)
-
-    @property
-    def checkpoints(self) -> Store:
-        """The folder of the run's checkpoints."""
-        return Store(self.run_uri).child(CHECKPOINTS)
-
-    def dataset(self) -> PreparedDataset:
-        """Opens the prepared dataset."""
-        return PreparedDataset.open(self.data_uri)
-
-    def augmentations(self) -> list[BatchAugmentation]:
-        """Builds the augmentations."""
-        return from_config(self.train.augmentations)
+    backend.check_settings(settings)
+    check_cluster(spark, settings.train)
+    with claim(run, "train", fingerprint(settings, dataset), overwrite) as claimed:
+        if claimed.finished is not None:
+            return claimed.finished
+        job = plan(
+            settings,
+            dataset,
+            run.uri,
+            threads=rank_threads(spark, settings.train),
+            lock_token=claimed.lock.token,
+            default_fs=default_fs(spark),
+        )
+        backend.launch(spark, job)
+        metadata = finish(job, str(dataset.manifest.get("resize", "squash")))
+        model = run.uri_of(MODEL)
+        save_params(spark, model)
+        summary = {"model": model, "model_id": metadata.model_id, **metadata.metrics}
+        claimed.done(summary)
+    return summary

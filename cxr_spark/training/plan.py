@@ -6,19 +6,19 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from cxr_spark.augmentation.building import from_config, output_size
+from cxr_spark.augmentation.kinds import BatchAugmentation
 from cxr_spark.config import Settings
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.models.architectures import architecture, batch_norm_epsilon_of, build
 from cxr_spark.models.freezing import freeze
-from cxr_spark.models.weights import load_initial_weights, resolve_weights
-from cxr_spark.output import digest
-from cxr_spark.prepared import PreparedDataset
-from cxr_spark.schema import TRAIN, VALIDATION
-from cxr_spark.stages.augmentation import from_config, output_size
-from cxr_spark.stages.batch_augmentation import BatchAugmentation
+from cxr_spark.models.initial_weights import load_initial_weights, resolve_weights
+from cxr_spark.outputs.claim import digest
+from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import check_names
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
-from cxr_spark.training.job import TrainingJob
+from cxr_spark.training.specification import TrainingJob
 
 log = logging.getLogger(__name__)
 

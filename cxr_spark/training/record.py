@@ -11,9 +11,9 @@ from cxr_spark.config import TrainSettings
 from cxr_spark.training import checkpoints as saved
 from cxr_spark.training import schedule
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
-from cxr_spark.training.job import TrainingJob
+from cxr_spark.training.rank.validation import Validation
+from cxr_spark.training.specification import TrainingJob
 from cxr_spark.training.summaries import write_summaries
-from cxr_spark.training.validate import Validation
 
 log = logging.getLogger(__name__)
 

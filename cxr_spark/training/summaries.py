@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 
 log = logging.getLogger(__name__)
 

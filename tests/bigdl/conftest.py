@@ -17,7 +17,7 @@ from cxr_spark.bigdl.installation import check_installation
 from cxr_spark.bigdl.jvm import Bridge
 from cxr_spark.bigdl.session import Cluster, session_settings, start_engine
 from cxr_spark.errors import UsageError
-from cxr_spark.spark import session
+from cxr_spark.runtime.session import session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

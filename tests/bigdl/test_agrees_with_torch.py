@@ -13,13 +13,13 @@ import torch
 
 from cxr_spark.bigdl.training import BigDLTraining
 from cxr_spark.config import load_settings
-from cxr_spark.prepared import PreparedDataset
-from cxr_spark.training import rank
+from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.checkpoints import Checkpoints
 from cxr_spark.training.plan import plan
-from cxr_spark.training.ranks import Ranks
+from cxr_spark.training.rank import task as rank
+from cxr_spark.training.rank.process_group import Ranks
 from tests.bigdl.conftest import ENGINE
-from tests.prepared_sets import write_prepared
+from tests.support.prepared_sets import write_prepared
 
 IMAGES = 16
 COMMON = (

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.bigdl.call import Caller
 from cxr_spark.bigdl.methods import Moments, Rate
 from cxr_spark.bigdl.network import Network
 from cxr_spark.bigdl.objective import make_criterion, targets
 from cxr_spark.config import TrainSettings
 from cxr_spark.models import build, freeze, set_train_mode
-from cxr_spark.stages.kernels import imagenet_bgr
-from cxr_spark.training.loss import Objective
+from cxr_spark.training.rank.loss import Objective
 from tests.bigdl.conftest import ENGINE
 
 IMAGES, STEPS = 12, 4

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.bigdl.network import Network
 from cxr_spark.models import build, freeze
-from cxr_spark.models.weights import read_weights
-from cxr_spark.stages.kernels import imagenet_bgr
+from cxr_spark.models.initial_weights import read_weights
 
 
 def random_network(architecture, seed=1, **arguments):

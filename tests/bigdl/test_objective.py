@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cxr_spark.bigdl.objective import make_criterion, targets, terms_of_batch
-from cxr_spark.training.loss import Objective
+from cxr_spark.training.rank.loss import Objective
 
 
 def batch(task, masked):

@@ -17,8 +17,8 @@ import pytest
 from pyspark.sql import functions as sf
 from safetensors.torch import load_file
 
-from cxr_spark.cli import main
-from tests.prepared_sets import write_prepared
+from cxr_spark.commands.main import main
+from tests.support.prepared_sets import write_prepared
 
 SMALL = ("model.architecture=googlenet", "model.input_size=48", "train.learning_rate=1e-3")
 

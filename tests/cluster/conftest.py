@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_spark.cli import main
+from cxr_spark.commands.main import main
 from tests.cluster.support.files import put, real_images
 from tests.cluster.support.hadoop import Hadoop, Hdfs
 from tests.cluster.support.network import Network, make_network

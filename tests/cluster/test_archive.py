@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 from tests.cluster.support.archive import small_archive
 from tests.cluster.support.hadoop import Hdfs
 from tests.cluster.support.pipeline import Run, check_prepared

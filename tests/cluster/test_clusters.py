@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 from tests.cluster.support.hadoop import DATA_PORT, Hdfs
 from tests.cluster.support.network import Network
 from tests.cluster.support.pipeline import Run, check_evaluated, check_prepared

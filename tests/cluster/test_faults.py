@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 from tests.cluster.support.files import leftovers, predictions, tables
 from tests.cluster.support.hadoop import Hdfs
 from tests.cluster.support.network import Host, Network

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 from tests.cluster.support.files import put
 from tests.cluster.support.ha import NAME, VIEW, HaHdfs
 from tests.cluster.support.hadoop import Hadoop

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cxr_spark import name_node
 from cxr_spark.errors import RunError
-from cxr_spark.storage import Store
+from cxr_spark.storage import name_node
+from cxr_spark.storage.store import Store
 from tests.cluster.support.hadoop import Hdfs
 
 

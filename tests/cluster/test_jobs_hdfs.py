@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 from cxr_spark.training.summaries import EVENTS_NAME
 from tests.cluster.support.files import leftovers, visible
 from tests.cluster.support.hadoop import Hdfs

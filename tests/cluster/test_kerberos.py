@@ -22,7 +22,7 @@ from tests.cluster.support.yarn import Yarn
 PROBE = """
 import sys
 from hdfs_native import Client
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 uri, name = sys.argv[1:]
 store = Store(uri)
 store.write_bytes(name, b"secret" * 100000)

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torchvision import models
 
-from cxr_spark.cli import main
+from cxr_spark.commands.main import main
 from cxr_spark.models.architectures import build
-from tests.prepared_sets import write_prepared
+from tests.support.prepared_sets import write_prepared
 
 #: Name, side of the input, and an inner layer.
 NETWORKS = [

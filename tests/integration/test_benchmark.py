@@ -1,6 +1,6 @@
 import json
 
-from cxr_spark.cli import main
+from cxr_spark.commands.main import main
 
 
 def test_every_step_is_measured_beside_its_bare_loop(tmp_path, spark):

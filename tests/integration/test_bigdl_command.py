@@ -16,10 +16,10 @@ import pyspark
 import pytest
 
 from cxr_spark.bigdl.installation import check_installation, jars
-from cxr_spark.cli import main
+from cxr_spark.commands.main import main
 from cxr_spark.errors import UsageError
 from tests.conftest import ROOT
-from tests.prepared_sets import write_prepared
+from tests.support.prepared_sets import write_prepared
 
 SPARK_HOME = Path(pyspark.__file__).parent
 SMALL = ("model.architecture=googlenet", "model.input_size=48", "model.freeze=backbone", "train.global_batch=8")
@@ -123,7 +123,7 @@ def test_two_executors_by_spark_submit(data: Path, tmp_path: Path, standalone: s
 
 def test_a_killed_training_goes_on(data: Path, tmp_path: Path) -> None:
     run, log = tmp_path / "run", tmp_path / "log"
-    command = [sys.executable, "-m", "cxr_spark.cli", "train", "--master", "local[1]"]
+    command = [sys.executable, "-m", "cxr_spark.commands.main", "train", "--master", "local[1]"]
     command += ["--spark", "spark.driver.memory=2g", *options(data, run, 3)]
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True)

@@ -12,8 +12,8 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from cxr_spark.evaluation.evaluate import evaluate
-from cxr_spark.evaluation.predictions import read_predictions
-from cxr_spark.schema import PREDICTIONS
+from cxr_spark.evaluation.reading.predictions import read_predictions
+from cxr_spark.tables.schema import PREDICTIONS
 
 FINDINGS = ("Mass", "Edema", "Hernia", "Nodule", "Pleural_Thickening", "No Finding")
 MODEL = "ab" * 32

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import classification_report, confusion_matrix, f1_score, roc_auc_score
 
-from cxr_spark import cli
+from cxr_spark.commands import main as cli
 from cxr_spark.errors import DataError
 from cxr_spark.evaluation.evaluate import evaluate
-from cxr_spark.evaluation.predictions import read_predictions
+from cxr_spark.evaluation.reading.predictions import read_predictions
 from tests.integration.test_evaluate import FINDINGS, cohort, write_scores
 
 SPLITS = np.array(["train", "val", "test"])

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr_spark import cli
-from tests.dataset_folders import write_chexpert, write_classes, write_rsna
+from cxr_spark.commands import main as cli
+from tests.support.dataset_folders import write_chexpert, write_classes, write_rsna
 
 RNG = np.random.default_rng(12)
 

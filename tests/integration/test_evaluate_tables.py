@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr_spark import cli
+from cxr_spark.commands import main as cli
 from cxr_spark.datasets.nih import read_nih_labels
 from cxr_spark.errors import DataError
 from cxr_spark.evaluation.evaluate import evaluate
-from cxr_spark.evaluation.predictions import read_predictions, with_labels
-from cxr_spark.evaluation.tables import open_table
+from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
+from cxr_spark.evaluation.reading.tables import open_table
 
 HEADER = "Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position\n"
 LABELS = HEADER + "".join(

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from cxr_spark.cli import main
-from cxr_spark.explain.names import file_name
+from cxr_spark.commands.main import main
+from cxr_spark.explanation.names import file_name
 from cxr_spark.models.folder import load_model
 from cxr_spark.scoring.predict import predict
-from cxr_spark.storage import Store
-from tests.prepared_sets import write_prepared
-from tests.small_model import write_model
+from cxr_spark.storage.store import Store
+from tests.support.prepared_sets import write_prepared
+from tests.support.small_model import write_model
 
 IMAGES = 9
 SIDE, LEFT, TOP = 512, 14, 84

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from cxr_spark.cli import main
-from tests.prepared_sets import write_prepared
+from cxr_spark.commands.main import main
+from tests.support.prepared_sets import write_prepared
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ import sklearn
 import torch
 from PIL import Image, ImageOps
 
+from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.imaging.prepare import prepare_image
 from cxr_spark.models import build
-from cxr_spark.models.weights import read_weights
-from cxr_spark.stages.kernels import imagenet_bgr
-from tests import keras_reference as keras
+from cxr_spark.models.initial_weights import read_weights
+from tests.support import keras_reference as keras
 
 
 @pytest.fixture(scope="module")

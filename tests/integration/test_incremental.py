@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxr_spark.cli import main
+from cxr_spark.commands.main import main
 from cxr_spark.scoring import incremental
-from tests.small_model import write_model
+from tests.support.small_model import write_model
 
 pytestmark = pytest.mark.usefixtures("spark")
 

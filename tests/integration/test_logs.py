@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_spark.cli import main
+from cxr_spark.commands.main import main
 
 SECRET = "hunter2-0f3a9c"
 SECRETS = ["spark.authenticate.secret", "spark.hadoop.fs.s3a.secret.key", "spark.ssl.keyStorePassword"]
@@ -58,7 +58,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[str]
     secrets = [part for key in SECRETS for part in ("--spark", f"{key}={SECRET}")]
     said = {}
     for job, options in jobs.items():
-        command = [sys.executable, "-m", "cxr_spark.cli", job, *options, "--out", folder / job, *secrets]
+        command = [sys.executable, "-m", "cxr_spark.commands.main", job, *options, "--out", folder / job, *secrets]
         ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
         assert ended.returncode == 0, ended.stderr
         said[job] = [*ended.stdout.splitlines(), *ended.stderr.splitlines()]

@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 
 from tests.conftest import ROOT
-from tests.prepared_sets import write_prepared
-from tests.small_model import write_model
+from tests.support.prepared_sets import write_prepared
+from tests.support.small_model import write_model
 
 #: Asks for 4 GiB at once in a thread that is none of Spark's; what follows would otherwise wait for ever.
 _ASKS_FOR_TOO_MUCH = """
-from cxr_spark.spark import session
+from cxr_spark.runtime.session import session
 spark = session("too much", "local[1]", {"spark.driver.memory": "512m"})
 jvm = spark.sparkContext._jvm
 print("asks", flush=True)
@@ -42,7 +42,7 @@ def test_a_killed_jvm_is_told(tmp_path: Path) -> None:
     data = write_prepared(tmp_path / "prepared", {"train": 64, "val": 16, "test": 16}, size=48)
     paths = ["--data", str(data), "--model", str(tmp_path / "model"), "--out", str(tmp_path / "out")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "cxr_spark.cli", "score", *paths], stderr=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-m", "cxr_spark.commands.main", "score", *paths], stderr=subprocess.PIPE, text=True, cwd=ROOT
     )
     java = None
     deadline = time.monotonic() + 200

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from cxr_spark.sample_data.writer import write_sample_data
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING) cxr_spark\S*: .*")
@@ -47,7 +47,7 @@ class Machine:
         command = (
             sys.executable,
             "-m",
-            "cxr_spark.cli",
+            "cxr_spark.commands.main",
             "pipeline",
             "--config",
             "pipeline.yaml",

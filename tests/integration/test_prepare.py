@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr_spark.cli import main
-from cxr_spark.findings import NIH_FINDINGS
+from cxr_spark.commands.main import main
+from cxr_spark.datasets.findings import NIH_FINDINGS
 from cxr_spark.preparation import job
-from cxr_spark.prepared import PreparedDataset
+from cxr_spark.tables.prepared import PreparedDataset
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = [
@@ -298,7 +298,7 @@ FAILING_TASK = """
     import sys
     from pyspark import TaskContext
     import cxr_spark.preparation.job as job
-    from cxr_spark.cli import main
+    from cxr_spark.commands.main import main
 
     class FailsOnce(job.PartWriter):
         '''Writes its files and then dies, on the first attempt of every task.'''
@@ -315,7 +315,11 @@ FAILING_TASK = """
 
 
 def start(arguments, script=None, **options):
-    command = [sys.executable, *(["-c", textwrap.dedent(script)] if script else ["-m", "cxr_spark.cli"]), *arguments]
+    command = [
+        sys.executable,
+        *(["-c", textwrap.dedent(script)] if script else ["-m", "cxr_spark.commands.main"]),
+        *arguments,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stderr=subprocess.PIPE, **options)
 

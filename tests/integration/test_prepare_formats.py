@@ -12,8 +12,8 @@ import pydicom
 import pytest
 from pyspark.sql import SparkSession
 
-from cxr_spark.cli import main
-from tests.dataset_folders import OBSERVATIONS, write_chexpert, write_classes, write_rsna
+from cxr_spark.commands.main import main
+from tests.support.dataset_folders import OBSERVATIONS, write_chexpert, write_classes, write_rsna
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr_spark.cli import main
+from cxr_spark.commands.main import main
 
 #: Images of NIH's patients up to this one: enough of both official lists for a short training.
 LAST_PATIENT = 120

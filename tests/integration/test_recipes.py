@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from cxr_spark.cli import main
-from cxr_spark.output import DONE_NAME
-from cxr_spark.pipeline import Step
+from cxr_spark.commands.main import main
+from cxr_spark.outputs.claim import DONE_NAME
+from cxr_spark.recipes.steps import Step
 from cxr_spark.sample_data.writer import write_sample_data
-from cxr_spark.storage import Store
-from tests.dataset_folders import write_chexpert, write_classes, write_image, write_rsna
+from cxr_spark.storage.store import Store
+from tests.support.dataset_folders import write_chexpert, write_classes, write_image, write_rsna
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SMALL = ("model.weights=random", "train.epochs=1", "train.global_batch=8", "evaluate.replicates=20")

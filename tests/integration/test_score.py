@@ -12,15 +12,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from cxr_spark.cli import main
+from cxr_spark.commands.main import main
 from cxr_spark.models import load_model
+from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.predict import predict
 from cxr_spark.scoring.shipping import ShippedModel, ship_model
-from cxr_spark.scoring.write import PartScorer
-from cxr_spark.storage import Store
-from cxr_spark.tasks import run_parts
-from tests.prepared_sets import write_prepared
-from tests.small_model import write_model
+from cxr_spark.scoring.task import PartScorer
+from cxr_spark.storage.store import Store
+from tests.support.prepared_sets import write_prepared
+from tests.support.small_model import write_model
 
 #: What rounding to bfloat16 makes of a probability, where the CPU has it.
 BF16 = 0.01
@@ -127,8 +127,8 @@ def test_a_model_that_executors_cannot_read_travels_with_the_tasks(spark, tmp_pa
     assert model.broadcast is None  # here they can
     files = {p.name: p.read_bytes() for p in (tmp_path / "model").iterdir()}
     hidden = ShippedModel(model.model_id, "file:///not/there", spark.sparkContext.broadcast(files))
-    from cxr_spark.prepared import PreparedDataset
     from cxr_spark.scoring.plan import prepared_parts
+    from cxr_spark.tables.prepared import PreparedDataset
 
     parts = prepared_parts(PreparedDataset.open(f"file://{data}"), "test")
     scorer = PartScorer(f"file://{tmp_path}/out", "abc", hidden, f"file://{data}", (0, 1, 2), threads=1, batch=8)

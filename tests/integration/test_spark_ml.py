@@ -12,12 +12,12 @@ from pyspark.sql import functions as sf
 from cxr_spark.errors import ConfigError, CxrError, DataError
 from cxr_spark.models.folder import load_model
 from cxr_spark.scoring.predict import predict
-from cxr_spark.scoring.spark_model import ChestXRayModel
-from cxr_spark.stages import ImageNetBGR, RandomHorizontalFlip, Resize
-from cxr_spark.storage import Store
+from cxr_spark.spark_ml.classifier import ChestXRayClassifier
+from cxr_spark.spark_ml.model import ChestXRayModel
+from cxr_spark.spark_ml.stages import ImageNetBGR, RandomHorizontalFlip, Resize
+from cxr_spark.storage.store import Store
 from cxr_spark.training.checkpoints import Checkpoints
-from cxr_spark.training.estimator import ChestXRayClassifier
-from tests.prepared_sets import write_prepared
+from tests.support.prepared_sets import write_prepared
 
 FINDINGS = ["Effusion", "Mass", "No Finding"]
 

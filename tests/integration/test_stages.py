@@ -10,8 +10,11 @@ from PIL import Image
 from pyspark.ml import Pipeline, PipelineModel, Transformer
 from pyspark.sql import functions as sf
 
+from cxr_spark.augmentation import kernels
+from cxr_spark.augmentation.building import augment
+from cxr_spark.augmentation.draws import image_keys
 from cxr_spark.errors import ConfigError, DataError
-from cxr_spark.stages import (
+from cxr_spark.spark_ml.stages import (
     CenterCrop,
     ImageNetBGR,
     RandomAffine,
@@ -20,12 +23,9 @@ from cxr_spark.stages import (
     RandomHorizontalFlip,
     RandomVerticalFlip,
     Resize,
-    kernels,
 )
-from cxr_spark.stages.augmentation import augment
-from cxr_spark.stages.base import RandomStageModel
-from cxr_spark.stages.metadata import ImageColumn, image_column, pending_augmentations
-from cxr_spark.stages.random import image_keys
+from cxr_spark.spark_ml.stages.base import RandomStageModel
+from cxr_spark.spark_ml.stages.metadata import ImageColumn, image_column, pending_augmentations
 
 HEIGHT, WIDTH = 20, 24
 RANDOM = [
@@ -294,7 +294,7 @@ def test_arrow_batches_are_made_small_enough_for_images(pixels, caplog):
     before = conf.get(key)
     try:
         conf.set(key, 10_000)
-        with caplog.at_level(logging.INFO, logger="cxr_spark.stages"):
+        with caplog.at_level(logging.INFO, logger="cxr_spark.spark_ml.stages"):
             Resize(size=1024).transform(pixels)
         assert int(conf.get(key)) == 64
         assert "lowered from 10000 to 64" in caplog.text

@@ -15,13 +15,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cxr_spark.cli import main
+from cxr_spark.commands.main import main
 from cxr_spark.config import load_settings
 from cxr_spark.errors import ConfigError, DataError
-from cxr_spark.prepared import PreparedDataset
+from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.checkpoints import Checkpoints
 from cxr_spark.training.plan import plan
-from tests.prepared_sets import write_prepared
+from tests.support.prepared_sets import write_prepared
 
 #: A network with dropout and batch norms, small enough to train in seconds.
 SMALL = ("model.architecture=efficientnet_b0", "model.input_size=32", "model.dropout=0.2", "train.learning_rate=1e-3")
@@ -53,7 +53,7 @@ def start(out, workers):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={workers}"]
     with (out / "ranks.log").open("a") as log:
         return subprocess.Popen(
-            [*command, "-m", "cxr_spark.training.rank", str(out / "job.json")],
+            [*command, "-m", "cxr_spark.training.rank.task", str(out / "job.json")],
             start_new_session=True,
             stdout=log,
             stderr=log,
@@ -68,7 +68,7 @@ def finish(out, workers):
 
 
 def planned_store(out):
-    from cxr_spark.storage import Store
+    from cxr_spark.storage.store import Store
 
     return Store(str(out / "checkpoints"))
 
@@ -169,7 +169,7 @@ def model_id(out):
 
 def start_command(data, out, log, before=()):
     """Runs the same as `train(data, out, *TWO_RANKS)` in a process group of its own."""
-    command = [*before, sys.executable, "-m", "cxr_spark.cli", "train", *TWO_RANKS]
+    command = [*before, sys.executable, "-m", "cxr_spark.commands.main", "train", *TWO_RANKS]
     command += ["--data", str(data), "--out", str(out)]
     for override in (*SMALL, "train.global_batch=10"):
         command += ["--set", override]

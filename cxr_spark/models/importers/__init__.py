@@ -11,7 +11,7 @@ from cxr_spark.models.importers.keras_h5 import read_h5
 from cxr_spark.models.importers.tfjs import read_tfjs
 from cxr_spark.models.importers.torchvision_pth import from_state_dict, read_pth
 from cxr_spark.models.weights import Weights
-from cxr_spark.storage import parent_and_name
+from cxr_spark.storage.store import parent_and_name
 
 _EXPECTED = "expected a torchvision .pth, a Keras .h5, a TensorFlow.js model.json or a .safetensors file"
 

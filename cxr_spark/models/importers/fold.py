@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from cxr_spark.augmentation.kernels import IMAGENET_MEAN_BGR
 from cxr_spark.models.architectures import Architecture
-from cxr_spark.stages.kernels import IMAGENET_MEAN_BGR
 
 
 def fold_rgb_input(

@@ -12,7 +12,7 @@ import numpy as np
 
 from cxr_spark.errors import DataError
 from cxr_spark.models.importers.keras_model import KerasModel, read_config, role_of
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 
 #: A shard is a plain file beside model.json: no folders, no way up, no other scheme.
 _SHARD_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 
 #: Files that are written at the same time.
 _AT_ONCE = 8

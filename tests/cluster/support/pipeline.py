@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cxr_spark.storage import Store
+from cxr_spark.storage.store import Store
 from tests.cluster.support.files import leftovers, tables
 from tests.cluster.support.submit import Outcome, Submitter
 

@@ -1,0 +1,162 @@
+"""How fast this machine runs each step, beside the barest loop that does the same work without Spark.
+
+What counts is the ratio of the two, taken one after the other: absolute figures change with the machine and its load.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from cxr_spark.augmentation.kernels import imagenet_bgr
+from cxr_spark.models.architectures import build
+from cxr_spark.models.device import Compute, choose, usable_cores
+from cxr_spark.models.folder import load_model
+from cxr_spark.storage.store import Store
+
+#: Steps of the bare training loop: the first ones warm up and are not timed.
+_WARM_UP, _TIMED = 3, 10
+Run = Callable[[Sequence[str]], dict[str, Any]]
+
+
+def benchmark(
+    work: Path, run: Run, *, images: int, size: int, input_size: int, batch: int, seed: int
+) -> dict[str, Any]:
+    """Measures prepare, train and score.
+
+    Args:
+        work: local folder for all that is made; empty.
+        run: runs a command of the program in this process and returns its summary.
+        images: synthetic images to work on.
+        size: side of those images, pixels.
+        input_size: side of prepared images and of the network's input, pixels.
+        batch: images a step and a forward pass.
+        seed: of the images and the training.
+
+    Returns:
+        For each step images/s through Spark, images/s of the bare loop, and the ratio; and what machine it was.
+    """
+    threads = usable_cores()
+    run(["sample-data", "--out", f"{work}/images", "--images", str(images), "--size", str(size), "--seed", str(seed)])
+    files = sorted(str(path) for path in (work / "images").rglob("*.png"))
+    compute = choose("auto")
+    steps = {
+        "prepare": _pair(_timed_prepare(run, work, len(files), input_size), _bare_prepare(files, input_size, threads)),
+        "train": _pair(_timed_train(run, work, input_size, batch), _bare_train(compute, input_size, batch, threads)),
+    }
+    scored, bare = _timed_score(run, work, len(files)), _bare_score(work, compute, len(files), input_size, batch)
+    steps["score"] = _pair(scored, bare)
+    return {"steps": steps, "machine": machine(compute), "images": len(files), "size": size, "input_size": input_size}
+
+
+def machine(compute: Compute) -> dict[str, Any]:
+    """Tells what computed."""
+    gpu = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else None
+    return {
+        "cores": usable_cores(),
+        "load_average": os.getloadavg()[0],
+        "processor": platform.processor() or platform.machine(),
+        "gpu": gpu,
+        "precision": "bf16" if compute.bf16 else "fp32",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _pair(spark: float, bare: float) -> dict[str, float]:
+    return {
+        "images_per_second": round(spark, 2),
+        "bare_images_per_second": round(bare, 2),
+        "ratio": round(spark / bare, 3),
+    }
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def _timed_prepare(run: Run, work: Path, count: int, size: int) -> float:
+    def prepare(name: str) -> None:
+        run(["prepare", "--images", f"{work}/images", "--labels", f"{work}/images/Data_Entry_2017.csv",
+             "--out", f"{work}/{name}", "--size", str(size)])  # fmt: skip
+
+    prepare("warm")  # starts the JVM and the Python workers
+    return count / _seconds(lambda: prepare("prepared"))
+
+
+def _bare_prepare(files: Sequence[str], size: int, processes: int) -> float:
+    # Not forked: this process has threads (torch, Spark), and their locks would stay locked in a fork of it.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_decode, files[: 4 * processes], [size] * (4 * processes)))  # starts the processes
+        return len(files) / _seconds(lambda: list(pool.map(_decode, files, [size] * len(files), chunksize=16)))
+
+
+def _decode(file: str, size: int) -> bytes:
+    cv2.setNumThreads(1)
+    image = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_GRAYSCALE)
+    small: bytes = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).tobytes()
+    return small
+
+
+def _timed_train(run: Run, work: Path, input_size: int, batch: int) -> float:
+    run(["train", "--data", f"{work}/prepared", "--out", f"{work}/run", "--set", "train.epochs=2",
+         "--set", f"train.global_batch={batch}", "--set", f"model.input_size={input_size}"])  # fmt: skip
+    # The second epoch: the first one warms up.
+    return float(json.loads((work / "run" / "history.json").read_text())[-1]["images_per_second"])
+
+
+def _bare_train(compute: Compute, input_size: int, batch: int, threads: int) -> float:
+    torch.set_num_threads(threads)
+    network = compute.place(build("resnet50", 15)).train()
+    optimizer = torch.optim.Adam(network.parameters())
+    pixels = torch.randint(0, 256, (batch, input_size, input_size), dtype=torch.uint8, device=compute.device)
+    labels = (torch.rand(batch, 15, device=compute.device) < 0.1).float()
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            with compute.autocast():
+                logits = network(imagenet_bgr(pixels, torch.channels_last))
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(torch.nn.functional.binary_cross_entropy_with_logits(logits, labels))
+            optimizer.step()
+        if compute.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    steps(_WARM_UP)
+    return _TIMED * batch / _seconds(lambda: steps(_TIMED))
+
+
+def _timed_score(run: Run, work: Path, count: int) -> float:
+    def score(name: str) -> None:
+        run(["score", "--data", f"{work}/prepared", "--split", "all", "--model", f"{work}/run/model",
+             "--out", f"{work}/{name}"])  # fmt: skip
+
+    score("warm-scores")  # loads the model in the Python workers
+    return count / _seconds(lambda: score("scores"))
+
+
+def _bare_score(work: Path, compute: Compute, count: int, input_size: int, batch: int) -> float:
+    network = compute.place(load_model(Store(f"{work}/run/model")).module).eval()
+    pixels = torch.randint(0, 256, (batch, input_size, input_size), dtype=torch.uint8)
+
+    def passes(number: int) -> None:
+        with torch.inference_mode(), compute.autocast():
+            for _ in range(number):
+                network(imagenet_bgr(pixels.to(compute.device), torch.channels_last)).cpu()
+
+    passes(2)
+    number = max(1, count // batch)
+    return number * batch / _seconds(lambda: passes(number))

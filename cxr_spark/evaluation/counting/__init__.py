@@ -1,0 +1,1 @@
+"""Exact counts behind curves, AUCs and their bootstrap intervals, on executors and on the driver."""

@@ -1,0 +1,1 @@
+"""Decisions at operating points: confusion counts, precision, recall and F1."""

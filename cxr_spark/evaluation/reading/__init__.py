@@ -1,0 +1,1 @@
+"""Predictions and labels on their way in: tables of any tool, checked before anything is computed."""

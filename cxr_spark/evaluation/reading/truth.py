@@ -1,0 +1,76 @@
+"""Labels for predictions that have none: of label files, or of class folders. They are for evaluation alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cxr_spark.datasets.base import LabelFile, LabelTable
+from cxr_spark.datasets.registry import Dataset, LabelSource, dataset_named
+from cxr_spark.errors import DataError, UsageError
+from cxr_spark.imaging.listing import find_images
+from cxr_spark.storage.store import read_uri
+
+
+@dataclass(frozen=True)
+class Naming:
+    """From what predictions call an image, mostly its file or path, to its name in a dataset's labels.
+
+    It travels to the executors.
+
+    Attributes:
+        dataset: a name of `DATASETS`.
+    """
+
+    dataset: str
+
+    def __call__(self, name: str) -> str:
+        """Returns the `image_index`."""
+        return dataset_named(self.dataset).image_index(name, "")
+
+
+def read_truth(
+    dataset: Dataset, sources: Sequence[str], uncertain: str | Mapping[str, str] | None
+) -> tuple[LabelTable, str]:
+    """Reads labels.
+
+    Args:
+        dataset: whose they are.
+        sources: URIs of label files; for class folders the folder above them.
+        uncertain: see `read_chexpert_labels`; None for its default, and for other datasets.
+
+    Returns:
+        The labels, and a hash of all that they were read from.
+
+    Raises:
+        DataError: a source is not there, or the labels are wrong.
+        UsageError: label files are missing.
+    """
+    if not dataset.has_label_files:
+        if not sources:
+            raise UsageError(f"dataset {dataset.name!r} has its labels in folders: give the one above them as --labels")
+        found = find_images(sources)
+        names = [dataset.image_index(file.uri, file.root) for file in found.files if file.problem is None]
+        if not names:
+            raise DataError(f"--labels {', '.join(sources)}: no images there, expected a folder of class folders")
+        return dataset.read(LabelSource((), names)), _digest(
+            *(name.encode("utf-8", "surrogateescape") for name in names)
+        )
+    files = tuple(LabelFile(_read(uri), uri) for uri in sources)
+    labels = dataset.read_labels(LabelSource(files, (), uncertain if "uncertain" in dataset.options else None))
+    return labels, _digest(*(file.data for file in files))
+
+
+def _digest(*contents: bytes) -> str:
+    hashed = hashlib.sha256()
+    for content in contents:
+        hashed.update(len(content).to_bytes(8, "big") + content)
+    return hashed.hexdigest()
+
+
+def _read(uri: str) -> bytes:
+    try:
+        return read_uri(uri)
+    except FileNotFoundError:
+        raise DataError(f"--labels {uri}: no such file") from None

@@ -1,0 +1,95 @@
+"""The picture of what decisions get right and wrong: one confusion matrix of all classes, or one a finding."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from numpy.typing import NDArray
+
+from cxr_spark.evaluation.decisions.classification import RULES
+from cxr_spark.reporting.style import BLUE, INK, display_name, empty_note, figure
+
+_COLOURS = LinearSegmentedColormap.from_list("cxr", ["#ffffff", BLUE])
+#: From this part of a row on its cell is so dark that white is easier to read on it.
+_DARK = 0.7
+#: Small matrices in a row of the picture of several findings.
+_COLUMNS = 5
+#: Characters that a small matrix's name may have side by side, so that it does not reach the next one's.
+_TITLE = 26
+
+
+def draw_decisions(reports: Mapping[str, Mapping[str, Any]], target: str | Path | IO[bytes]) -> None:
+    """Draws the last of some reports as PNG.
+
+    Args:
+        reports: by rule, as `verdicts.reports_of` gives them: `confusion_matrix`, or else the counts of each finding.
+        target: a path or a binary file.
+    """
+    rule, report = list(reports.items())[-1]
+    if "confusion_matrix" in report:
+        matrix = report["confusion_matrix"]
+        _draw_one(matrix["classes"], np.array(matrix["counts"]), report["accuracy"], RULES[rule], target)
+    else:
+        _draw_each(report["findings"], RULES[rule], target)
+
+
+def _draw_one(
+    classes: list[str], counts: NDArray[np.int64], accuracy: float, rule: str, target: str | Path | IO[bytes]
+) -> None:
+    side = max(4.6, 2.4 + 0.62 * len(classes))
+    with figure(side + 1.2, side, target) as drawing:
+        title = [f"Confusion matrix, accuracy {accuracy:.3f}", *textwrap.wrap(rule, 34)]
+        axes = drawing.add_subplot(title="\n".join(title))
+        _cells(axes, counts, size=11 if len(classes) <= 6 else 9.5, shares=len(classes) <= 8)
+        names = [display_name(name) for name in classes]
+        axes.set_xticks(range(len(names)), names)
+        if len(names) > 3:
+            for label in axes.get_xticklabels():
+                label.set(rotation=40, horizontalalignment="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), names)
+        axes.set(xlabel="decision", ylabel="label")
+
+
+def _draw_each(findings: Mapping[str, Mapping[str, Any]], rule: str, target: str | Path | IO[bytes]) -> None:
+    rows = -(-len(findings) // _COLUMNS)
+    columns = min(_COLUMNS, len(findings))
+    with figure(2.15 * columns + 0.5, 2.35 * rows + 0.7, target) as drawing:
+        drawing.suptitle(f"Images by label and decision, {rule}", x=0.01, ha="left", fontsize=11, fontweight="bold")
+        for number, (name, row) in enumerate(findings.items()):
+            axes = drawing.add_subplot(rows, columns, number + 1)
+            axes.set_title("\n".join(textwrap.wrap(display_name(name), _TITLE)), fontsize=8.5)
+            counts = [
+                [row["true_negatives"], row["false_positives"]],
+                [row["false_negatives"], row["true_positives"]],
+            ]
+            _cells(axes, np.array(counts), size=8.5, shares=False)
+            axes.set_xticks((0, 1), ("no", "yes"))
+            axes.set_yticks((0, 1), ("no", "yes"))
+            if number % columns == 0:
+                axes.set_ylabel("label")
+            if number >= len(findings) - columns:
+                axes.set_xlabel("decision")
+
+
+def _cells(axes: Axes, counts: NDArray[np.int64], size: float, shares: bool) -> None:
+    """Draws a matrix; a cell is as dark as its part of its row, and says its count, and that part where asked."""
+    totals = counts.sum(axis=1, keepdims=True)
+    parts = counts / np.maximum(totals, 1)
+    axes.imshow(parts, cmap=_COLOURS, vmin=0, vmax=1)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    for edge in axes.spines.values():
+        edge.set_visible(True)
+    if not counts.any():
+        empty_note(axes, "no image with one known label")
+        return
+    for (row, column), count in np.ndenumerate(counts):
+        text = f"{count:,}" + (f"\n{100 * parts[row, column]:.0f} %" if shares and totals[row, 0] else "")
+        colour = "white" if parts[row, column] > _DARK else INK
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)

@@ -1,0 +1,112 @@
+"""The images of a task, of a prepared file or of raw ones, each with all that its picture needs. No Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from cxr_spark.errors import DataError
+from cxr_spark.explanation.overlay import SIDE
+from cxr_spark.explanation.plan import Selection
+from cxr_spark.imaging.decode import decode_grey
+from cxr_spark.imaging.reading import ahead, read_image_file
+from cxr_spark.imaging.rejected import ImageRejected
+from cxr_spark.imaging.resize import ResizeMode, resize
+from cxr_spark.models.folder import Preprocessing
+from cxr_spark.scoring.plan import RawImage, RawPart
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import binary_images
+
+_COLUMNS = ("image_index", "labels", "height", "width", "pixels")
+
+
+@dataclass(frozen=True)
+class ViewedImage:
+    """An image to explain.
+
+    Attributes:
+        image_index: its name.
+        pixels: uint8 (S, S), the prepared square.
+        view: uint8 (SIDE, SIDE), the same for the eye, as sharp as the source allows.
+        height: of the original, pixels.
+        width: of the original, pixels.
+        labels: findings that it is labelled with; None where they are not known.
+    """
+
+    image_index: str
+    pixels: NDArray[np.uint8]
+    view: NDArray[np.uint8]
+    height: int
+    width: int
+    labels: tuple[str, ...] | None
+
+
+def prepared_images(selection: Selection, data: str, findings: tuple[str, ...], batch: int) -> Iterator[ViewedImage]:
+    """Reads the images of a prepared file.
+
+    Args:
+        selection: a file, and which of its images.
+        data: URI of the dataset.
+        findings: what its labels are of, in order.
+        batch: rows read at a time.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    store = Store(data)
+    filesystem, root = store.arrow()
+    name = selection.part.name if not isinstance(selection.part, RawPart) else ""
+    left = None if selection.names is None else len(selection.names)
+    try:
+        with pq.ParquetFile(f"{root}/{name}", filesystem=filesystem) as file:
+            for rows in file.iter_batches(batch, columns=list(_COLUMNS), use_threads=False):
+                pixels = binary_images(rows["pixels"])
+                facts = rows.select(["image_index", "labels", "height", "width"]).to_pylist()
+                for row, square in zip(facts, pixels, strict=True):
+                    if selection.names is not None and row["image_index"] not in selection.names:
+                        continue
+                    yield _prepared(row, square, findings)
+                    left = None if left is None else left - 1
+                if left == 0:
+                    return
+    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        raise DataError(f"{store.uri_of(name)} cannot be read ({error}): prepare the data again") from error
+    except ValueError as error:
+        raise DataError(f"{store.uri_of(name)}: {error}: prepare the data again") from error
+
+
+def raw_images(part: RawPart, preprocessing: Preprocessing, threads: int) -> Iterator[ViewedImage | dict[str, str]]:
+    """Reads raw images; of one that cannot be used its row of the quarantine."""
+
+    def load(image: RawImage) -> ViewedImage:
+        grey = decode_grey(read_image_file(image.uri, image.size))
+        mode: ResizeMode = preprocessing.resize
+        square = resize(grey, preprocessing.stored_size, mode)
+        return ViewedImage(image.image_index, square, resize(grey, SIDE, mode), grey.shape[0], grey.shape[1], None)
+
+    for image, future in zip(part.images, ahead(part.images, load, threads=threads), strict=True):
+        try:
+            yield future.result()
+        except ImageRejected as error:
+            row = {"image_index": image.image_index, "uri": image.uri}
+            yield {**row, "reason": error.reason, "detail": error.detail}
+
+
+def _prepared(row: dict[str, Any], square: NDArray[np.uint8], findings: tuple[str, ...]) -> ViewedImage:
+    labels = row["labels"]
+    if len(labels) != len(findings):
+        raise ValueError(f"a row has {len(labels)} labels, the manifest names {len(findings)}")
+    return ViewedImage(
+        row["image_index"],
+        square,
+        resize(square, SIDE, "squash"),
+        row["height"],
+        row["width"],
+        tuple(name for name, value in zip(findings, labels, strict=True) if value == 1),
+    )

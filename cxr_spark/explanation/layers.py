@@ -1,0 +1,68 @@
+"""Which layers of a network can be shown: names are checked, and shapes found, without computing anything."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from cxr_spark.errors import UsageError
+from cxr_spark.explanation.gradcam import GradCam
+from cxr_spark.models.architectures import architecture, build_empty
+from cxr_spark.models.folder import ModelMetadata
+from cxr_spark.models.head import head_name
+
+
+def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+    """Checks names of layers against a model's network.
+
+    Returns:
+        Channels, height and width of each layer's output.
+
+    Raises:
+        UsageError: a layer does not exist, or its output is no map over the image.
+    """
+    network = build_empty(metadata.architecture, metadata.n_outputs, **metadata.build.model_dump()).eval()
+    _refuse_unknown(network, metadata.architecture, names)
+    head = head_name(network)
+    network.set_submodule(head, nn.Identity())  # it asks for the device's autocast, and there is none of no device
+    side = metadata.preprocessing.input_size
+    before = [name for name in names if name != head and not name.startswith(f"{head}.")]
+    with GradCam(network, architecture(metadata.architecture).last_conv, also=before) as cam:
+        cam.logits(torch.empty(1, 3, side, side, device="meta"))
+        shapes = {name: tuple(output.shape[1:]) for name, output in cam.features.items()}
+    found: dict[str, tuple[int, int, int]] = {}
+    for name in names:
+        shape = shapes.get(name, ())
+        if len(shape) != 3:
+            raise UsageError(f"--layers: the output of {name!r} is no map: expected one of (channels, height, width)")
+        found[name] = (shape[0], shape[1], shape[2])
+    return found
+
+
+def check_layer_names(name: str, layers: Sequence[str]) -> None:
+    """Checks names of layers against an architecture, before there is a model.
+
+    Args:
+        name: of the architecture.
+        layers: names of layers.
+
+    Raises:
+        ConfigError: there is no such architecture.
+        UsageError: a layer does not exist.
+    """
+    _refuse_unknown(build_empty(name, 1), name, layers)
+
+
+def _refuse_unknown(network: nn.Module, architecture_name: str, names: Sequence[str]) -> None:
+    known = [name for name, _ in network.named_modules() if name]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            top = [one for one in known if "." not in one]
+            raise UsageError(
+                f"layers: {architecture_name} has no layer {name!r}: "
+                + (f"did you mean {' or '.join(near)}?" if near else f"at its top are {', '.join(top)}")
+            )

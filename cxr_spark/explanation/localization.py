@@ -1,0 +1,186 @@
+"""How well heat maps meet radiologists' boxes: the pointing game, and overlaps of the thresholded map."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_spark.explanation.boxes import Box
+from cxr_spark.models.folder import Preprocessing
+
+#: Overlaps that Wang et al. (ChestX-ray8, CVPR 2017) report the accuracy of localisation at.
+IOU_AT: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+IOBB_AT: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9)
+#: Side of the grid on which overlaps are counted.
+GRID = 512
+
+DEFINITIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "pointing_game": "share of the maps whose maximum, at the middle of its cell, is in a box of the finding "
+        "(Zhang et al., ECCV 2016; no tolerance around the box)",
+        "pointing_game_by_chance": "the same for a random point: mean part of the image that the boxes cover",
+        "iou": "pixels both in the thresholded map and in the boxes, of those in either",
+        "iou_at": "share of maps with a region whose IoU with a box is at least this; a region is the upright "
+        "rectangle around connected pixels of the thresholded map (Wang et al., CVPR 2017)",
+        "iobb_at": "the same for the part of the region that lies in the box (their IoBB)",
+        "threshold": "the thresholded map holds what is at least this part of the map's maximum (Wang et al. take "
+        "60/255 and 180/255 of it)",
+    }
+)
+
+
+class Meeting(NamedTuple):
+    """How the map of a finding meets the boxes of that finding in one image.
+
+    Attributes:
+        finding: its name.
+        boxes: how many there are.
+        visible: a part of them is in the prepared square; if not, the rest is zero.
+        evidence: the map is not all zeros; if it is, it meets nothing.
+        hit: its maximum is in a box.
+        iou: of all the thresholded map with all the boxes.
+        best_iou: the largest IoU of a region with a box.
+        best_iobb: the largest part of a region that is in a box.
+        area: part of the square that the boxes cover.
+    """
+
+    finding: str
+    boxes: int
+    visible: bool = False
+    evidence: bool = False
+    hit: bool = False
+    iou: float = 0.0
+    best_iou: float = 0.0
+    best_iobb: float = 0.0
+    area: float = 0.0
+
+
+def seen(preprocessing: Preprocessing) -> tuple[float, float]:
+    """Returns where the network's input begins in the prepared square, and its side, in parts of the square's."""
+    if not preprocessing.crop:
+        return 0.0, 1.0
+    margin = (preprocessing.stored_size - preprocessing.input_size) // 2
+    return margin / preprocessing.stored_size, preprocessing.input_size / preprocessing.stored_size
+
+
+def on_square(cam: NDArray[np.float32], preprocessing: Preprocessing, side: int = GRID) -> NDArray[np.float32]:
+    """Lays a map over the prepared square, as a grid of equal cells over what the network saw.
+
+    Args:
+        cam: float32 (h, w), not negative.
+        preprocessing: of the model.
+        side: side of the result, pixels.
+
+    Returns:
+        float32 (side, side): between 0 and 1, the maximum of the map; 0 where the network did not look.
+    """
+    start, part = seen(preprocessing)
+    first, inner = round(start * side), max(1, round(part * side))
+    highest = float(cam.max())
+    square = np.zeros((side, side), np.float32)
+    if highest > 0:
+        scaled = cv2.resize(cam / highest, (inner, inner), interpolation=cv2.INTER_LINEAR)
+        square[first : first + inner, first : first + inner] = scaled[: side - first, : side - first]
+    return square
+
+
+def meet(
+    finding: str,
+    cam: NDArray[np.float32],
+    boxes: Sequence[Box | None],
+    preprocessing: Preprocessing,
+    threshold: float,
+) -> Meeting:
+    """Compares the map of a finding with its boxes in one image.
+
+    Args:
+        finding: its name.
+        cam: float32 (h, w), not negative.
+        boxes: in parts of the prepared square's side; None for one that is not in it.
+        preprocessing: of the model.
+        threshold: part of the map's maximum.
+    """
+    visible = [box for box in boxes if box is not None]
+    if not visible:
+        return Meeting(finding, len(boxes))
+    inside = np.zeros((GRID, GRID), bool)
+    for box in visible:
+        rows, columns = _pixels(box.y, box.h), _pixels(box.x, box.w)
+        inside[rows, columns] = True
+    met = Meeting(finding, len(boxes), visible=True, area=float(inside.mean()))
+    if not cam.max() > 0:
+        return met
+    mask = on_square(cam, preprocessing) >= threshold
+    regions = _regions(mask)
+    return met._replace(
+        evidence=True,
+        hit=_maximum_in(cam, visible, preprocessing),
+        iou=float((mask & inside).sum() / (mask | inside).sum()),
+        best_iou=max((_overlap(one, box) / _union(one, box) for one in regions for box in visible), default=0.0),
+        best_iobb=max((_overlap(one, box) / (one.w * one.h) for one in regions for box in visible), default=0.0),
+    )
+
+
+def summarise(meetings: Iterable[Meeting]) -> dict[str, Any]:
+    """Sums up the meetings of one finding, or of all: counts, and means over those whose boxes are in the image."""
+    every = list(meetings)
+    seen_ones = [m for m in every if m.visible]
+
+    def mean(values: Iterable[float]) -> float | None:
+        return float(np.mean(list(values))) if seen_ones else None
+
+    return {
+        "images": len(seen_ones),
+        "boxes": sum(m.boxes for m in seen_ones),
+        "images_with_boxes_out_of_sight": len(every) - len(seen_ones),
+        "images_without_evidence": sum(not m.evidence for m in seen_ones),
+        "pointing_game_hits": sum(m.hit for m in seen_ones),
+        "pointing_game": mean(m.hit for m in seen_ones),
+        "pointing_game_by_chance": mean(m.area for m in seen_ones),
+        "mean_iou": mean(m.iou for m in seen_ones),
+        "iou_at": {str(t): mean(m.best_iou >= t for m in seen_ones) for t in IOU_AT},
+        "iobb_at": {str(t): mean(m.best_iobb >= t for m in seen_ones) for t in IOBB_AT},
+    }
+
+
+def by_finding(meetings: Sequence[Meeting]) -> dict[str, dict[str, Any]]:
+    """Returns what `summarise` gives for each finding that has boxes, by name."""
+    counted = Counter(m.finding for m in meetings)
+    return {name: summarise(m for m in meetings if m.finding == name) for name in sorted(counted)}
+
+
+def _maximum_in(cam: NDArray[np.float32], boxes: Iterable[Box], preprocessing: Preprocessing) -> bool:
+    """Interpolation between cells never rises above them: the maximum is at the middle of a cell."""
+    row, column = np.unravel_index(int(cam.argmax()), cam.shape)
+    start, part = seen(preprocessing)
+    x = start + part * (column + 0.5) / cam.shape[1]
+    y = start + part * (row + 0.5) / cam.shape[0]
+    return any(box.x <= x <= box.x + box.w and box.y <= y <= box.y + box.h for box in boxes)
+
+
+def _pixels(start: float, length: float) -> slice:
+    first = min(round(start * GRID), GRID - 1)
+    return slice(first, max(first + 1, round((start + length) * GRID)))
+
+
+def _regions(mask: NDArray[np.bool_]) -> list[Box]:
+    """Returns the upright rectangles around connected (also by corners) pixels, in parts of the side."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    found = stats[1:, : cv2.CC_STAT_HEIGHT + 1] / len(mask)  # the first is the background
+    return [Box(*map(float, row)) for row in found]
+
+
+def _overlap(one: Box, other: Box) -> float:
+    width = min(one.x + one.w, other.x + other.w) - max(one.x, other.x)
+    height = min(one.y + one.h, other.y + other.h) - max(one.y, other.y)
+    return max(width, 0.0) * max(height, 0.0)
+
+
+def _union(one: Box, other: Box) -> float:
+    return one.w * one.h + other.w * other.h - _overlap(one, other)

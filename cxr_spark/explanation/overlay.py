@@ -1,0 +1,189 @@
+"""Draws the pictures: an image beside its heat map, and the maps of a layer. No Spark, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from cxr_spark.errors import RunError
+from cxr_spark.explanation.boxes import Box
+from cxr_spark.reporting.style import FAINT, GREY, INK, VERMILLION, display_name
+
+#: Side of each of the two pictures, pixels.
+SIDE = 512
+#: Channels of a layer that are shown.
+MAX_TILES = 64
+
+_MARGIN, _GAP, _HEAD, _FOOT = 14, 10, 84, 34
+_TILE, _TILE_GAP, _COLUMNS = 96, 6, 8
+#: The strongest colour covers this much of the image; where the map is zero the image is as it was.
+_OPACITY = 0.65
+
+
+class Caption(NamedTuple):
+    """What is written above an overlay.
+
+    Attributes:
+        finding: that the map is of.
+        probability: that the model gives it.
+        image_index: of the image.
+        labels: findings that the image is labelled with; None where that is not known.
+        note: one more line, about the method.
+    """
+
+    finding: str
+    probability: float
+    image_index: str
+    labels: Sequence[str] | None
+    note: str
+
+
+class DrawnBox(NamedTuple):
+    """A box to draw: where it is, in parts of the side; of what; whether that is the finding of the map."""
+
+    box: Box
+    finding: str
+    is_own: bool
+
+
+def overlay(
+    image: NDArray[np.uint8], heat: NDArray[np.float32], caption: Caption, boxes: Sequence[DrawnBox] = ()
+) -> bytes:
+    """Draws an image at the left and the same under its heat map at the right.
+
+    Args:
+        image: uint8 (SIDE, SIDE), grey.
+        heat: float32 (SIDE, SIDE), 0 to 1.
+        caption: what is written above.
+        boxes: to draw on both.
+
+    Returns:
+        A PNG file.
+    """
+    grey = np.repeat(image[:, :, None], 3, axis=2)
+    alpha = _OPACITY * heat[:, :, None]
+    colours = _colour_map()[np.rint(heat * 255).astype(np.uint8)]
+    mixed = np.rint(grey * (1 - alpha) + colours * alpha).astype(np.uint8)
+
+    width = 2 * (SIDE + _MARGIN) + _GAP
+    page = Image.new("RGB", (width, _HEAD + SIDE + _FOOT), "white")
+    draw = ImageDraw.Draw(page)
+    places = (_MARGIN, _MARGIN + SIDE + _GAP)
+    for left, picture in zip(places, (grey, mixed), strict=True):
+        page.paste(Image.fromarray(picture), (left, _HEAD))
+        for one in sorted(boxes, key=lambda one: one.is_own):
+            _draw_box(draw, one, left)
+    room = width - 2 * _MARGIN
+    title = f"{display_name(caption.finding)}  {caption.probability:.1%}"
+    _text(draw, (_MARGIN, 10), title, 22, INK, room, bold=True)
+    _text(draw, (_MARGIN, 42), caption.image_index, 14, INK, room)
+    labels = "labels not known" if caption.labels is None else "labelled " + (", ".join(caption.labels) or "nothing")
+    _text(draw, (_MARGIN, 62), f"{labels}; {caption.note}".replace("_", " "), 12, GREY, room)
+    if heat.any():
+        _scale(page, draw, places[1])
+    else:
+        told = "no evidence for the finding: its map is zero everywhere"
+        _text(draw, (places[1], _HEAD + SIDE + 10), told, 12, INK, SIDE)
+    if boxes:
+        _text(draw, (_MARGIN, _HEAD + SIDE + 10), "boxes: drawn by radiologists", 12, VERMILLION, SIDE)
+    return _png(page)
+
+
+def contact_sheet(maps: NDArray[np.float32], layer: str, image_index: str) -> bytes:
+    """Draws the channels of a layer's output, the strongest `MAX_TILES` of them, in order of their numbers.
+
+    Args:
+        maps: float32 (C, h, w).
+        layer: its name.
+        image_index: of the image.
+
+    Returns:
+        A PNG file; every tile is grey from its own lowest value to its own highest.
+    """
+    channels, height, width = maps.shape
+    strength = np.abs(maps).reshape(channels, -1).mean(axis=1)
+    chosen = np.sort(np.argsort(-strength, kind="stable")[:MAX_TILES])
+    columns = min(_COLUMNS, len(chosen))
+    step = _TILE + _TILE_GAP
+    down = -(-len(chosen) // columns) * (step + 14)
+    page = Image.new("RGB", (2 * _MARGIN + max(columns, 5) * step - _TILE_GAP, 66 + down + _MARGIN), "white")
+    draw = ImageDraw.Draw(page)
+    room = page.width - 2 * _MARGIN
+    shown = f", the {len(chosen)} strongest" if len(chosen) < channels else ""
+    _text(draw, (_MARGIN, 10), f"{layer}: {channels} channels of {height} x {width}{shown}", 15, INK, room, bold=True)
+    _text(draw, (_MARGIN, 32), f"{image_index}; each tile from its own lowest to its own highest value", 12, GREY, room)
+    for i, channel in enumerate(chosen):
+        x, y = _MARGIN + i % columns * step, 62 + i // columns * (step + 14)
+        tile = maps[channel]
+        low, span = float(tile.min()), float(np.ptp(tile))
+        grey = ((tile - low) / span * 255).astype(np.uint8) if span > 0 else np.zeros(tile.shape, np.uint8)
+        page.paste(Image.fromarray(cv2.resize(grey, (_TILE, _TILE), interpolation=cv2.INTER_NEAREST)), (x, y))
+        _text(draw, (x, y + _TILE + 1), str(channel), 10, GREY, _TILE)
+    return _png(page)
+
+
+def _draw_box(draw: ImageDraw.ImageDraw, one: DrawnBox, left: int) -> None:
+    """Draws a box; that of the map's finding stands out."""
+    x0, y0 = left + one.box.x * (SIDE - 1), _HEAD + one.box.y * (SIDE - 1)
+    x1, y1 = x0 + one.box.w * (SIDE - 1), y0 + one.box.h * (SIDE - 1)
+    draw.rectangle((x0, y0, x1, y1), outline=VERMILLION if one.is_own else "white", width=3 if one.is_own else 1)
+    if not one.is_own:
+        name = _fitted(display_name(one.finding), _font(11, False), left + SIDE - x0 - 4)
+        top = y0 - 14 if y0 - 14 >= _HEAD else y0 + 1
+        draw.rectangle((x0, top, x0 + _font(11, False).getlength(name) + 4, top + 13), fill=INK)
+        draw.text((x0 + 2, top), name, font=_font(11, False), fill="white")
+
+
+def _scale(page: Image.Image, draw: ImageDraw.ImageDraw, left: int) -> None:
+    """Draws what the colours mean."""
+    top, width = _HEAD + SIDE + 12, 160
+    ramp = _colour_map()[np.linspace(0, 255, width).astype(np.uint8)]
+    page.paste(Image.fromarray(np.repeat(ramp[None], 10, axis=0)), (left, top))
+    draw.rectangle((left - 1, top - 1, left + width, top + 10), outline=FAINT)
+    told = "evidence for the finding: none to the map's highest"
+    _text(draw, (left + width + 10, top - 3), told, 12, GREY, SIDE - width - 10)
+
+
+def _text(
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: str, room: float, bold: bool = False
+) -> None:
+    font = _font(size, bold)
+    draw.text(at, _fitted("".join(c if c.isprintable() else "?" for c in text), font, room), font=font, fill=colour)
+
+
+def _fitted(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
+    """Takes characters out of the middle until a text fits."""
+    text = text if len(text) <= 400 else f"{text[:200]}{text[-200:]}"
+    shown, kept = text, len(text)
+    while kept > 2 and font.getlength(shown) > room:
+        kept -= 1
+        shown = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
+    return shown
+
+
+@lru_cache(maxsize=8)
+def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"  # comes with matplotlib: the same on every node
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)
+
+
+@lru_cache(maxsize=1)
+def _colour_map() -> NDArray[np.uint8]:
+    """Viridis, uint8 (256, 3) RGB: readers with any colour vision see it rise, in print as well."""
+    colours: NDArray[np.uint8] = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
+    return colours
+
+
+def _png(page: Image.Image) -> bytes:
+    done, data = cv2.imencode(".png", np.asarray(page)[:, :, ::-1])
+    if not done:
+        raise RunError("a picture could not be written as PNG")
+    return bytes(data)

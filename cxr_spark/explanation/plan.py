@@ -1,0 +1,77 @@
+"""Which images are explained by which task: the score job's parts, or some images of them. No Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cxr_spark.errors import DataError
+from cxr_spark.scoring.plan import Part, RawPart
+from cxr_spark.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Images that one task explains.
+
+    Attributes:
+        part: where they are.
+        names: those of a prepared file that are wanted; None for all.
+    """
+
+    part: Part
+    names: frozenset[str] | None = None
+
+
+def select(
+    parts: Sequence[Part], data: Store | None, only: Collection[str] | None, limit: int | None
+) -> list[Selection]:
+    """Chooses images.
+
+    Only where some are left out are the names of prepared images read here, and no more of them than needed.
+
+    Args:
+        parts: of the work.
+        data: the prepared dataset; None for raw images.
+        only: names of images; None for all.
+        limit: explain the first so many, in the order of the parts.
+
+    Returns:
+        The work of each task; tasks without any are left out.
+
+    Raises:
+        DataError: no image is left.
+    """
+    if only is None and limit is None:
+        return [Selection(part) for part in parts]
+    chosen: list[Selection] = []
+    left = limit
+    for part in parts:
+        if left == 0:
+            break
+        names = [name for name in _names(part, data) if only is None or name in only][:left]
+        left = None if left is None else left - len(names)
+        if not names:
+            continue
+        kept = frozenset(names)
+        if isinstance(part, RawPart):
+            part = replace(part, images=tuple(image for image in part.images if image.image_index in kept))
+        chosen.append(Selection(part, kept))
+    if not chosen:
+        raise DataError("none of the images has a box: check that --boxes belongs to them, or leave out --only boxed")
+    return chosen
+
+
+def _names(part: Part, data: Store | None) -> list[str]:
+    if isinstance(part, RawPart):
+        return [image.image_index for image in part.images]
+    store = data or Store("")
+    filesystem, root = store.arrow()
+    try:
+        table = pq.read_table(f"{root}/{part.name}", columns=["image_index"], filesystem=filesystem)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{store.uri_of(part.name)} cannot be read ({error}): prepare the data again") from error
+    return [str(name) for name in table["image_index"].to_pylist()]

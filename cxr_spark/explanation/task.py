@@ -1,0 +1,214 @@
+"""What a task of the explain job does: Grad-CAM of its images, pictures written, maps compared with boxes. No Spark."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from cxr_spark.augmentation.kernels import imagenet_bgr
+from cxr_spark.datasets.findings import NO_FINDING
+from cxr_spark.errors import RunError
+from cxr_spark.explanation.boxes import Box, in_square
+from cxr_spark.explanation.gradcam import GradCam
+from cxr_spark.explanation.images import ViewedImage, prepared_images, raw_images
+from cxr_spark.explanation.localization import Meeting, meet, on_square
+from cxr_spark.explanation.names import file_name
+from cxr_spark.explanation.overlay import SIDE, Caption, DrawnBox, contact_sheet, overlay
+from cxr_spark.explanation.plan import Selection
+from cxr_spark.imaging.prepare import use_one_thread
+from cxr_spark.imaging.resize import ResizeMode
+from cxr_spark.models.architectures import architecture
+from cxr_spark.scoring.plan import RawPart
+from cxr_spark.scoring.predict import activate, network_input
+from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
+from cxr_spark.scoring.task import write_quarantine
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.schema import QUARANTINE
+
+#: The value of `explain.finding` that stands for the most probable one of each image.
+TOP = "top"
+#: Pictures that are drawn and written while the network works on the next images.
+_WRITERS, _AHEAD = 4, 32
+
+
+@dataclass(frozen=True)
+class ExplainedPart:
+    """What the driver learns of a part.
+
+    Attributes:
+        images: number of explained images.
+        quarantined: images that could not be read, by reason.
+        meetings: of maps with boxes, one for each image and finding.
+    """
+
+    images: int
+    quarantined: dict[str, int]
+    meetings: tuple[Meeting, ...]
+
+
+@dataclass(frozen=True)
+class PartExplainer:
+    """Explains parts. It travels to the executors.
+
+    Attributes:
+        out: URI of the output folder.
+        model: what computes.
+        data: URI of the prepared dataset; None for raw images.
+        data_findings: what its labels are of.
+        resize: how its images were made square.
+        finding: a name of the model's, or `TOP`.
+        layers: names of layers whose maps are drawn.
+        boxes: image_index to finding to boxes, pixels of the image that they were drawn on.
+        box_side: side of that image; None: it is the original itself.
+        threshold: part of a map's maximum, for the overlap with boxes.
+        threads: CPU threads of a task.
+        batch: images a forward pass.
+    """
+
+    out: str
+    model: ShippedModel
+    data: str | None
+    data_findings: tuple[str, ...]
+    resize: ResizeMode
+    finding: str
+    layers: tuple[str, ...]
+    boxes: dict[str, dict[str, tuple[Box, ...]]] = field(repr=False)
+    box_side: int | None
+    threshold: float
+    threads: int
+    batch: int
+
+    def __call__(self, selections: Iterable[Selection]) -> Iterator[ExplainedPart]:
+        """Writes the pictures of each part, and the quarantine of its unreadable images.
+
+        Raises:
+            DataError: the prepared data or the model are damaged.
+            RunError: a file cannot be read or written.
+        """
+        use_one_thread()
+        for selection in selections:
+            model = self.model.on_worker(self.threads)
+            layer = architecture(model.metadata.architecture).last_conv
+            with GradCam(model.module, layer, also=self.layers) as cam:
+                yield self._part(selection, model, cam)
+
+    def _part(self, selection: Selection, model: ReadyModel, cam: GradCam) -> ExplainedPart:
+        meetings: list[Meeting] = []
+        rejected: list[dict[str, str]] = []
+        waiting: list[ViewedImage] = []
+        images = 0
+        with ExitStack() as stack:
+            writer = _Writer(Store(self.out), stack.enter_context(ThreadPoolExecutor(_WRITERS)))
+            for image in self._images(selection, model):
+                if not isinstance(image, ViewedImage):
+                    rejected.append(image)
+                    continue
+                waiting.append(image)
+                images += 1
+                if len(waiting) == self.batch:
+                    meetings += self._explain(waiting, model, cam, writer)
+                    waiting.clear()
+            if waiting:
+                meetings += self._explain(waiting, model, cam, writer)
+            writer.finish()
+        if rejected:
+            table = pa.Table.from_pylist(rejected, schema=QUARANTINE)
+            write_quarantine(Store(self.out), f"{selection.part.number:05d}", table)
+        return ExplainedPart(images, dict(Counter(row["reason"] for row in rejected)), tuple(meetings))
+
+    def _images(self, selection: Selection, model: ReadyModel) -> Iterator[ViewedImage | dict[str, str]]:
+        if isinstance(selection.part, RawPart):
+            return raw_images(selection.part, model.metadata.preprocessing, self.threads)
+        return prepared_images(selection, self.data or "", self.data_findings, self.batch)
+
+    def _explain(
+        self, images: list[ViewedImage], model: ReadyModel, cam: GradCam, writer: _Writer
+    ) -> Iterator[Meeting]:
+        metadata, preprocessing = model.metadata, model.metadata.preprocessing
+        squares = np.stack([image.pixels for image in images])
+        seen = network_input(squares, preprocessing).to(model.compute.device)
+        inputs = imagenet_bgr(seen, torch.channels_last)
+        probabilities = activate(cam.logits(inputs), metadata).cpu().numpy()
+        if not np.isfinite(probabilities).all():
+            raise RunError(f"model {metadata.model_id[:12]} gives probabilities that are not numbers: train it again")
+        shown = [self._shown(row, metadata.findings) for row in probabilities]
+        boxed = [self.boxes.get(image.image_index, {}) for image in images]
+        wanted = [
+            list(dict.fromkeys([metadata.findings[first], *found])) for first, found in zip(shown, boxed, strict=True)
+        ]
+        maps = _maps(cam, [[metadata.findings.index(name) for name in names] for names in wanted])
+        features = {name: output.float().cpu().numpy() for name, output in cam.features.items()}
+        for i, image in enumerate(images):
+            placed = {name: [self._placed(box, image) for box in boxes] for name, boxes in boxed[i].items()}
+            for name, heat in zip(wanted[i], maps[i], strict=True):
+                if name in placed:
+                    yield meet(name, heat, placed[name], preprocessing, self.threshold)
+            caption = Caption(
+                wanted[i][0],
+                float(probabilities[i, shown[i]]),
+                image.image_index,
+                image.labels,
+                f"Grad-CAM of {metadata.architecture}",
+            )
+            drawn = [DrawnBox(b, name, name == wanted[i][0]) for name, some in placed.items() for b in some if b]
+            heat = on_square(maps[i][0], preprocessing, SIDE)
+            own = file_name(image.image_index)
+            writer.write(own, overlay, image.view, heat, caption, drawn)
+            for layer in self.layers:
+                writer.write(f"layers/{layer}/{own}", contact_sheet, features[layer][i], layer, image.image_index)
+
+    def _shown(self, probabilities: NDArray[np.float32], findings: tuple[str, ...]) -> int:
+        """Returns the number of the finding to show. That an image has none has no place in it: it is never the top."""
+        if self.finding != TOP:
+            return findings.index(self.finding)
+        order = np.argsort(-probabilities, kind="stable")
+        return next((int(i) for i in order if findings[i] != NO_FINDING), int(order[0]))
+
+    def _placed(self, box: Box, image: ViewedImage) -> Box | None:
+        size = image.pixels.shape[0]
+        return in_square(
+            box, drawn_on=self.box_side, height=image.height, width=image.width, size=size, mode=self.resize
+        )
+
+
+class _Writer:
+    """Draws and writes pictures in other threads, some ahead of the one that is waited for."""
+
+    def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
+        self._store = store
+        self._pool = pool
+        self._waiting: deque[Future[None]] = deque()
+
+    def write(self, name: str, draw: Callable[..., bytes], *args: Any) -> None:
+        """Writes what `draw(*args)` gives."""
+        self._waiting.append(self._pool.submit(lambda: self._store.write_bytes(name, draw(*args))))
+        if len(self._waiting) > _AHEAD:
+            self._waiting.popleft().result()
+
+    def finish(self) -> None:
+        """Waits for all pictures.
+
+        Raises:
+            RunError: one could not be written.
+        """
+        while self._waiting:
+            self._waiting.popleft().result()
+
+
+def _maps(cam: GradCam, wanted: list[list[int]]) -> list[list[NDArray[np.float32]]]:
+    """Returns the maps of some outputs for each image of the last batch, in as few passes as it takes."""
+    maps: list[list[NDArray[np.float32]]] = [[] for _ in wanted]
+    for turn in range(max(map(len, wanted))):
+        rows = [i for i, outputs in enumerate(wanted) if len(outputs) > turn]
+        for row, one in zip(rows, cam.maps(rows, [wanted[i][turn] for i in rows]), strict=True):
+            maps[row].append(one)
+    return maps

@@ -1,0 +1,184 @@
+"""What makes a job safe to run again: a locked output folder, and a mark on finished work.
+
+`_done.json` is written last, after the job's own manifest. It holds a fingerprint of settings and inputs, so the same
+command run again recognises its work and leaves it alone, and other settings do not silently pass for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from cxr_spark import __version__
+from cxr_spark.errors import RunError, UsageError
+from cxr_spark.outputs.lock import Lock, Witness, read_holder
+from cxr_spark.outputs.ownership import DONE_NAME, STATUS_NAME, check_ownership, clear, mark, was_being_cleared
+from cxr_spark.storage.json_values import as_json
+from cxr_spark.storage.store import Store
+
+__all__ = ["DONE_NAME", "STATUS_NAME", "Claim", "claim", "digest", "finished_before", "write_status"]
+
+log = logging.getLogger(__name__)
+
+
+class Claim:
+    """An output folder that this run holds.
+
+    Attributes:
+        store: the folder.
+        lock: what keeps other runs out.
+        finished: the summary of the same work, finished before, or None where there is work to do.
+    """
+
+    def __init__(self, store: Store, job: str, fingerprint: Mapping[str, Any], lock: Lock) -> None:
+        self.store = store
+        self.lock = lock
+        self.finished: dict[str, Any] | None = None
+        self._job = job
+        self._fingerprint = as_json(fingerprint)
+
+    def clear(self) -> None:
+        """Deletes all that an earlier run left, for a job that cannot go on from it."""
+        clear(self.store, self._job)
+
+    def done(self, summary: Mapping[str, Any]) -> None:
+        """Marks the work as finished. Everything else must be written before.
+
+        Raises:
+            RunError: another run took the folder over meanwhile.
+        """
+        self.lock.check()
+        self.store.write_json(
+            DONE_NAME,
+            {
+                "job": self._job,
+                "fingerprint": digest(self._fingerprint),
+                "inputs": self._fingerprint,
+                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "version": __version__,
+                "summary": as_json(summary),
+            },
+        )
+
+
+@contextmanager
+def claim(store: Store, job: str, fingerprint: Mapping[str, Any], overwrite: bool) -> Iterator[Claim]:
+    """Locks an output folder for a job, and finds out whether its work is there already.
+
+    Args:
+        store: the output folder; made if it is not there.
+        job: name of the job.
+        fingerprint: all that decides the result, as JSON values.
+        overwrite: delete what another run of this job left there.
+
+    Yields:
+        A claim; where its `finished` is set there is nothing to do.
+
+    Raises:
+        UsageError: a live run holds the folder; it holds what this job did not write; or finished work of other
+            settings is there and overwrite is false.
+    """
+    check_ownership(store, job)  # before even a lock is written there
+    lock = Lock(store, job)
+    try:
+        held = Claim(store, job, fingerprint, lock)
+        found = check_ownership(store, job)
+        if overwrite or was_being_cleared(found):
+            held.clear()
+        else:
+            held.finished = _finished(store, job, fingerprint)
+        if held.finished is None:
+            mark(store, job)
+            store.delete_temporaries()
+        else:
+            log.info("%s: finished before, nothing to do: %s", job, store.uri)
+        yield held
+    finally:
+        lock.release()
+
+
+def finished_before(store: Store, job: str, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns the summary of the very same work, finished before, or None. Nothing is locked or written.
+
+    For jobs to say so before they start Spark; what else is in the folder is for `claim` to judge.
+    """
+    try:
+        return _finished(store, job, fingerprint)
+    except UsageError:
+        return None
+
+
+def write_status(store: Store, job: str, status: Mapping[str, Any]) -> bool:
+    """Leaves how a run ended in its output folder, unless the folder is not its own or another run is at work there.
+
+    Returns:
+        Whether it was written.
+    """
+    try:
+        found = check_ownership(store, job)
+        holder = read_holder(store)
+    except UsageError:
+        return False
+    if holder is not None and Witness().is_alive(holder) is not False:
+        return False
+    if found is None:
+        mark(store, job)
+    store.write_json(STATUS_NAME, as_json(status))
+    return True
+
+
+def digest(value: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(as_json(value), sort_keys=True).encode()).hexdigest()
+
+
+def _finished(store: Store, job: str, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns the summary of finished work.
+
+    Raises:
+        UsageError: it is of other settings.
+    """
+    try:
+        found = store.read_json(DONE_NAME)
+    except FileNotFoundError:
+        return None
+    except RunError as error:
+        log.warning("%s: the work is done again", error)
+        return None
+    if not isinstance(found, dict) or found.get("job") != job:
+        return None
+    if found.get("fingerprint") != digest(fingerprint):
+        raise UsageError(
+            f"--out {store.uri} holds finished output of other settings or inputs ({_difference(found, fingerprint)}): "
+            "choose another, or say --overwrite"
+        )
+    summary = found.get("summary")
+    return summary if isinstance(summary, dict) else {}
+
+
+def _difference(found: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> str:
+    before = found.get("inputs")
+    before = _flat(before) if isinstance(before, dict) else {}
+    now = _flat(as_json(fingerprint))
+    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    if not names:
+        return "nothing visible"
+    told = ", ".join(f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}" for name in names[:3])
+    return told + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) and value else {above + name: value}
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

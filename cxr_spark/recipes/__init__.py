@@ -1,0 +1,1 @@
+"""The pipeline job: the other jobs in order, as a settings file asks for them."""

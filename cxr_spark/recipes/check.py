@@ -1,0 +1,174 @@
+"""Everything about a pipeline that can be checked before its first job: what else shows an hour into it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from cxr_spark.config import Settings
+from cxr_spark.datasets.registry import dataset_named
+from cxr_spark.errors import ConfigError, CxrError, DataError, UsageError
+from cxr_spark.outputs.ownership import check_ownership, refuse_overlap
+from cxr_spark.recipes.steps import Step
+from cxr_spark.storage.store import Store, parent_and_name
+from cxr_spark.tables.prepared import PreparedDataset
+
+_GLOB = re.compile(r"[*?\[{]")
+
+
+class PipelineCheck:
+    """Checks settings and inputs of a pipeline.
+
+    Args:
+        settings: of the pipeline.
+        plan: its jobs that are to run.
+        resolve: from a path to its full URI.
+    """
+
+    def __init__(self, settings: Settings, plan: Sequence[Step], resolve: Callable[[str], str]) -> None:
+        self._settings = settings
+        self._resolve = resolve
+        self._steps = {step.name: step for step in plan}
+        self._problems: list[CxrError] = []
+
+    def run(self) -> None:
+        """Checks everything.
+
+        Raises:
+            CxrError: something is wrong; the message tells all that is.
+        """
+        if not self._settings.pipeline.out:
+            self._problems.append(ConfigError("pipeline.out is not set: expected a folder for the outputs of all jobs"))
+        else:
+            self._check_outputs()
+        if "prepare" in self._steps:
+            self._check_prepare()
+        if self._settings.pipeline.out:
+            self._check_inputs()
+        if "train" in self._steps:
+            self._check_train()
+        if "evaluate" in self._steps and self._settings.evaluate.baseline:
+            with self._collected():
+                self._check_input("evaluate.baseline", self._settings.evaluate.baseline)
+        if "explain" in self._steps:
+            self._check_explain()
+        if self._problems:
+            kinds = (UsageError, DataError)
+            first = next((p for kind in kinds for p in self._problems if isinstance(p, kind)), self._problems[0])
+            raise type(first)("; ".join(dict.fromkeys(map(str, self._problems))))
+
+    @contextlib.contextmanager
+    def _collected(self) -> Iterator[None]:
+        try:
+            yield
+        except CxrError as error:
+            self._problems.append(error)
+
+    def _check_outputs(self) -> None:
+        for step in self._steps.values():
+            with self._collected():
+                check_ownership(Store(self._resolve(step.out)), step.name)
+
+    def _check_prepare(self) -> None:
+        prepare = self._settings.prepare
+        needed = ("images", "labels") if dataset_named(prepare.dataset).has_label_files else ("images",)
+        for name in needed:
+            if not getattr(prepare, name):
+                self._problems.append(ConfigError(f"prepare.{name} is not set: prepare cannot do without it"))
+        for pattern in prepare.images:
+            with self._collected():
+                self._check_images(pattern)
+        lists = {name: getattr(prepare, name) for name in ("train_list", "test_list")}
+        files = {"labels": prepare.labels, **{name: (path,) for name, path in lists.items() if path}}
+        for name, paths in files.items():
+            for path in paths:
+                with self._collected():
+                    self._check_file(f"prepare.{name}", path)
+        if self._settings.pipeline.out:
+            with self._collected():
+                inputs = {
+                    "prepare.images": [self._resolve(path) for path in prepare.images],
+                    **{f"prepare.{name}": [self._resolve(path) for path in paths] for name, paths in files.items()},
+                }
+                refuse_overlap(self._resolve(self._steps["prepare"].out), inputs)
+
+    def _check_images(self, pattern: str) -> None:
+        uri = self._resolve(pattern)
+        glob = _GLOB.search(uri)
+        folder = uri[: glob.start()].rpartition("/")[0] if glob else uri
+        if not Store(uri).exists() and not (glob and Store(folder).exists()):
+            raise ConfigError(f"prepare.images {pattern!r}: no such folder")
+
+    def _check_file(self, name: str, value: str) -> None:
+        store, file = parent_and_name(self._resolve(value))
+        if not store.exists(file):
+            raise ConfigError(f"{name} {value!r}: no such file")
+
+    def _check_inputs(self) -> None:
+        """Checks what a job needs and no job before it makes."""
+        for step in self._steps.values():
+            for option, maker in (("--data", "prepare"), ("--model", "train"), ("--predictions", "score")):
+                if option in step.options and maker not in self._steps:
+                    with self._collected():
+                        self._check_input(option, step.options[step.options.index(option) + 1])
+
+    def _check_input(self, option: str, value: str) -> None:
+        uri = self._resolve(value)
+        if option == "--data":
+            PreparedDataset.open(uri)
+        elif option == "--model":
+            from cxr_spark.models.folder import load_metadata
+
+            load_metadata(Store(uri))
+        elif not Store(uri).exists():
+            raise ConfigError(f"{option} {value}: no such file or folder")
+
+    def _check_train(self) -> None:
+        from cxr_spark.bigdl import limits
+        from cxr_spark.models.architectures import architecture, build_empty
+        from cxr_spark.models.freezing import freeze
+        from cxr_spark.models.initial_weights import resolve_weights
+
+        model = self._settings.model
+        with self._collected():
+            known = architecture(model.architecture)
+            with self._collected():
+                self._check_sizes(known.name, model.input_size or known.input_size, known.minimum_size)
+            with self._collected():
+                resolve_weights(model.weights, model.architecture, default_fs=self._resolve("/"))
+            with self._collected():
+                freeze(build_empty(model.architecture, 1, hidden=model.hidden), model.freeze)
+        if self._settings.train.backend == "bigdl":
+            with self._collected():
+                limits.check_settings(self._settings)
+
+    def _check_explain(self) -> None:
+        explain, model = self._settings.explain, self._settings.model
+        if explain.boxes:
+            with self._collected():
+                self._check_file("explain.boxes", explain.boxes)
+        elif explain.only == "boxed":
+            self._problems.append(ConfigError("explain.only is boxed, but explain.boxes is not set: give the list"))
+        if "train" in self._steps and explain.layers:
+            from cxr_spark.explanation.layers import check_layer_names
+
+            with self._collected():
+                check_layer_names(model.architecture, explain.layers)
+
+    def _check_sizes(self, name: str, side: int, minimum: int) -> None:
+        from cxr_spark.augmentation.building import from_config
+        from cxr_spark.training.plan import held_side
+
+        augmentations = from_config(self._settings.train.augmentations)
+        if side < minimum:
+            raise ConfigError(f"model.input_size {side} is too small for {name}: it needs {minimum} or more")
+        prepared = self._settings.prepare.size
+        if "prepare" not in self._steps:
+            try:
+                step = self._steps["train"]
+                uri = self._resolve(step.options[step.options.index("--data") + 1])
+                prepared = PreparedDataset.open(uri).size
+            except (CxrError, FileNotFoundError):
+                return  # told by the check of inputs
+        held_side(prepared, side, augmentations)

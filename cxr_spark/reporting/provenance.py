@@ -1,0 +1,46 @@
+"""Whether predictions are of synthetic images, by what the jobs before left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cxr_spark.errors import CxrError
+from cxr_spark.outputs.claim import DONE_NAME
+from cxr_spark.storage.store import Store, parent_and_name
+from cxr_spark.tables.notice import NOTICE_NAME
+from cxr_spark.tables.prepared import MANIFEST_NAME
+
+
+def is_synthetic(predictions: str, labels: Sequence[str]) -> bool:
+    """Whether the labels lie beside the notice of the sample-data job.
+
+    Args:
+        predictions: URI of predictions; those of the score job lead to the prepared data and from there to its labels.
+        labels: URIs of the label files that were given.
+
+    Returns:
+        False also where that can no longer be told.
+    """
+    told = _json(_json(predictions, DONE_NAME, "inputs").get("data"), MANIFEST_NAME, "sources").get("labels")
+    sources = [*labels, *(told if isinstance(told, list) else [told])]
+    return any(_has_notice(source) for source in sources if isinstance(source, str))
+
+
+def _json(uri: Any, name: str, key: str) -> dict[str, Any]:
+    """Returns an object in a JSON file; an empty one where there is none."""
+    if not isinstance(uri, str):
+        return {}
+    try:
+        value = Store(uri).read_json(name)
+    except (CxrError, OSError):
+        return {}
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _has_notice(labels: str) -> bool:
+    try:
+        return parent_and_name(labels)[0].exists(NOTICE_NAME)
+    except CxrError:
+        return False

@@ -1,0 +1,107 @@
+"""The picture of a training run: loss, validation AUC and accuracy, and learning rate by epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
+
+from cxr_spark.reporting.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, empty_note, figure
+
+#: With more epochs than this the points are not marked, only the line.
+_MOST_MARKED = 40
+
+
+def training_curves(
+    history: Sequence[Mapping[str, Any]], target: str | Path | IO[bytes], best_by: str = "val_macro_auc"
+) -> None:
+    """Draws training history as PNG.
+
+    Args:
+        history: one entry an epoch, as `history.json` has them: `epoch`, `train_loss`, `val_loss`, `val_macro_auc`,
+            `val_accuracy`, `learning_rate`; a value may be missing or None.
+        target: a path or a binary file.
+        best_by: the metric that tells which epoch is marked as the best; `epoch` for the last one.
+    """
+    epochs = np.array([entry.get("epoch", i + 1) for i, entry in enumerate(history)], dtype=np.float64)
+    series = {
+        name: np.array([_number(entry.get(name)) for entry in history], dtype=np.float64)
+        for name in ("train_loss", "val_loss", "val_macro_auc", "val_accuracy", "learning_rate")
+    }
+    series["epoch"] = epochs
+    best = _best(series, best_by)
+    with figure(9, 5.4, target) as drawing:
+        rows = drawing.add_gridspec(2, 2, height_ratios=(3.2, 1))
+        loss, auc = drawing.add_subplot(rows[0, 0]), drawing.add_subplot(rows[0, 1])
+        rate = drawing.add_subplot(rows[1, :])
+        _line(loss, epochs, series["train_loss"], "training", BLUE)
+        _line(loss, epochs, series["val_loss"], "validation", VERMILLION)
+        for metric, name, colour in (("val_macro_auc", "macro AUC", GREEN), ("val_accuracy", "accuracy", PURPLE)):
+            _line(auc, epochs, series[metric], _with_value(name, series[metric], best), colour)
+        _line(rate, epochs, series["learning_rate"], "learning rate", GREY)
+        loss.set_title("Loss")
+        auc.set_title("Validation" + ("" if best is None else f", best epoch {epochs[best]:g}"))
+        rate.set_title("Learning rate")
+        _rate_scale(rate, series["learning_rate"])
+        for axes in (loss, auc, rate):
+            _epoch_axis(axes, epochs, best)
+            axes.set_xlabel("epoch (dashed: best)" if best is not None else "epoch")
+        for axes in (loss, auc):
+            if axes.lines:
+                axes.legend(loc="best")
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _best(series: Mapping[str, NDArray[np.float64]], by: str) -> int | None:
+    """Returns the place of the best epoch by a metric, or by the next one where that one is nowhere defined."""
+    for name in dict.fromkeys((by, "val_macro_auc", "val_loss")):
+        values = -series[name] if name.endswith("loss") else series[name]
+        if np.isfinite(values).any():
+            return int(np.nanargmax(np.where(np.isfinite(values), values, np.nan)))
+    return None
+
+
+def _line(axes: Axes, epochs: NDArray[np.float64], values: NDArray[np.float64], label: str, colour: str) -> None:
+    there = np.isfinite(values)
+    if not there.any():
+        return
+    marker = "o" if len(epochs) <= _MOST_MARKED else None
+    axes.plot(epochs[there], values[there], label=label, color=colour, linewidth=1.7, marker=marker, markersize=4)
+
+
+def _rate_scale(axes: Axes, rates: NDArray[np.float64]) -> None:
+    positive = rates[np.isfinite(rates) & (rates > 0)]
+    if positive.size and positive.max() >= 10 * positive.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(numticks=6))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(_short))  # after the scale, which brings its own
+
+
+def _short(value: float, _position: int) -> str:
+    return f"{value:.3g}"
+
+
+def _with_value(name: str, values: NDArray[np.float64], best: int | None) -> str:
+    known = best is not None and not math.isnan(values[best])
+    return f"{name} ({values[best]:.3f})" if known else name
+
+
+def _epoch_axis(axes: Axes, epochs: NDArray[np.float64], best: int | None) -> None:
+    if not axes.lines:
+        empty_note(axes, "no values")
+    elif best is not None:
+        axes.axvline(epochs[best], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0.5, label="_best")
+    if len(epochs):
+        margin = max(0.5, 0.02 * (epochs[-1] - epochs[0]))
+        axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12, min_n_ticks=1))

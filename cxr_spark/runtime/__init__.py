@@ -1,0 +1,1 @@
+"""Spark sessions, Java, processes and tasks: what runs a job."""

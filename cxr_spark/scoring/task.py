@@ -1,0 +1,193 @@
+"""What a task of the score job does: read images, compute probabilities, write one Parquet file. No Spark here."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from cxr_spark.errors import DataError
+from cxr_spark.imaging.prepare import prepare_image, use_one_thread
+from cxr_spark.imaging.reading import ahead, read_image_file
+from cxr_spark.imaging.rejected import ImageRejected
+from cxr_spark.scoring.plan import Part, PreparedPart, RawImage, RawPart
+from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import binary_images
+from cxr_spark.tables.schema import PREDICTIONS, QUARANTINE
+
+#: Spark's readers do not look into folders with such a name.
+QUARANTINE_FOLDER = "_quarantine"
+#: Under this key of a Parquet footer stands what the probabilities are of: a JSON list of names.
+FINDINGS_KEY = b"findings"
+#: And under this one whether they are of a sigmoid each or of one softmax: a JSON text.
+TASK_KEY = b"task"
+
+_FACTS = ("image_index", "patient_id", "view_position", "sex", "age")
+
+
+@dataclass(frozen=True)
+class ScoredPart:
+    """What the driver learns of a part: its counts, never its contents.
+
+    Attributes:
+        names: of the files that were written, below the output folder.
+        images: number of scored images.
+        quarantined: images that could not be read, by reason.
+    """
+
+    names: tuple[str, ...]
+    images: int
+    quarantined: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PartScorer:
+    """Scores parts. It travels to the executors.
+
+    Attributes:
+        out: URI of the output folder.
+        tag: in all names of files; the same for all runs of the same work, so that a task that runs twice replaces
+            its file with an equal one.
+        model: what computes.
+        data: URI of the prepared dataset; None for raw images.
+        labels: for each finding of the model its place among the dataset's labels, or None.
+        threads: CPU threads of a task.
+        batch: images a forward pass.
+    """
+
+    out: str
+    tag: str
+    model: ShippedModel
+    data: str | None
+    labels: tuple[int | None, ...]
+    threads: int
+    batch: int
+
+    def __call__(self, parts: Iterable[Part]) -> Iterator[ScoredPart]:
+        """Writes the predictions of each part, and the quarantine of its unreadable images.
+
+        Raises:
+            DataError: the prepared data or the model are damaged.
+            RunError: a file cannot be read or written.
+        """
+        use_one_thread()
+        for part in parts:
+            model = self.model.on_worker(self.threads)
+            yield self._raw(part, model) if isinstance(part, RawPart) else self._prepared(part, model)
+
+    def _prepared(self, part: PreparedPart, model: ReadyModel) -> ScoredPart:
+        store = Store(self.data or "")
+        filesystem, root = store.arrow()
+        tables = []
+        try:
+            with pq.ParquetFile(f"{root}/{part.name}", filesystem=filesystem) as file:
+                for rows in file.iter_batches(self.batch, columns=[*_FACTS, "labels", "pixels"], use_threads=False):
+                    tables.append(self._predictions(rows, part.split, model))
+        except (pa.ArrowInvalid, KeyError, OSError) as error:
+            raise DataError(f"{store.uri_of(part.name)} cannot be read ({error}): prepare the data again") from error
+        except ValueError as error:
+            raise DataError(f"{store.uri_of(part.name)}: {error}: prepare the data again") from error
+        table = pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
+        return ScoredPart((self._write(part.number, table, model),), table.num_rows)
+
+    def _predictions(self, rows: pa.RecordBatch, split: str, model: ReadyModel) -> pa.Table:
+        facts = {name: rows[name] for name in _FACTS}
+        labels = _matrix(rows["labels"])
+        wanted = np.full((len(rows), len(self.labels)), np.nan, np.float32)
+        for place, source in enumerate(self.labels):
+            if source is not None:
+                wanted[:, place] = labels[:, source]
+        probabilities = model.predict(binary_images(rows["pixels"]), self.batch)
+        return _table(facts, [split] * len(rows), _lists(wanted), probabilities, model)
+
+    def _raw(self, part: RawPart, model: ReadyModel) -> ScoredPart:
+        preprocessing = model.metadata.preprocessing
+
+        def pixels(image: RawImage) -> NDArray[np.uint8]:
+            data = read_image_file(image.uri, image.size)
+            return prepare_image(data, preprocessing.stored_size, preprocessing.resize).pixels
+
+        names: list[str] = []
+        waiting: list[NDArray[np.uint8]] = []
+        results: list[NDArray[np.float32]] = []
+        rejected: list[dict[str, str]] = []
+        prepared = ahead(part.images, pixels, depth=2 * self.batch, threads=self.threads)
+        for image, future in zip(part.images, prepared, strict=True):
+            try:
+                waiting.append(future.result())
+            except ImageRejected as error:
+                row = {"image_index": image.image_index, "uri": image.uri}
+                rejected.append({**row, "reason": error.reason, "detail": error.detail})
+                continue
+            names.append(image.image_index)
+            if len(waiting) == self.batch:
+                results.append(model.predict(np.stack(waiting), self.batch))
+                waiting.clear()
+        if waiting:
+            results.append(model.predict(np.stack(waiting), self.batch))
+        written = []
+        if names:
+            unknown: dict[str, Any] = {name: [None] * len(names) for name in _FACTS}
+            facts = {**unknown, "image_index": names}
+            nothing = [None] * len(names)
+            table = _table(facts, nothing, nothing, np.concatenate(results), model)
+            written.append(self._write(part.number, table, model))
+        if rejected:
+            table = pa.Table.from_pylist(rejected, schema=QUARANTINE)
+            written.append(write_quarantine(Store(self.out), f"{part.number:05d}-{self.tag}", table))
+        return ScoredPart(tuple(written), len(names), dict(Counter(row["reason"] for row in rejected)))
+
+    def _write(self, number: int, table: pa.Table, model: ReadyModel) -> str:
+        about = {
+            FINDINGS_KEY: json.dumps(list(model.metadata.findings)),
+            TASK_KEY: json.dumps(model.metadata.task),
+        }
+        return _write(Store(self.out), f"part-{number:05d}-{self.tag}.parquet", table, about)
+
+
+def write_quarantine(store: Store, part: str, table: pa.Table) -> str:
+    """Writes a quarantine file, columns of `schema.QUARANTINE`, and returns its name."""
+    return _write(store, f"{QUARANTINE_FOLDER}/part-{part}.parquet", table, {})
+
+
+def _write(store: Store, name: str, table: pa.Table, metadata: dict[bytes, str]) -> str:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+    store.write_bytes(name, memoryview(sink.getvalue()))
+    return name
+
+
+def _table(
+    facts: dict[str, Any], splits: list[Any], labels: Any, probabilities: NDArray[np.float32], model: ReadyModel
+) -> pa.Table:
+    columns = {
+        **facts,
+        "split": splits,
+        "labels": labels,
+        "probabilities": _lists(probabilities),
+        "model_id": [model.metadata.model_id] * len(splits),
+    }
+    return pa.table(columns, schema=PREDICTIONS)
+
+
+def _lists(matrix: NDArray[np.float32]) -> pa.ListArray:
+    offsets = np.arange(len(matrix) + 1, dtype=np.int32) * matrix.shape[1]
+    return pa.ListArray.from_arrays(offsets, pa.array(np.ascontiguousarray(matrix).reshape(-1)))
+
+
+def _matrix(labels: pa.ListArray) -> NDArray[np.float32]:
+    """Views lists of one length as rows."""
+    lengths = np.diff(labels.offsets.to_numpy())
+    if labels.null_count or len(np.unique(lengths)) > 1:
+        raise ValueError("its label lists differ in length")
+    width = int(lengths[0]) if len(lengths) else 0
+    flat: NDArray[np.float32] = labels.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+    return flat.reshape(len(labels), width)

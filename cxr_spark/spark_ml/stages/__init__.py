@@ -1,0 +1,49 @@
+"""Image stages: pure batch kernels, and the Spark ML stages that own them.
+
+The Spark ML stages are attributes of this package, loaded when first asked for, so that executors and training ranks
+can import the kernels beside them without Spark.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cxr_spark.spark_ml.stages.affine import RandomAffine
+    from cxr_spark.spark_ml.stages.brightness import RandomBrightness
+    from cxr_spark.spark_ml.stages.crop import CenterCrop, RandomCrop
+    from cxr_spark.spark_ml.stages.flip import RandomHorizontalFlip, RandomVerticalFlip
+    from cxr_spark.spark_ml.stages.normalize import ImageNetBGR
+    from cxr_spark.spark_ml.stages.resize import Resize
+
+__all__ = [
+    "CenterCrop",
+    "ImageNetBGR",
+    "RandomAffine",
+    "RandomBrightness",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomVerticalFlip",
+    "Resize",
+]
+
+_MODULES = MappingProxyType(
+    {
+        "CenterCrop": "crop",
+        "ImageNetBGR": "normalize",
+        "RandomAffine": "affine",
+        "RandomBrightness": "brightness",
+        "RandomCrop": "crop",
+        "RandomHorizontalFlip": "flip",
+        "RandomVerticalFlip": "flip",
+        "Resize": "resize",
+    }
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

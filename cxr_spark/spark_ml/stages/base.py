@@ -1,0 +1,174 @@
+"""What the image stages have in common: deterministic Transformers, random stages, and what a random stage fits to."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+from pyspark import keyword_only
+from pyspark.ml import Estimator, Model, Transformer
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
+from pyspark.sql import DataFrame
+
+from cxr_spark.augmentation.building import BatchAugmentation, from_json, make
+from cxr_spark.errors import DataError
+from cxr_spark.spark_ml.stages.dataframe import column_of, image_index_column, map_column, with_image_column
+from cxr_spark.spark_ml.stages.execution import Kernel, Source, augment_images, map_images
+from cxr_spark.spark_ml.stages.metadata import ImageColumn, image_column
+from cxr_spark.spark_ml.stages.params import HasImageColumns, HasImageIndexCol, HasInvalidPolicy, HasSeedAndEpoch
+
+
+class ImageTransformer(Transformer, HasImageColumns, HasInvalidPolicy, DefaultParamsReadable, DefaultParamsWritable):
+    """Base of the stages that draw nothing. A subclass says what it does by `kernel` and `output_column`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._setDefault(inputCol="pixels", outputCol="pixels", handleInvalid="error")
+
+    def kernel(self) -> Kernel:
+        """Returns the function on batches that the stage applies; it pickles, and needs no Spark."""
+        raise NotImplementedError
+
+    def output_column(self, column: ImageColumn) -> ImageColumn:
+        """Returns what the stage makes of images such as `column` holds.
+
+        Raises:
+            DataError: it cannot take such images.
+        """
+        raise NotImplementedError
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        self.check_params()
+        name = self.getInputCol()
+        column = image_column(dataset.schema, name)
+        output = self.output_column(column)
+        source = Source(name, column, self.getHandleInvalid())
+        work = partial(map_images, source=source, kernel=self.kernel())
+        return map_column(dataset, work, [column_of(dataset, name)], source, self.getOutputCol(), output)
+
+
+class RandomStage(
+    Estimator,
+    HasImageColumns,
+    HasImageIndexCol,
+    HasInvalidPolicy,
+    HasSeedAndEpoch,
+    DefaultParamsReadable,
+    DefaultParamsWritable,
+):
+    """Base of the stages that draw.
+
+    Alone, `transform` draws for each image of a DataFrame by the Params `seed` and `epoch`. In a Pipeline it is an
+    Estimator whose model changes no image and only tells the classifier, through the column's metadata, what to draw
+    in training, in every epoch anew. It is not a Transformer: a Pipeline would run one before the classifier sees the
+    images, once and for all.
+    """
+
+    #: The augmentation that the stage stands for; each of its settings is a Param of the same name.
+    kind: ClassVar[type[BatchAugmentation]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._setDefault(
+            inputCol="pixels", outputCol="pixels", imageIndexCol="image_index", handleInvalid="error", seed=0, epoch=0
+        )
+
+    def kernel(self) -> BatchAugmentation:
+        """Returns the augmentation with this stage's settings; it pickles, and needs no Spark.
+
+        Raises:
+            ConfigError: a Param is out of range.
+        """
+        settings = set(self.kind.model_fields) - set(BatchAugmentation.model_fields)
+        return make(self.kind.name, {name: self.getOrDefault(name) for name in settings})
+
+    def check_params(self) -> None:
+        """Checks every Param."""
+        super().check_params()
+        self.kernel()
+
+    def transform(self, dataset: DataFrame, params: dict[Any, Any] | None = None) -> DataFrame:
+        """Draws for each image of a DataFrame and applies what was drawn.
+
+        Args:
+            dataset: with the input column, and the image's name in `imageIndexCol` (or `path`).
+            params: values of Params that hold for this call only.
+
+        Returns:
+            The DataFrame with the output column. The same image, seed and epoch give the same result always.
+
+        Raises:
+            ConfigError: a Param is out of range.
+            DataError: a column is missing or of the wrong type, or the images do not fit.
+        """
+        return self.copy(params)._draw(dataset) if params else self._draw(dataset)
+
+    def _draw(self, dataset: DataFrame) -> DataFrame:
+        self.check_params()
+        name, augmentation, seed, epoch = self.getInputCol(), self.kernel(), self.getSeed(), self.getEpoch()
+        column = image_column(dataset.schema, name)
+        image_index = image_index_column(dataset, self.getImageIndexCol(), self.isSet(self.imageIndexCol))
+        if image_index is None:
+            raise DataError(
+                f"no column {self.getImageIndexCol()!r} or 'path' with the name of each image, by which the stage "
+                f"draws: set imageIndexCol to one of {', '.join(dataset.columns)}"
+            )
+        output = ImageColumn(_size_after(augmentation, column.size), column.is_bgr, column.augmentations)
+        source = Source(name, column, self.getHandleInvalid())
+        work = partial(augment_images, source=source, augmentation=augmentation, seed=seed, epoch=epoch)
+        return map_column(dataset, work, [column_of(dataset, name), image_index], source, self.getOutputCol(), output)
+
+    def _fit(self, dataset: DataFrame) -> RandomStageModel:
+        self.check_params()
+        column = image_column(dataset.schema, self.getInputCol())
+        size = column.size
+        for augmentation in column.with_augmentation(self.kernel()).augmentations:
+            size = _size_after(augmentation, size)  # one that does not fit fails here, not in training
+        model: RandomStageModel = RandomStageModel(
+            inputCol=self.getInputCol(), outputCol=self.getOutputCol(), augmentation=self.kernel().to_json()
+        )
+        return model
+
+
+class RandomStageModel(Model, HasImageColumns, DefaultParamsReadable, DefaultParamsWritable):
+    """What a random stage fits to: it hands images on unchanged, and the augmentation to whoever trains on them."""
+
+    augmentation: Param[str] = Param(
+        Params._dummy(),
+        "augmentation",
+        "the augmentation for the training loop, as JSON",
+        typeConverter=TypeConverters.toString,
+    )
+
+    @keyword_only
+    def __init__(self, *, inputCol: str = "pixels", outputCol: str = "pixels", augmentation: str = "") -> None:
+        super().__init__()
+        self._setDefault(inputCol="pixels", outputCol="pixels")
+        self._set(**self._input_kwargs)
+
+    def kernel(self) -> BatchAugmentation:
+        """Returns the augmentation that the training loop is to run."""
+        return from_json(self.getOrDefault(self.augmentation))
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        name = self.getInputCol()
+        content = image_column(dataset.schema, name).with_augmentation(self.kernel())
+        return with_image_column(dataset, column_of(dataset, name), self.getOutputCol(), content)
+
+
+def _size_after(augmentation: BatchAugmentation, size: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Returns (height, width) after an augmentation, None if unknown; raises DataError if the images do not fit."""
+    if size is not None:
+        return augmentation.output_size(size)
+    side = augmentation.fixed_size
+    return None if side is None else (side, side)
+
+
+def check_not_after_random_crop(column: ImageColumn, name: str, stage: str) -> None:
+    """Raises DataError if a random crop waits on a column: it would run, in training, on what `stage` gives."""
+    if any(augmentation.fixed_size is not None for augmentation in column.augmentations):
+        raise DataError(
+            f"{stage} comes after a RandomCrop of column {name!r}, which runs in training, after every other stage: "
+            f"put {stage} before the RandomCrop"
+        )

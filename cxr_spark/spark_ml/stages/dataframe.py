@@ -1,0 +1,104 @@
+"""Applies batch functions to image columns of DataFrames: the driver's side of `execution.py`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as sf
+from pyspark.sql.types import BinaryType
+
+from cxr_spark.errors import DataError
+from cxr_spark.spark_ml.stages.execution import Source
+from cxr_spark.spark_ml.stages.metadata import ImageColumn
+
+log = logging.getLogger(__name__)
+
+_BATCH_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
+#: Bytes that one Arrow batch of images may take. Spark counts rows, not bytes, and by default 10,000 of them: with
+#: images, more than Arrow's 2 GiB a column, or than an executor has.
+_BATCH_BYTES = 64 * 2**20
+#: Assumed length of a value that is not known, an image file or an image without metadata; NIH's PNGs have 0.4 MB.
+_ASSUMED_ROW_BYTES = 2**20
+
+
+def column_of(dataset: DataFrame, name: str) -> Column:
+    """Returns a top-level column by its literal name, dots and backticks included."""
+    return dataset["`" + name.replace("`", "``") + "`"]
+
+
+def image_index_column(dataset: DataFrame, name: str, is_set: bool) -> Column | None:
+    """Returns the column that names each image.
+
+    Args:
+        dataset: with that column, or with a column `path`.
+        name: of the column.
+        is_set: whether the user asked for it by name; then nothing stands in for it.
+
+    Returns:
+        The column; else the base name of `path`, as `spark.read.format("binaryFile")` gives it; else None.
+
+    Raises:
+        DataError: the column is asked for and absent, or holds no strings.
+    """
+    if name in dataset.columns:
+        kind = dataset.schema[name].dataType.simpleString()
+        if kind != "string":
+            raise DataError(f"column {name!r} is {kind}: expected string, the name of each image")
+        return column_of(dataset, name)
+    if is_set:
+        raise DataError(
+            f"no column {name!r} with the name of each image: the DataFrame has {', '.join(dataset.columns)}"
+        )
+    return sf.element_at(sf.split(dataset["path"], "/"), -1) if "path" in dataset.columns else None
+
+
+def map_column(
+    dataset: DataFrame,
+    work: Callable[..., Any],
+    arguments: list[Column],
+    source: Source,
+    output_name: str,
+    output: ImageColumn,
+) -> DataFrame:
+    """Adds or replaces an image column.
+
+    Args:
+        dataset: any DataFrame.
+        work: from arrays of objects, one for each argument, to an array of bytes or None.
+        arguments: columns, the images first.
+        source: what the images are, and what to do with rows that are none.
+        output_name: of the new column.
+        output: what the new column holds; goes into its metadata.
+    """
+    limit_arrow_batches(dataset, source.column, output)
+
+    def function(*columns: pd.Series) -> pd.Series:
+        images: pd.Series = pd.Series(work(*(column.to_numpy() for column in columns)))
+        return images
+
+    mapped = sf.pandas_udf(function, BinaryType())
+    if source.on_invalid == "skip":
+        # Else the optimiser copies the function into the filter below, and every image is worked on twice.
+        mapped = mapped.asNondeterministic()
+    result = with_image_column(dataset, mapped(*arguments), output_name, output)
+    return result.where(column_of(result, output_name).isNotNull()) if source.on_invalid == "skip" else result
+
+
+def with_image_column(dataset: DataFrame, values: Column, name: str, content: ImageColumn) -> DataFrame:
+    """Adds or replaces a binary column together with the metadata that says what it holds."""
+    return dataset.withColumn(name, values.alias(name, metadata=content.to_metadata()))
+
+
+def limit_arrow_batches(dataset: DataFrame, *columns: ImageColumn) -> None:
+    """Lowers the session's rows per Arrow batch so that a batch of the largest of some images fits; never raises it."""
+    row_bytes = max(column.row_bytes or _ASSUMED_ROW_BYTES for column in columns)
+    conf = dataset.sparkSession.conf
+    rows = max(1, _BATCH_BYTES // row_bytes)
+    current = int(conf.get(_BATCH_ROWS) or 0)
+    if not 0 < current <= rows:
+        conf.set(_BATCH_ROWS, str(rows))
+        log.info("%s lowered from %d to %d: images of %d bytes", _BATCH_ROWS, current, rows, row_bytes)

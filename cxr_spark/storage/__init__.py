@@ -1,0 +1,1 @@
+"""One Store for every file system: local disks, HDFS and object stores."""

@@ -1,0 +1,91 @@
+"""What the Store needs of a file system, for the three kinds there are: local disks, HDFS, and object stores.
+
+They differ in how a file comes into being whole: by a rename on the first two, by a single upload on the third.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import posixpath
+import re
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+import pyarrow.fs as pafs
+
+COPY_BYTES = 8 << 20
+#: As hdfs-native, written in Rust, words what the operating system told it.
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_OF_THE_NETWORK = frozenset({
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH,
+    errno.EHOSTDOWN, errno.ENETUNREACH,
+})  # fmt: skip
+Data = bytes | memoryview
+
+
+class Entry(NamedTuple):
+    """One file: its path in the file system, size in bytes, time of change in seconds since the epoch."""
+
+    path: str
+    size: int
+    modified: float
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether an error says that the storage cannot be reached, and nothing of the one file that was asked for."""
+    if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)):
+        return True
+    told = _OS_ERROR.search(str(error))
+    return told is not None and int(told[1]) in _OF_THE_NETWORK
+
+
+class FileSystem(Protocol):
+    """The operations; all take absolute paths. A missing file is FileNotFoundError, all else what the library says."""
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or folder is there."""
+
+    def size(self, path: str) -> int:
+        """Returns the size of a file in bytes."""
+
+    def open(self, path: str) -> BinaryIO:
+        """Opens a file for reading."""
+
+    def write(self, path: str, data: Data) -> None:
+        """Writes a file as a whole."""
+
+    def upload(self, local: Path, path: str) -> None:
+        """Copies a local file, as a whole."""
+
+    def create(self, path: str, data: Data) -> bool:
+        """Writes a file as a whole unless it is there; returns whether it did."""
+
+    def walk(self, folder: str, recursive: bool) -> Iterator[Entry]:
+        """Lists the files below a folder, in no order."""
+
+    def names(self, folder: str) -> list[str]:
+        """Returns the names of what lies in a folder: files, folders and links."""
+
+    def delete(self, path: str) -> bool:
+        """Deletes a file, a link or a folder with all that is in it; returns whether there was one."""
+
+    def arrow(self) -> pafs.FileSystem:
+        """Returns the file system as pyarrow wants it."""
+
+
+@contextlib.contextmanager
+def temporary_name(path: str, remove: Callable[[str], object]) -> Iterator[str]:
+    """Gives a name beside a path to write to, hidden from Spark, and removes what is left there in the end."""
+    temporary = f"{posixpath.dirname(path).rstrip('/')}/{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    try:
+        yield temporary
+    finally:
+        with contextlib.suppress(Exception):  # it is gone where all went well; else the first error is the one to show
+            remove(temporary)
+
+
+TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".cxr-", ".tmp"

@@ -1,0 +1,264 @@
+"""One way to files, wherever they are: local disk, HDFS, S3 and whatever else fsspec has a file system for.
+
+A `Store` is a folder behind a URI. It holds nothing but that URI, so it travels to executors and training ranks, which
+need no Spark to use it. Renaming a folder is never how anything here is committed: that is not atomic on object
+stores. Files are written under names that do not change, and a manifest that names them is written last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fsspec
+import pyarrow.fs as pafs
+
+from cxr_spark.errors import RunError, StorageAwayError, UsageError
+from cxr_spark.storage.file_system import COPY_BYTES, TEMPORARY_PREFIX, TEMPORARY_SUFFIX, FileSystem, is_unreachable
+from cxr_spark.storage.local import LocalFileSystem
+from cxr_spark.storage.object_store import RemoteFileSystem
+from cxr_spark.storage.uris import authority_of, join, resolve, scheme_of
+
+__all__ = ["FileInfo", "Store", "parent_and_name", "read_uri", "resolve", "scheme_of"]
+
+
+class FileInfo(NamedTuple):
+    """One file of a store.
+
+    Attributes:
+        name: path below the store, with `/` between its parts.
+        uri: full URI.
+        size: bytes.
+        modified: seconds since the epoch.
+    """
+
+    name: str
+    uri: str
+    size: int
+    modified: float
+
+
+@contextlib.contextmanager
+def _faults(doing: str, uri: str) -> Iterator[None]:
+    """Turns whatever a file system raises into one kind of error; a missing file stays FileNotFoundError."""
+    try:
+        yield
+    except (FileNotFoundError, RunError, UsageError):
+        raise
+    except Exception as error:
+        detail = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0] or type(error).__name__
+        kind = StorageAwayError if is_unreachable(error) else RunError
+        raise kind(f"cannot {doing} {uri}: {detail}") from error
+
+
+def open_file_system(uri: str) -> tuple[FileSystem, str]:
+    """Returns the file system of a resolved URI, and the path in it that the URI stands for.
+
+    Raises:
+        UsageError: no file system is known for the scheme.
+    """
+    scheme, authority = scheme_of(uri), authority_of(uri)
+    path = uri.partition("://")[2][len(authority) :] or "/"
+    if scheme == "file":
+        return LocalFileSystem(), path
+    if scheme in ("hdfs", "viewfs"):
+        try:
+            from cxr_spark.storage.hdfs import HdfsFileSystem
+        except ImportError:
+            raise UsageError(
+                f"{uri} is on HDFS: install the Python package hdfs-native on every node, or ship it with the job"
+            ) from None
+        return HdfsFileSystem(scheme, authority), path
+    try:
+        # A cached listing would hide what other processes write, such as a lock.
+        remote, root = fsspec.core.url_to_fs(uri, use_listings_cache=False)
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"no file system for {uri!r}: {error}") from None
+    return RemoteFileSystem(remote), root
+
+
+class Store:
+    """A folder behind a URI.
+
+    Args:
+        uri: full URI of the folder, as `resolve` gives it; a bare path is taken as local.
+
+    Raises:
+        UsageError: no file system is known for the scheme.
+        RunError: the file system cannot be reached.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = resolve(uri)
+        with _faults("reach", self.uri):
+            self._fs, self._root = open_file_system(self.uri)
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+        return (Store, (self.uri,))
+
+    def __repr__(self) -> str:
+        return f"Store({self.uri!r})"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the store is a folder of this machine's own file tree."""
+        return scheme_of(self.uri) == "file"
+
+    def local_path(self, name: str = "") -> Path:
+        """Returns the path of a file of a local store."""
+        if not self.is_local:
+            raise ValueError(f"{self.uri} is not local")
+        return Path(self._path(name))
+
+    def child(self, name: str) -> Store:
+        """Returns the store of a folder below this one."""
+        return Store(self.uri_of(name))
+
+    def uri_of(self, name: str) -> str:
+        """Returns the full URI of a file below this store."""
+        return join(self.uri, name)
+
+    def _path(self, name: str) -> str:
+        return join(self._root, name)
+
+    def exists(self, name: str = "") -> bool:
+        """Whether a file or folder is there."""
+        with _faults("look for", self.uri_of(name)):
+            return self._fs.exists(self._path(name))
+
+    def size(self, name: str) -> int:
+        """Returns the size of a file in bytes.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        with _faults("look at", self.uri_of(name)):
+            return self._fs.size(self._path(name))
+
+    def read_bytes(self, name: str, limit: int | None = None) -> bytes:
+        """Reads a whole file, or no more than its first `limit` bytes.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            RunError: it cannot be read.
+        """
+        with _faults("read", self.uri_of(name)), self._fs.open(self._path(name)) as stream:
+            return bytes(stream.read(-1 if limit is None else limit))
+
+    def write_bytes(self, name: str, data: bytes | memoryview) -> None:
+        """Writes a file so that readers see the old one or the new one, never a part; parent folders are made."""
+        with _faults("write", self.uri_of(name)):
+            self._fs.write(self._path(name), data)
+
+    def create_exclusive(self, name: str, data: bytes) -> bool:
+        """Creates a file with its content in one step, unless it is there.
+
+        Returns:
+            False if the file was there already.
+        """
+        with _faults("create", self.uri_of(name)):
+            return self._fs.create(self._path(name), data)
+
+    def read_json(self, name: str) -> Any:
+        """Reads a JSON file.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            RunError: it cannot be read, or is not JSON.
+        """
+        data = self.read_bytes(name)
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{self.uri_of(name)} is not JSON ({error}): it was damaged or is another file") from None
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a value as indented JSON, atomically. NaN is refused: it is not JSON."""
+        self.write_bytes(name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+    def files(self, name: str = "", recursive: bool = True) -> Iterator[FileInfo]:
+        """Lists files in order of their names, those with hidden names (`_x`, `.x`) too.
+
+        Links on the local disk are followed; one that leads nowhere is listed with 0 bytes.
+
+        Args:
+            name: folder below the store.
+            recursive: whether folders below are listed too.
+
+        Raises:
+            FileNotFoundError: the folder is not there.
+            RunError: it, or a folder below, cannot be read.
+        """
+        with _faults("list", self.uri_of(name)):
+            found = sorted(self._fs.walk(self._path(name), recursive))
+        skipped = len(self._root.rstrip("/") + "/")
+        base = self.uri if self.uri.endswith("/") else self.uri + "/"
+        for path, size, modified in found:
+            relative = path[skipped:]
+            yield FileInfo(relative, base + relative, size, modified)
+
+    def names(self, name: str = "") -> list[str]:
+        """Returns the sorted names of what lies in a folder: files, folders and links, hidden ones too.
+
+        Raises:
+            FileNotFoundError: the folder is not there.
+        """
+        with _faults("list", self.uri_of(name)):
+            return sorted(self._fs.names(self._path(name)))
+
+    def delete(self, name: str = "", missing_ok: bool = True) -> None:
+        """Deletes a file, or a folder with all that is in it; of a link on the local disk only the link.
+
+        Raises:
+            FileNotFoundError: it is not there, and `missing_ok` is false.
+        """
+        with _faults("delete", self.uri_of(name)):
+            if not self._fs.delete(self._path(name)) and not missing_ok:
+                raise FileNotFoundError(self.uri_of(name))
+
+    def delete_temporaries(self) -> None:
+        """Deletes what writers that were killed left half written. No one else may be writing."""
+        for info in list(self.files()):
+            base = info.name.rpartition("/")[2]
+            if base.startswith(TEMPORARY_PREFIX) and base.endswith(TEMPORARY_SUFFIX):
+                self.delete(info.name)
+
+    def upload(self, local: Path, name: str) -> None:
+        """Copies a local file into the store, atomically."""
+        with _faults("write", self.uri_of(name)):
+            self._fs.upload(local, self._path(name))
+
+    def download(self, name: str, local: Path) -> None:
+        """Copies a file of the store to a local path."""
+        with (
+            _faults("read", self.uri_of(name)),
+            self._fs.open(self._path(name)) as source,
+            local.open("wb") as target,
+        ):
+            shutil.copyfileobj(source, target, COPY_BYTES)
+
+    def arrow(self) -> tuple[pafs.FileSystem, str]:
+        """Returns the store as pyarrow wants it: a file system and the path of the folder in it."""
+        return self._fs.arrow(), self._root
+
+
+def parent_and_name(uri: str) -> tuple[Store, str]:
+    """Splits the URI of a file into the store of its folder and its name there."""
+    parent, _, name = resolve(uri).rpartition("/")
+    return Store(parent + "/"), name
+
+
+def read_uri(uri: str, limit: int | None = None) -> bytes:
+    """Reads the file at a URI, or no more than its first `limit` bytes.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        StorageAwayError: the storage cannot be reached.
+        RunError: it cannot be read.
+    """
+    store, name = parent_and_name(uri)
+    return store.read_bytes(name, limit)

@@ -1,0 +1,29 @@
+"""What a training backend offers to the driver. The driver is handed one and knows none of them itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from cxr_spark.config import Settings
+from cxr_spark.training.specification import TrainingJob
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+class Backend(Protocol):
+    """Runs a planned training: torch's process group on Spark's barrier tasks, or BigDL on the executors."""
+
+    def check_settings(self, settings: Settings) -> None:
+        """Checks the sections `model` and `train` before anything is started.
+
+        Raises:
+            ConfigError: the backend cannot do what one of them asks for.
+        """
+
+    def launch(self, spark: SparkSession, job: TrainingJob) -> None:
+        """Runs a planned training to its end, and again from its last checkpoint when it fails.
+
+        Raises:
+            CxrError: the error that ended it.
+        """

@@ -1,0 +1,98 @@
+"""Can the ranks reach each other? Found out in seconds before they start, instead of by a time-out deep in torch.
+
+The tasks of a barrier stage learn each other's addresses through the driver; each then opens a connection to every
+other one, over the addresses at which the ranks will meet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import psutil
+
+from cxr_spark.errors import RunError
+from cxr_spark.runtime.tasks import barrier_parts
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+#: Seconds in which a connection within a cluster must open.
+CONNECT_TIMEOUT = 10.0
+
+
+def check_meeting(spark: SparkSession, workers: int) -> None:
+    """Makes sure that as many ranks can run at once and reach each other.
+
+    Raises:
+        RunError: two of them cannot; it names both.
+    """
+    started = time.monotonic()
+    problems = barrier_parts(spark, workers, _meet, "meeting of the ranks")
+    if problems:
+        more = f" (and {len(problems) - 1} more such pairs)" if len(problems) > 1 else ""
+        raise RunError(
+            f"{problems[0]}{more}: every worker must reach every other one on all ports; check firewalls, and that "
+            "the workers' addresses in Spark's pages are those of the network that they share"
+        )
+    log.info("%d ranks reach each other (%.1f s)", workers, time.monotonic() - started)
+
+
+def _meet(parts: Iterable[int]) -> Iterator[str]:
+    """Runs in a task; gives one text for every other task that it cannot reach."""
+    from pyspark import BarrierTaskContext
+
+    context = BarrierTaskContext.get()
+    own = context.partitionId()
+    host = context.getTaskInfos()[own].address.rpartition(":")[0]
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(socket.create_server((host, 0), backlog=1024))
+            port, problem = server.getsockname()[1], None
+        except OSError as error:
+            port, problem = 0, f"rank {own} cannot listen on its worker's address {host}: {error.strerror}"
+        told = [json.loads(text) for text in context.allGather(json.dumps([host, port]))]
+        problems = [problem] if problem else []
+        for other, (address, number) in enumerate(told):
+            if other == own or not number:
+                continue
+            reason = _fails_to_reach(address, number)
+            if reason:
+                problems.append(f"rank {own} on {host} cannot reach rank {other} on {address}:{number} ({reason})")
+        context.barrier()  # until all have tried
+    yield from problems
+
+
+def _fails_to_reach(address: str, port: int) -> str | None:
+    try:
+        socket.create_connection((address, port), CONNECT_TIMEOUT).close()
+    except TimeoutError:
+        return f"no answer in {CONNECT_TIMEOUT:.0f} s"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def interface_towards(address: str) -> str | None:
+    """Returns the name of the network interface by which this host reaches an address; None if that is not known.
+
+    Nothing is sent: connecting a UDP socket only chooses the route.
+    """
+    try:
+        family, _, _, _, target = socket.getaddrinfo(address, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(target)
+            own = probe.getsockname()[0]
+    except OSError:
+        return None
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(each.address.partition("%")[0] == own for each in addresses):
+            return str(name)
+    return None

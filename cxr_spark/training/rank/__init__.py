@@ -1,0 +1,1 @@
+"""What every training rank runs. Nothing here needs Spark."""

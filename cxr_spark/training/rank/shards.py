@@ -1,0 +1,194 @@
+"""A rank's share of a split: read once from Parquet into one memory-mapped file on the local disk.
+
+The images of a split are ordered by image index, whatever files they are in, and cut into one contiguous block a rank.
+Prepared files are ordered the same way, so a rank reads little more than its own block.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from cxr_spark.augmentation.draws import image_keys
+from cxr_spark.errors import DataError, RunError
+from cxr_spark.imaging.resize import resize
+from cxr_spark.tables.prepared import PreparedDataset
+
+#: Files read side by side. Opening one costs a round trip to the store; a few at once hide it.
+_READERS = 4
+
+
+@dataclass(frozen=True)
+class Index:
+    """Where every image of a split is, ordered by image index.
+
+    Attributes:
+        names: (N,) image indices.
+        labels: float32 (N, K); NaN where not known.
+        file: (N,) position in `files`.
+        row: (N,) row in that file.
+        files: names of the Parquet files in the dataset's store.
+    """
+
+    names: NDArray[Any]
+    labels: NDArray[np.float32]
+    file: NDArray[np.int64]
+    row: NDArray[np.int64]
+    files: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Images that one rank works on.
+
+    Attributes:
+        pixels: uint8 (n, S, S), backed by a file that is gone when the process is.
+        labels: float32 (n, K); NaN where not known.
+        keys: uint64 (n,), what augmentations draw by.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.float32]
+    keys: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def read_index(dataset: PreparedDataset, split: str) -> Index:
+    """Reads names and labels of a split.
+
+    Raises:
+        DataError: an image stands twice, or labels of another length than the dataset's findings.
+    """
+    files = dataset.files(split)
+    filesystem, root = dataset.store.arrow()
+
+    def read(name: str) -> Any:
+        return pq.read_table(
+            f"{root}/{name}", columns=["image_index", "labels"], filesystem=filesystem, partitioning=None
+        )
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        tables = list(pool.map(read, files))
+    k = len(dataset.findings)
+    names = np.concatenate([t["image_index"].to_numpy() for t in tables] or [np.empty(0, dtype=object)])
+    parts = []
+    for name, table in zip(files, tables, strict=True):
+        flat = table["labels"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        if len(flat) != k * len(table):
+            raise DataError(f"{dataset.store.uri_of(name)}: expected {k} labels an image, as the manifest has findings")
+        parts.append(flat.reshape(-1, k).astype(np.float32))
+    labels = np.concatenate(parts or [np.empty((0, k), np.float32)])
+    file = np.repeat(np.arange(len(files)), [len(t) for t in tables])
+    row = np.concatenate([np.arange(len(t)) for t in tables] or [np.empty(0, np.int64)])
+    order = np.argsort(names.astype(str), kind="stable")
+    names = names[order]
+    twice = np.flatnonzero(names[1:] == names[:-1])
+    if len(twice):
+        raise DataError(f"image {names[twice[0]]!r} stands twice in split {split!r} of {dataset.store.uri}")
+    return Index(names, labels[order], file[order], row[order], files)
+
+
+def check_one_label_each(index: Index) -> None:
+    """Raises DataError if an image has not exactly one label, as `model.task=single_label` needs it."""
+    wrong = np.flatnonzero((index.labels.sum(axis=1) != 1) | ((index.labels != 0) & (index.labels != 1)).any(axis=1))
+    if len(wrong):
+        raise DataError(
+            f"image {index.names[wrong[0]]!r} and {len(wrong) - 1} more have not exactly one label: "
+            "model.task=single_label needs one class an image; use multi_label"
+        )
+
+
+def bounds(n: int, rank: int, world: int) -> tuple[int, int]:
+    """Returns the block [start, end) of a rank among n images; blocks differ by one image at the most."""
+    return n * rank // world, n * (rank + 1) // world
+
+
+def load_share(dataset: PreparedDataset, index: Index, start: int, end: int, side: int) -> Share:
+    """Reads the images [start, end) of an index.
+
+    Args:
+        dataset: where they are.
+        index: all images of the split.
+        start: first image.
+        end: one past the last image.
+        side: side of the result, pixels; images stored at another size are resized once, here.
+
+    Raises:
+        RunError: the local disk has no room.
+        DataError: an image is not of the size that the manifest says.
+    """
+    pixels = _spool((end - start, side, side))
+    filesystem, root = dataset.store.arrow()
+
+    def fill(file: int) -> None:
+        wanted = np.flatnonzero(index.file[start:end] == file)
+        rows = index.row[start:end][wanted]
+        with pq.ParquetFile(f"{root}/{index.files[file]}", filesystem=filesystem) as parquet:
+            first = 0
+            for group in range(parquet.num_row_groups):
+                count = parquet.metadata.row_group(group).num_rows
+                here = (rows >= first) & (rows < first + count)
+                if here.any():
+                    column = parquet.read_row_group(group, columns=["pixels"])["pixels"]
+                    stored = _as_array(column, dataset, index.files[file])
+                    chosen = stored[rows[here] - first]
+                    pixels[wanted[here]] = chosen if side == dataset.size else _resized(chosen, side)
+                first += count
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        list(pool.map(fill, np.unique(index.file[start:end])))
+    return Share(pixels, index.labels[start:end], image_keys(index.names[start:end].tolist()))
+
+
+def _as_array(column: Any, dataset: PreparedDataset, name: str) -> NDArray[np.uint8]:
+    """Views a binary column as (rows, S, S) without copying."""
+    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    size = dataset.size
+    offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
+    if array.null_count or not (np.diff(offsets) == size * size).all():
+        raise DataError(f"{dataset.store.uri_of(name)} has images that are not {size} x {size}: prepare the data again")
+    data = np.frombuffer(array.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+    return data.reshape(len(array), size, size)
+
+
+def _resized(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    return np.stack([resize(image, side, "squash") for image in images])
+
+
+def local_folder() -> str:
+    """Returns where a rank may put large files: Spark's local folders, YARN's, or the system's temporary one."""
+    for name in ("SPARK_LOCAL_DIRS", "LOCAL_DIRS"):
+        for folder in os.environ.get(name, "").split(","):
+            if folder and os.access(folder, os.W_OK):
+                return folder
+    return tempfile.gettempdir()
+
+
+def _spool(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Makes a memory-mapped array in a file without a name: it is gone when the process is, however that ends."""
+    size = int(np.prod(shape))
+    if size == 0:
+        return np.empty(shape, np.uint8)
+    folder = local_folder()
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix="cxr-share-") as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # a full disk shows here, not as a bus error in the middle
+            return np.memmap(file, np.uint8, "r+", shape=shape)
+    except OSError as error:
+        raise RunError(
+            f"cannot set {size / 1e9:.2f} GB aside in {folder} for the training images: {error.strerror}; free space "
+            "there, or name another disk in spark.local.dir (TMPDIR without Spark)"
+        ) from None

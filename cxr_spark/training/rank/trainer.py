@@ -1,0 +1,204 @@
+"""The training loop of one rank."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cxr_spark.augmentation.building import augment
+from cxr_spark.augmentation.kernels import imagenet_bgr
+from cxr_spark.errors import DivergedError
+from cxr_spark.models.device import Compute
+from cxr_spark.models.freezing import set_train_mode
+from cxr_spark.training import checkpoints as saved
+from cxr_spark.training import schedule
+from cxr_spark.training.balance import class_weights
+from cxr_spark.training.checkpoints import Checkpoint, Progress
+from cxr_spark.training.rank.loss import Objective
+from cxr_spark.training.rank.optimizer import make_optimizer
+from cxr_spark.training.rank.process_group import Ranks
+from cxr_spark.training.rank.sampler import draw_chances, epoch_order
+from cxr_spark.training.rank.shards import Index, Share, bounds
+from cxr_spark.training.rank.validation import Validation, validate
+from cxr_spark.training.record import EpochResult, Record, close_epoch
+from cxr_spark.training.specification import TrainingJob
+
+#: Seconds between two lines of progress.
+_TELL_EVERY = 10.0
+#: On a GPU the host runs ahead of the device; to look at every step's loss would make it wait.
+_CHECK_EVERY_ON_GPU = 20
+
+
+class Trainer:
+    """Trains a network on this rank's share, together with the other ranks.
+
+    Args:
+        job: what to train.
+        module: the network with its frozen layers set, on the device.
+        ranks: the group.
+        compute: how to compute.
+        index: all training images; class counts and steps follow from it.
+        train: this rank's training images.
+        validation: this rank's validation images; empty where the dataset has none.
+    """
+
+    def __init__(
+        self,
+        *,
+        job: TrainingJob,
+        module: nn.Module,
+        ranks: Ranks,
+        compute: Compute,
+        index: Index,
+        train: Share,
+        validation: Share,
+    ) -> None:
+        self._job, self._settings = job, job.train
+        self._module, self._ranks, self._compute = module, ranks, compute
+        self._train, self._validation = train, validation
+        self._has_validation = job.dataset().images("val") > 0
+        self._optimizer = make_optimizer(module, job.train)
+        self._augmentations = job.augmentations()
+        self._local_batch = job.train.global_batch // ranks.world
+        largest_share = -(-len(index) // ranks.world)
+        self.steps_per_epoch = -(-largest_share // self._local_batch)
+        self._record = Record(job, self.steps_per_epoch)
+        self._masked = bool(np.isnan(index.labels).any())
+        weights = None
+        if job.train.balancing == "class_weights":
+            weights = torch.from_numpy(
+                class_weights(job.model.task, index.labels, job.findings, job.train.class_weights)
+            ).to(compute.device)
+        self._objective = Objective(job.model.task, weights)
+        self._chances = None
+        if job.train.balancing == "upsample":
+            self._chances = draw_chances(index.labels, *bounds(len(index), ranks.rank, ranks.world))
+        self._check_every = 1 if compute.device.type == "cpu" else _CHECK_EVERY_ON_GPU
+
+    def run(self, start: Checkpoint) -> Progress:
+        """Trains from a checkpoint to the end.
+
+        Returns:
+            The last place, finished.
+
+        Raises:
+            DivergedError: the loss is not finite.
+        """
+        progress = start.progress
+        self._module.load_state_dict(start.network)
+        saved.restore_optimizer(self._optimizer, start.optimizer)
+        parallel = self._ranks.parallel(self._module)
+        while not progress.finished:
+            progress = self._epoch(parallel, progress)
+        return progress
+
+    def _epoch(self, parallel: nn.Module, progress: Progress) -> Progress:
+        set_train_mode(self._module)
+        epoch, began = progress.epoch, time.monotonic() - progress.seconds
+        sums = progress.sums[self._ranks.rank] if progress.sums else (0.0, 0.0)
+        totals = torch.tensor(sums, dtype=torch.float64, device=self._compute.device)
+        order = self._order(epoch)
+        rate = 0.0
+        first, told = progress.step, time.monotonic()
+        started = told
+        for step in range(first, self.steps_per_epoch):
+            rate = self._set_rate(progress)
+            chosen = order[step * self._local_batch : (step + 1) * self._local_batch]
+            totals += self._step(parallel, chosen, epoch, progress.global_step)
+            progress = replace(progress, step=step + 1, global_step=progress.global_step + 1)
+            if (step + 1) % self._check_every == 0 or step + 1 == self.steps_per_epoch:
+                self._check_finite(totals, epoch, step, rate)
+                if self._ranks.rank == 0 and time.monotonic() - told > _TELL_EVERY:
+                    told = time.monotonic()
+                    loss = float(totals[0] / totals[1].clamp(min=1))
+                    self._record.tell(progress, loss, (step + 1 - first) / (told - started))
+            every = self._settings.checkpoint_every_steps
+            if every and progress.global_step % every == 0 and step + 1 < self.steps_per_epoch:
+                progress = replace(progress, sums=self._gather(totals), seconds=time.monotonic() - began)
+                if self._ranks.rank == 0:
+                    self._record.save(self._state(progress))
+        return self._finish_epoch(progress, totals, rate, began)
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        return epoch_order(
+            len(self._train),
+            self.steps_per_epoch * self._local_batch,
+            seed=self._settings.seed,
+            epoch=epoch,
+            worker=self._ranks.rank,
+            chances=self._chances,
+        )
+
+    def _set_rate(self, progress: Progress) -> float:
+        rate = schedule.learning_rate(
+            self._settings.schedule,
+            self._settings.learning_rate,
+            progress.history,
+            progress.global_step,
+            self.steps_per_epoch,
+            self._settings.epochs,
+        )
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _step(self, parallel: nn.Module, chosen: NDArray[np.int64], epoch: int, global_step: int) -> torch.Tensor:
+        """Does one step on the images at `chosen` and returns (loss sum, labels) of this rank as float64 (2,)."""
+        device, share = self._compute.device, self._train
+        # Dropout repeats after a resume because its seed follows from the place in the training.
+        torch.manual_seed(hash((self._settings.seed, self._ranks.rank, global_step)) & 0x7FFFFFFFFFFFFFFF)
+        pixels = torch.from_numpy(share.pixels[chosen]).to(device, non_blocking=True)
+        labels = torch.from_numpy(share.labels[chosen]).to(device, non_blocking=True)
+        pixels = augment(pixels, self._augmentations, share.keys[chosen], self._settings.seed, epoch)
+        with self._compute.autocast():
+            logits = parallel(imagenet_bgr(pixels, torch.channels_last))
+        total, known = self._objective.summed(logits.float(), labels)
+        # DDP averages gradients over ranks; with masked labels a rank's share of the known ones must count as such.
+        divisor = self._ranks.sum(known) / self._ranks.world if self._masked else known
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(total / divisor.clamp(min=1))
+        self._optimizer.step()
+        return torch.stack([total.detach(), known]).double()
+
+    def _check_finite(self, totals: torch.Tensor, epoch: int, step: int, rate: float) -> None:
+        if not bool(torch.isfinite(totals[0])):
+            raise DivergedError.in_step(epoch, step, rate)
+
+    def _gather(self, totals: torch.Tensor) -> tuple[tuple[float, float], ...]:
+        return tuple((a, b) for a, b in self._ranks.gather_numbers(totals.tolist()))
+
+    def _finish_epoch(self, progress: Progress, totals: torch.Tensor, rate: float, began: float) -> Progress:
+        sums = self._gather(totals)
+        trained = time.monotonic() - began
+        self._ranks.broadcast_buffers(self._module)
+        reached = Validation(None, None, None, None)
+        if self._has_validation:
+            reached = validate(
+                self._module,
+                self._validation,
+                self._ranks,
+                self._compute,
+                self._augmentations,
+                self._objective,
+                self._local_batch,
+            )
+        result = EpochResult(
+            train_loss=sum(a for a, _ in sums) / max(1.0, sum(b for _, b in sums)),
+            reached=reached,
+            learning_rate=rate,
+            images=self.steps_per_epoch * self._settings.global_batch,
+            train_seconds=trained,
+            seconds=time.monotonic() - began,
+        )
+        progress = close_epoch(progress, self._settings, result)
+        if self._ranks.rank == 0:
+            self._record.save_epoch(self._state(progress))
+        return progress
+
+    def _state(self, progress: Progress) -> Checkpoint:
+        return Checkpoint(progress, self._module.state_dict(), saved.optimizer_state(self._optimizer))

@@ -1,0 +1,108 @@
+"""Loss, accuracy and AUCs on the validation images, the work shared by all ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cxr_spark.augmentation.building import without_draws
+from cxr_spark.augmentation.kernels import imagenet_bgr
+from cxr_spark.augmentation.kinds import BatchAugmentation
+from cxr_spark.errors import DivergedError
+from cxr_spark.evaluation.counting.auc import macro_micro_auc
+from cxr_spark.models.device import Compute
+from cxr_spark.training.rank.loss import Objective
+from cxr_spark.training.rank.process_group import Ranks
+from cxr_spark.training.rank.shards import Share
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a network reaches on the validation images.
+
+    Attributes:
+        loss: mean cross-entropy over the known labels, positives not weighted; None where there is none.
+        accuracy: part of the known labels (of the images, with one label each) that are right; None of none.
+        macro_auc: mean of the findings' AUCs, of those that have both classes; None where none has.
+        micro_auc: AUC of all known (image, finding) pairs; None where there is one class only.
+    """
+
+    loss: float | None
+    accuracy: float | None
+    macro_auc: float | None
+    micro_auc: float | None
+
+
+def validate(
+    module: nn.Module,
+    share: Share,
+    ranks: Ranks,
+    compute: Compute,
+    augmentations: list[BatchAugmentation],
+    objective: Objective,
+    batch: int,
+) -> Validation:
+    """Validates a network; every rank gets the same result.
+
+    Args:
+        module: the network, the same on all ranks.
+        share: this rank's images; may be empty.
+        ranks: the group.
+        compute: how to compute.
+        augmentations: what training uses; here what is deterministic of it.
+        objective: of the training.
+        batch: images a forward pass.
+    """
+    logits = ranks.gather_rows(
+        predict_logits(module, share.pixels, compute, augmentations, batch, share.labels.shape[1])
+    )
+    labels = ranks.gather_rows(share.labels)
+    return measure(labels, logits, objective)
+
+
+@torch.inference_mode()
+def predict_logits(
+    module: nn.Module,
+    pixels: NDArray[np.uint8],
+    compute: Compute,
+    augmentations: list[BatchAugmentation],
+    batch: int,
+    n_outputs: int,
+) -> NDArray[np.float32]:
+    """Returns the logits, float32 (N, n_outputs), of images uint8 (N, S, S)."""
+    module.eval()
+    results = [np.empty((0, n_outputs), np.float32)]
+    for start in range(0, len(pixels), batch):
+        images = torch.from_numpy(np.ascontiguousarray(pixels[start : start + batch])).to(compute.device)
+        images = without_draws(images, augmentations)
+        with compute.autocast():
+            output = module(imagenet_bgr(images, torch.channels_last))
+        results.append(output.float().cpu().numpy())
+    return np.concatenate(results)
+
+
+def measure(labels: NDArray[np.float32], logits: NDArray[np.float32], objective: Objective) -> Validation:
+    """Computes loss, accuracy and AUCs.
+
+    Args:
+        labels: float32 (N, K); NaN where not known.
+        logits: float32 (N, K).
+        objective: of the training.
+
+    Raises:
+        DivergedError: a logit is not finite.
+    """
+    if not np.isfinite(logits).all():
+        raise DivergedError(
+            "the network's outputs on the validation images are not finite: lower train.learning_rate, or set "
+            "train.precision=fp32"
+        )
+    scores = logits
+    if objective.task == "single_label":  # a class competes with the others of its image, not by itself
+        scores = torch.softmax(torch.from_numpy(logits).double(), dim=1).numpy()
+    macro, micro = macro_micro_auc(scores, labels)
+    return Validation(objective.mean(labels, logits), objective.accuracy(labels, logits), macro, micro)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import cv2
+import matplotlib
+import numpy as np
+import pytest
+
+from cxr_spark.evaluation.report.plots import RocCurve, auc_bars, macro_curve, roc_curves
+from cxr_spark.reporting.style import display_name, line_look
+from cxr_spark.reporting.training_curves import _best, training_curves
+
+POINTS = np.array([[0.0, 0.4, 0.9, 1.0], [0.0, 0.1, 0.4, 1.0]])
+HOSTILE = ["$x^{$", "_hidden", "<b>", "x" * 300, "two\nlines", "\\frac", "", "胸水"]
+
+
+def picture(draw, *args):
+    target = io.BytesIO()
+    draw(*args, target)
+    image = cv2.imdecode(np.frombuffer(target.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return image
+
+
+def numbers(auc, ci=(0.6, 0.8), n=30):
+    return {"auc": auc, "auc_ci95": list(ci) if ci and auc is not None else None, "n_positive": n}
+
+
+def test_pictures_of_fifteen_findings_are_large_enough_to_read():
+    curves = [RocCurve(f"Finding_{i}", 0.7, POINTS) for i in range(15)]
+    assert min(picture(roc_curves, curves, 0.7, curves[0]).shape[:2]) >= 900
+    findings = {curve.name: numbers(curve.auc) for curve in curves}
+    assert min(picture(auc_bars, findings, numbers(0.7), numbers(0.7)).shape[:2]) >= 900
+
+
+def test_each_of_fifteen_curves_has_a_look_of_its_own():
+    assert len({str(line_look(i)) for i in range(15)}) == 15
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_names_of_any_kind_are_drawn_as_they_are():
+    curves = [RocCurve(name, 0.7, POINTS) for name in HOSTILE]
+    plain = picture(roc_curves, [RocCurve("a", 0.7, POINTS)] * len(HOSTILE), 0.7, None)
+    assert picture(roc_curves, curves, 0.7, None).shape == plain.shape
+    picture(auc_bars, {name: numbers(0.2, (0.0, 0.9)) for name in HOSTILE}, numbers(0.2), numbers(None))
+    assert all(
+        display_name(name) and len(display_name(name)) < 40 and "\n" not in display_name(name) for name in HOSTILE
+    )
+
+
+def test_nothing_to_draw_still_gives_a_picture_that_says_so():
+    empty = {"auc": None, "auc_ci95": None}
+    for image in (picture(roc_curves, [], None, None), picture(auc_bars, {"Mass": numbers(None)}, empty, empty)):
+        assert (image < 200).any()
+
+
+def test_macro_curve_has_the_mean_of_the_areas():
+    curves = [
+        RocCurve("step", 0.75, np.array([[0.0, 0.0, 1.0, 1.0], [0.0, 0.25, 0.25, 1.0]])),
+        RocCurve("chance", 0.5, np.array([[0.0, 1.0], [0.0, 1.0]])),
+    ]
+    true, false = macro_curve(curves)
+    assert (
+        np.trapezoid(true, false)
+        if hasattr(np, "trapezoid")
+        else np.trapz(true, false) == pytest.approx(0.625, abs=1e-3)
+    )
+    assert (true[0], false[0], true[-1], false[-1]) == (0, 0, 1, 1)
+
+
+def epoch(number, auc=0.7, val_loss=0.2):
+    return {"epoch": number, "train_loss": 0.3, "val_loss": val_loss, "val_macro_auc": auc, "learning_rate": 1e-4}
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [],
+        [epoch(1)],
+        [epoch(i) for i in range(1, 101)],
+        [epoch(1, None), epoch(2, None)],
+        [epoch(1, None, None)],
+        [epoch(1), epoch(2, None, float("nan"))],
+        [{"epoch": 1}],
+    ],
+    ids=["none", "one", "hundred", "no AUC", "no validation", "gaps", "nothing known"],
+)
+def test_training_curves_of_any_history(history):
+    assert picture(training_curves, history).shape[1] > 1000
+
+
+@pytest.mark.parametrize(
+    ("best_by", "place"), [("val_macro_auc", 1), ("val_loss", 0), ("val_accuracy", 2), ("epoch", 3)]
+)
+def test_the_marked_epoch_is_the_best_by_the_metric_that_is_asked_for(best_by, place):
+    series = {
+        "val_macro_auc": np.array([0.7, 0.9, np.nan, 0.8]),
+        "val_loss": np.array([0.1, 0.2, 0.3, np.nan]),
+        "val_accuracy": np.array([np.nan, 0.5, 0.9, 0.8]),
+        "epoch": np.arange(1.0, 5.0),
+    }
+    assert _best(series, best_by) == place
+
+
+def test_plots_leave_matplotlib_as_it_was(tmp_path):
+    before = dict(matplotlib.rcParams)
+    training_curves([epoch(1)], tmp_path / "curves.png")
+    assert dict(matplotlib.rcParams) == before
+    code = "import sys; import cxr_spark.evaluation.report.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_same_numbers_give_the_same_bytes():
+    one, two = io.BytesIO(), io.BytesIO()
+    for target in (one, two):
+        training_curves([epoch(1), epoch(2)], target)
+    assert one.getvalue() == two.getvalue()

@@ -1,0 +1,61 @@
+"""Headers of DICOM images on the executors' side, and what is understood of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxr_spark.imaging.dicom.person import HEADER_BYTES, Person, read_person
+from cxr_spark.imaging.rejected import ImageRejected
+from cxr_spark.preparation.headers import _parts, _understood, read_headers
+from tests.support.dicom_files import BIG, EXPLICIT, IMPLICIT, JPEG_LS, dicom_bytes
+
+PIXELS = np.zeros((300, 300), np.uint8)
+JANE = {"PatientSex": "F", "PatientAge": "058Y", "ViewPosition": "PA"}
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG, JPEG_LS])
+def test_the_beginning_of_a_file_is_enough(syntax: str) -> None:
+    whole = dicom_bytes(PIXELS, syntax=syntax, **JANE)
+    assert syntax == JPEG_LS or len(whole) > HEADER_BYTES
+    assert read_person(whole) == read_person(whole[:HEADER_BYTES]) == Person("F", "058Y", "PA")
+
+
+def test_what_is_not_there_is_empty() -> None:
+    assert read_person(dicom_bytes(PIXELS, PatientSex="")) == Person("", "", "")
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n" + b"\0" * 500])
+def test_what_is_no_header_is_rejected(data: bytes) -> None:
+    with pytest.raises(ImageRejected):
+        read_person(data)
+
+
+def test_unreadable_files_do_not_stop_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(dicom_bytes(PIXELS, **JANE))
+    (tmp_path / "b.dcm").write_bytes(b"no DICOM")
+    uris = [f"file://{tmp_path}/{name}.dcm" for name in "abca"]
+    assert list(read_headers([uris[:3], uris[3:]])) == [Person(*JANE.values()), None, None, Person(*JANE.values())]
+
+
+@pytest.mark.parametrize(
+    ("person", "expected"),
+    [
+        (Person("F", "058Y", "PA"), ("F", 58.0, "PA")),
+        (Person("m", "51", "ap"), ("M", 51.0, "AP")),
+        (Person("O", "018M", "LL"), (None, 1.5, "LATERAL")),
+        (Person("", "old", "OBLIQUE"), (None, None, None)),
+    ],
+)
+def test_what_is_understood(person: Person, expected: tuple[object, ...]) -> None:
+    assert _understood(person) == expected
+
+
+def test_every_image_is_in_one_part() -> None:
+    uris = [str(i) for i in range(5000)]
+    parts = _parts(uris, 2)
+    assert [uri for part in parts for uri in part] == uris
+    assert len(parts) == 8
+    assert len(_parts(uris[:10], 16)) == 1

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cxr_spark.reporting.provenance import is_synthetic
+
+
+@pytest.fixture
+def chain(tmp_path):
+    """Labels, the prepared data made with them, and the scores of those."""
+    for name in ("raw", "prepared", "scores"):
+        (tmp_path / name).mkdir()
+    labels, prepared, scores = tmp_path / "raw" / "Data_Entry_2017.csv", tmp_path / "prepared", tmp_path / "scores"
+    labels.write_text("x")
+    (prepared / "manifest.json").write_text(json.dumps({"sources": {"labels": labels.as_uri()}}))
+    (scores / "_done.json").write_text(json.dumps({"inputs": {"data": prepared.as_uri()}}))
+    return labels, prepared, scores
+
+
+def test_the_notice_beside_the_labels_is_found_from_labels_and_from_scores(chain):
+    labels, _, scores = chain
+    assert not is_synthetic(scores.as_uri(), [labels.as_uri()])
+    (labels.parent / "SYNTHETIC.txt").write_text("drawn")
+    assert is_synthetic(scores.as_uri(), [])
+    assert is_synthetic("file:///nowhere.csv", [labels.as_uri()])
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"inputs": 3}', '{"inputs": {"data": 3}}', "not JSON"])
+def test_what_cannot_be_followed_is_taken_as_real(chain, text):
+    labels, _, scores = chain
+    (labels.parent / "SYNTHETIC.txt").write_text("drawn")
+    (scores / "_done.json").write_text(text)
+    assert not is_synthetic(scores.as_uri(), [])
