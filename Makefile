@@ -83,10 +83,11 @@ tell_result = $(PY) -c 'import json; m = json.load(open("$(1)/metrics.json")); \
 
 test: lint tests  ## ruff, mypy, and all tests but most of those on clusters
 
-lint: $(STAMP)  ## ruff and mypy
+lint: $(STAMP)  ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 unit: $(STAMP)  ## the unit tests: less than a minute
 	$(PY) -m pytest tests/unit

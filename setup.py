@@ -46,6 +46,7 @@ EXTRAS["dev"] = [
     *EXTRAS["java"],
     *EXTRAS["dicom"],
     "hypothesis>=6.100",  # finds the input that breaks a parser
+    "import-linter>=2.1",  # holds the floors of the packages
     "kubeflow-spark-api>=2.4",  # the Spark operator's own models of its manifests
     "mypy>=1.10",
     "pandas-stubs>=2.2",

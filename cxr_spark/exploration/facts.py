@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from cxr_spark.errors import DataError
 from cxr_spark.evaluation.reading.tables import literal, unreadable
+from cxr_spark.runtime.spark_schema import to_spark
 from cxr_spark.tables.prepared import PreparedDataset
-from cxr_spark.tables.schema import PREPARED, SPLITS, to_spark
+from cxr_spark.tables.schema import PREPARED, SPLITS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Row, SparkSession

@@ -14,10 +14,11 @@ from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.preparation.manifest import make_manifest, quarantined
 from cxr_spark.preparation.plan import Plan
 from cxr_spark.preparation.task import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, write_quarantine
+from cxr_spark.runtime.spark_schema import to_spark
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import MANIFEST_NAME
-from cxr_spark.tables.schema import PREPARED, TEST, TRAIN, to_spark
+from cxr_spark.tables.schema import PREPARED, TEST, TRAIN
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -19,12 +19,13 @@ from pyspark.sql.types import ArrayType, BinaryType, FloatType
 from cxr_spark.augmentation.kernels import grey_from_bgr
 from cxr_spark.datasets.findings import NIH_FINDINGS
 from cxr_spark.errors import DataError
+from cxr_spark.runtime.spark_schema import to_spark
 from cxr_spark.spark_ml.stages.dataframe import column_of, image_index_column, limit_arrow_batches
 from cxr_spark.spark_ml.stages.execution import Source, map_images
 from cxr_spark.spark_ml.stages.metadata import image_column
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import MANIFEST_NAME, PreparedDataset
-from cxr_spark.tables.schema import PREPARED, TRAIN, VALIDATION, to_spark
+from cxr_spark.tables.schema import PREPARED, TRAIN, VALIDATION
 
 log = logging.getLogger(__name__)
 

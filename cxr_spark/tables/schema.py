@@ -1,16 +1,8 @@
-"""The tables that cross a job boundary, as Arrow schemas, and their Spark twins.
-
-Only `to_spark` imports Spark, so executors and training ranks can use the schemas without it.
-"""
+"""The tables that cross a job boundary, as Arrow schemas."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pyarrow as pa
-
-if TYPE_CHECKING:
-    from pyspark.sql.types import StructType
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 #: The splits of a prepared dataset. On disk a split is the folder `data/split=NAME`, not a column of the files.
@@ -65,10 +57,3 @@ PREDICTIONS = pa.schema(
         pa.field("model_id", pa.string(), nullable=False),
     ]
 )
-
-
-def to_spark(schema: pa.Schema) -> StructType:
-    """Returns the Spark schema that holds the same columns as an Arrow schema."""
-    from pyspark.sql.pandas.types import from_arrow_schema
-
-    return from_arrow_schema(schema)

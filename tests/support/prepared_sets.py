@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr_spark.tables.schema import PREPARED, to_spark
+from cxr_spark.runtime.spark_schema import to_spark
+from cxr_spark.tables.schema import PREPARED
 
 
 def write_prepared(

@@ -17,7 +17,7 @@ import pyarrow as pa
 from cxr_spark.evaluation.counting.buckets import BUCKETS, PAIRS, Curve, Plan, Ranges, combine, count_buckets
 from cxr_spark.evaluation.counting.pairs import Subgroup, pairs_of
 from cxr_spark.evaluation.reading.images import ArrowFunction
-from cxr_spark.tables.schema import to_spark
+from cxr_spark.runtime.spark_schema import to_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row

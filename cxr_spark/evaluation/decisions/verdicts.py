@@ -19,7 +19,8 @@ from cxr_spark.evaluation.decisions.classification import (
 from cxr_spark.evaluation.decisions.classification import VALIDATION as CHOSEN
 from cxr_spark.evaluation.decisions.counts import TALLIES, Counter, Tally
 from cxr_spark.evaluation.reading.images import SPLIT
-from cxr_spark.tables.schema import VALIDATION, to_spark
+from cxr_spark.runtime.spark_schema import to_spark
+from cxr_spark.tables.schema import VALIDATION
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cxr_spark.errors import DataError
 from cxr_spark.evaluation.reading.images import IMAGES, checker
 from cxr_spark.evaluation.reading.predictions import Predictions
-from cxr_spark.tables.schema import to_spark
+from cxr_spark.runtime.spark_schema import to_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -14,8 +14,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import psutil
-
 from cxr_spark.errors import RunError
 from cxr_spark.runtime.tasks import barrier_parts
 
@@ -77,22 +75,4 @@ def _fails_to_reach(address: str, port: int) -> str | None:
         return f"no answer in {CONNECT_TIMEOUT:.0f} s"
     except OSError as error:
         return error.strerror or str(error)
-    return None
-
-
-def interface_towards(address: str) -> str | None:
-    """Returns the name of the network interface by which this host reaches an address; None if that is not known.
-
-    Nothing is sent: connecting a UDP socket only chooses the route.
-    """
-    try:
-        family, _, _, _, target = socket.getaddrinfo(address, 9, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect(target)
-            own = probe.getsockname()[0]
-    except OSError:
-        return None
-    for name, addresses in psutil.net_if_addrs().items():
-        if any(each.address.partition("%")[0] == own for each in addresses):
-            return str(name)
     return None

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cxr_spark.errors import RunError
-from cxr_spark.training.driver.reachability import interface_towards
+from cxr_spark.training.rank.interface import interface_towards
 
 
 class Ranks:

@@ -7,7 +7,7 @@ import subprocess
 import psutil
 import pytest
 
-from cxr_spark.training.driver.reachability import interface_towards
+from cxr_spark.training.rank.interface import interface_towards
 
 
 def test_loopback():
