@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cxr_spark.datasets.base import LabelFile, LabelTable, label_table, merged
 from cxr_spark.datasets.columns import first_rows, read_ages, read_codes, read_sexes
 from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
-from cxr_spark.datasets.findings import CHEXPERT_FINDINGS
+from cxr_spark.datasets.findings import CHEXPERT_FINDINGS, finding_named
 from cxr_spark.errors import ConfigError
 
 PATH, SEX, AGE, PLANE, VIEW = "Path", "Sex", "Age", "Frontal/Lateral", "AP/PA"
@@ -68,7 +68,7 @@ def read_chexpert_labels(files: Sequence[LabelFile], uncertain: str | Mapping[st
 
 
 def _read_file(file: LabelFile, policies: NDArray[np.float64]) -> LabelTable:
-    csv = read_csv(*file)
+    csv = read_csv(*file).spelled((PATH, SEX, AGE, PLANE, VIEW, *CHEXPERT_FINDINGS))
     csv.require([PATH, *CHEXPERT_FINDINGS], "CheXpert's label file (train.csv or valid.csv)")
     codes, places = csv.parse(PATH, _place)
     index, splits, patients = (list(part) for part in zip(*(places[code] for code in codes), strict=True))
@@ -141,12 +141,13 @@ def _observation(text: str) -> float | None:
 
 
 def _policies(uncertain: str | Mapping[str, str]) -> NDArray[np.float64]:
-    by_finding = dict.fromkeys(CHEXPERT_FINDINGS, uncertain) if isinstance(uncertain, str) else uncertain
-    for finding, policy in by_finding.items():
-        if finding not in CHEXPERT_FINDINGS:
-            raise ConfigError(
-                f"uncertain: {finding!r} is no finding of CheXpert: expected {', '.join(CHEXPERT_FINDINGS)}"
-            )
+    given = dict.fromkeys(CHEXPERT_FINDINGS, uncertain) if isinstance(uncertain, str) else uncertain
+    by_finding: dict[str, str] = {}
+    for name, policy in given.items():
+        finding = finding_named(name, CHEXPERT_FINDINGS)
+        if finding is None:
+            raise ConfigError(f"uncertain: {name!r} is no finding of CheXpert: expected {', '.join(CHEXPERT_FINDINGS)}")
+        by_finding[finding] = policy
         if policy not in UNCERTAIN:
             raise ConfigError(f"uncertain: {policy!r} is not known: expected one of {', '.join(UNCERTAIN)}")
     return np.array([UNCERTAIN[by_finding.get(finding, "ignore")] for finding in CHEXPERT_FINDINGS])

@@ -1,52 +1,60 @@
-"""Reads a CSV file of text columns and keeps the line of every row, so that an error can name it."""
+"""Reads a table of text and keeps the line of every row, so that an error can name it."""
 
 from __future__ import annotations
 
-import csv
 import io
-import re
-import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxr_spark.datasets.csv_rows import CsvRows, shorten
+from cxr_spark.datasets.text_lines import MAX_TEXT_BYTES, TextLines
 from cxr_spark.errors import DataError
+
+__all__ = ["MAX_TEXT_BYTES", "CsvTable", "read_csv", "shorten", "spelling"]
 
 T = TypeVar("T")
 
-#: Far above any public label file (CheXpert's is 30 MB); stops a decompression bomb.
-MAX_TEXT_BYTES = 1 << 30
+log = logging.getLogger(__name__)
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_OTHER_KINDS = (
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"PK\x03\x04", "a ZIP archive or Excel workbook"),
-    (b"PAR1", "a Parquet file"),
-    (b"%PDF", "a PDF"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
-)
-_BRACKETED = re.compile(r"(?P<name>[^\[]*)\[(?P<parts>[^\]]*)\]")
+#: Other names under which tools write the column of image names, in lower case without blanks and underscores.
+INDEX_NAMES = ("imageindex", "imageid", "imagename", "path", "filename", "imagepath", "filepath")
+#: The most cells of a table that is held in memory: five million images with twenty columns.
+MAX_CELLS = 100_000_000
+#: How many values of a column are remembered, so that equal cells are one object in memory.
+_REMEMBERED = 100_000
+
+
+def spelling(name: str) -> str:
+    """Returns a name without what people spell differently: case, blanks and underscores.
+
+    >>> spelling("Pleural Thickening") == spelling("pleural_thickening")
+    True
+    """
+    return name.casefold().replace(" ", "").replace("_", "")
 
 
 @dataclass(frozen=True)
 class CsvTable:
-    """The text columns of a CSV file.
+    """The text columns of a table.
 
     Attributes:
         source: where the file came from, for messages.
-        columns: values by column name, every cell stripped of surrounding blanks.
-        lines: the line of the file (1-based, the header is line 1) on which each row begins.
+        columns: values by column name: every cell without the blanks around it, and empty where the file says that the
+            value is missing, as by `NA`.
+        lines: the line of the file (the header is mostly line 1) on which each row begins.
+        separator: what stands between the cells.
     """
 
     source: str
     columns: dict[str, list[str]]
     lines: list[int]
+    separator: str = ","
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -54,6 +62,40 @@ class CsvTable:
     def error(self, row: int, message: str) -> DataError:
         """Returns the error for row `row` (0-based), which names source and line."""
         return DataError(f"{self.source}, line {self.lines[row]}: {message}")
+
+    def spelled(self, names: Iterable[str]) -> CsvTable:
+        """Gives columns the names that are expected where case, blanks and underscores alone differ.
+
+        Raises:
+            DataError: two columns could be meant.
+        """
+        found: dict[str, str] = {}
+        for name in names:
+            like = [column for column in self.columns if spelling(column) == spelling(name)]
+            if name not in self.columns and len(like) > 1:
+                raise DataError(f"{self.source}: {like[0]!r} and {like[1]!r} could both be the column {name!r}")
+            if name not in self.columns and like:
+                found[like[0]] = name
+        return self._renamed(found)
+
+    def with_index(self, name: str) -> CsvTable:
+        """Finds the column of image names under the names that other tools give it, and logs which it took.
+
+        Args:
+            name: what the column is called in the file's own layout, and in the result.
+
+        Returns:
+            The table; the same where the column is there already, or no other can be it.
+        """
+        table = self.spelled([name])
+        others = [column for column in table.columns if spelling(column) in INDEX_NAMES]
+        if name in table.columns or len(others) != 1:
+            return table
+        log.info("%s: the images are named by column %r", self.source, others[0])
+        return table._renamed({others[0]: name})
+
+    def _renamed(self, names: Mapping[str, str]) -> CsvTable:
+        return replace(self, columns={names.get(name, name): cells for name, cells in self.columns.items()})
 
     def require(self, names: Sequence[str], kind: str) -> None:
         """Refuses the file unless it has all the columns.
@@ -68,8 +110,10 @@ class CsvTable:
         missing = [name for name in names if name not in self.columns]
         if missing:
             have = ", ".join(repr(shorten(name)) for name in list(self.columns)[:12])
+            between = "" if self.separator == "," else f", separated by {self.separator!r},"
             raise DataError(
-                f"{self.source}: no column {', '.join(map(repr, missing))}; the first line has {have}. Expected {kind}"
+                f"{self.source}: no column {', '.join(map(repr, missing))}; the first line{between} has {have}. "
+                f"Expected {kind}"
             )
 
     def parse(self, name: str, parse: Callable[[str], T]) -> tuple[NDArray[np.int64], list[T]]:
@@ -101,10 +145,7 @@ class CsvTable:
 
 
 def read_csv(data: bytes, source: str) -> CsvTable:
-    """Reads a comma-separated file, plain or gzipped.
-
-    Takes LF, CRLF and CR line ends, a UTF-8 byte order mark, quoted cells, blank lines, and empty cells at the end of
-    header or rows. A header cell like `OriginalImage[Width,Height]` names as many columns as it has parts.
+    """Reads a table of text; see `CsvRows` and `TextLines` for the forms that are understood.
 
     Args:
         data: the file's bytes.
@@ -114,105 +155,30 @@ def read_csv(data: bytes, source: str) -> CsvTable:
         The columns, with at least one row.
 
     Raises:
-        DataError: the bytes are no such file, or a row has another number of cells than the header.
+        DataError: the bytes are no such file, a row has another number of cells than the header, or the table is too
+            large.
     """
-    text = decode_text(data, source)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[list[str]] = []
+    rows = CsvRows(TextLines(io.BytesIO(data), source, MAX_TEXT_BYTES))
+    columns: list[list[str]] = [[] for _ in rows.names]
+    known: list[dict[str, str]] = [{} for _ in rows.names]
     lines: list[int] = []
-    line = 1
-    try:
-        for row in reader:
-            if len(row) > 1 or (row and row[0].strip()):
-                rows.append(row)
-                lines.append(line)
-            line = reader.line_num + 1
-    except csv.Error as fault:
-        raise DataError(f"{source}, line {line}: not a CSV row ({fault}); check the quotes") from None
-    if len(rows) < 2:
-        raise DataError(f"{source}: has a first line but no rows" if rows else f"{source}: is empty")
-
-    header = _header(rows.pop(0), len(rows[0]), source)
-    lines.pop(0)
-    width = len(header)
-    if any(len(row) != width for row in rows):
-        rows = [_fitted(row, header, source, line) for row, line in zip(rows, lines, strict=True)]
-    columns = {
-        name: [cell.strip() for cell in cells] for name, cells in zip(header, zip(*rows, strict=True), strict=True)
-    }
-    return CsvTable(source=source, columns=columns, lines=lines)
-
-
-def decode_text(data: bytes, source: str) -> str:
-    """Decodes the bytes of a text file, plain or gzipped, and refuses what is plainly not one.
-
-    Raises:
-        DataError: empty, binary, HTML, not UTF-8, a broken gzip stream, or larger than `MAX_TEXT_BYTES`.
-    """
-    if data.startswith(_GZIP_MAGIC):
-        data = _gunzip(data, source)
-    if not data.strip():
-        raise DataError(f"{source}: is empty")
-    for magic, kind in _OTHER_KINDS:
-        if data.startswith(magic):
-            raise DataError(f"{source}: is {kind}, expected comma-separated UTF-8 text (gzipped or not)")
-    if b"\0" in data:
-        raise DataError(f"{source}: is a binary file (NUL at byte {data.index(0)}), expected comma-separated text")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as fault:
-        raise DataError(f"{source}: is not UTF-8 text (byte {fault.start}): save it as UTF-8") from None
-    if re.match(r"\s*<(!doctype|html|\?xml)", text[:1000], re.IGNORECASE):
-        raise DataError(f"{source}: is an HTML or XML page, expected comma-separated text: was the download refused?")
-    return text
-
-
-def shorten(value: str, limit: int = 80) -> str:
-    """Returns a value cut to a length that fits a one-line message."""
-    return value if len(value) <= limit else value[:limit] + "..."
-
-
-def _gunzip(data: bytes, source: str) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    try:
-        while data:  # a gzip file may hold several members, one after the other
-            member = zlib.decompressobj(wbits=31)
-            parts.append(member.decompress(data, MAX_TEXT_BYTES - size + 1))
-            size += len(parts[-1])
-            if size > MAX_TEXT_BYTES:
-                raise DataError(f"{source}: is larger than {MAX_TEXT_BYTES >> 20} MiB when unpacked; no label file is")
-            if not member.eof:
-                raise DataError(f"{source}: the gzip stream ends early: the file is truncated")
-            data = member.unused_data.lstrip(b"\0")  # gzip allows zero padding after a member
-    except zlib.error as fault:
-        raise DataError(f"{source}: is a broken gzip file ({fault})") from None
-    return b"".join(parts)
-
-
-def _header(cells: list[str], row_width: int, source: str) -> list[str]:
-    names = [cell.strip() for cell in cells]
-    while names and not names[-1]:  # the 2017 NIH header ends with a comma, its rows do not
-        names.pop()
-    if len(names) < row_width:  # a quoted cell "OriginalImage[Width,Height]" over two columns
-        split = [part for name in names for part in _bracketed_names(name)]
-        names = split if len(split) == row_width else names
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise DataError(f"{source}, line 1: the column {shorten(min(twice))!r} is there twice")
-    return names
-
-
-def _bracketed_names(name: str) -> list[str]:
-    match = _BRACKETED.fullmatch(name)
-    return [f"{match['name']}[{part}]" for part in match["parts"].split(",")] if match else [name]
-
-
-def _fitted(row: list[str], header: list[str], source: str, line: int) -> list[str]:
-    width = len(header)
-    if len(row) < width or any(cell.strip() for cell in row[width:]):
-        raise DataError(
-            f"{source}, line {line}: {len(row)} fields, expected {width} as in the header; "
-            f"the row begins {shorten(','.join(row), 60)!r}"
-        )
-    return row[:width]
+    allowed = MAX_CELLS // len(columns)
+    for row in rows:
+        lines.append(row.line)
+        if len(lines) > allowed:
+            raise DataError(
+                f"{source}: has more than {allowed:,} rows of {len(columns)} columns, which do not fit into memory: "
+                "leave out the columns that are not needed"
+            )
+        for cells, seen, cell in zip(columns, known, row.cells, strict=True):
+            value = seen.get(cell)
+            if value is None:
+                value = rows.clean(cell)
+                if len(seen) < _REMEMBERED:
+                    seen[cell] = value
+            cells.append(value)
+    if not lines:
+        raise DataError(f"{source}: has a first line but no rows")
+    if rows.separator != ",":
+        log.info("%s: the cells are separated by %r", source, rows.separator)
+    return CsvTable(source, dict(zip(rows.names, columns, strict=True)), lines, rows.separator)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr_spark.datasets.csv_table import spelling
 from cxr_spark.errors import DataError
 
 NO_FINDING = "No Finding"
@@ -49,11 +50,30 @@ CHEXPERT_FINDINGS: tuple[str, ...] = (
 )
 
 
+def finding_named(name: str, vocabulary: Sequence[str]) -> str | None:
+    """Returns the finding that a name means, whatever its case, blanks and underscores.
+
+    >>> finding_named("pleural thickening", NIH_FINDINGS)
+    'Pleural_Thickening'
+
+    Args:
+        name: as a file has it.
+        vocabulary: the findings that there are.
+
+    Returns:
+        The finding as the vocabulary has it; None where none is meant, or several could be.
+    """
+    if name in vocabulary:
+        return name
+    like = [finding for finding in vocabulary if spelling(finding) == spelling(name)]
+    return like[0] if len(like) == 1 else None
+
+
 def encode(names: Iterable[str], vocabulary: Sequence[str]) -> NDArray[np.float32]:
     """Encodes the findings of one image as a multi-hot vector.
 
     Args:
-        names: the findings that are present.
+        names: the findings that are present; case, blanks and underscores do not matter.
         vocabulary: all findings, in the order of the model's outputs.
 
     Returns:
@@ -62,10 +82,10 @@ def encode(names: Iterable[str], vocabulary: Sequence[str]) -> NDArray[np.float3
     Raises:
         DataError: a name is not in the vocabulary.
     """
-    position = {name: i for i, name in enumerate(vocabulary)}
     vector = np.zeros(len(vocabulary), dtype=np.float32)
     for name in names:
-        if name not in position:
+        finding = finding_named(name, vocabulary)
+        if finding is None:
             raise DataError(f"unknown finding {name!r}: expected one of {', '.join(vocabulary)}")
-        vector[position[name]] = 1.0
+        vector[vocabulary.index(finding)] = 1.0
     return vector

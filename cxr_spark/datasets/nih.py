@@ -48,7 +48,7 @@ def read_nih_labels(data: bytes, source: str) -> LabelTable:
     Raises:
         DataError: the file is of another kind, or a row is wrong; names the line and the value.
     """
-    csv = read_csv(data, source)
+    csv = read_csv(data, source).with_index(INDEX).spelled((FINDINGS, PATIENT, AGE, SEX, VIEW, SPLIT))
     first = next(iter(csv.columns))
     if len(csv.columns) == 1 and first.lower().endswith((".png", ".jpg")):
         raise DataError(f"{source}: is a list of images, expected NIH's label file with {INDEX!r} and {FINDINGS!r}")
@@ -94,7 +94,7 @@ def _findings(text: str) -> NDArray[np.float32]:
         vector = encode(names, NIH_FINDINGS)
     except DataError as fault:
         raise ValueError(str(fault)) from None
-    if NO_FINDING in names and vector.sum() > 1:
+    if vector[NIH_FINDINGS.index(NO_FINDING)] and vector.sum() > 1:
         raise ValueError(f"{shorten(text)!r} has {NO_FINDING!r} together with a finding")
     return vector
 

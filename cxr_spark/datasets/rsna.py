@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from cxr_spark.datasets.base import LabelFile, LabelTable, label_table, merged
 from cxr_spark.datasets.columns import first_rows
 from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
+from cxr_spark.datasets.findings import finding_named
 from cxr_spark.errors import DataError
 
 PATIENT, TARGET, CLASS, BOX = "patientId", "Target", "class", "x"
@@ -61,7 +62,7 @@ def rsna_image_index(uri: str, root: str) -> str:
 
 
 def _read_file(file: LabelFile) -> LabelTable:
-    csv = read_csv(*file)
+    csv = read_csv(*file).spelled((PATIENT, TARGET, CLASS, BOX))
     detailed = CLASS in csv.columns
     csv.require(
         [PATIENT, CLASS if detailed else TARGET], "RSNA's stage_2_train_labels.csv or ..._detailed_class_info.csv"
@@ -89,15 +90,17 @@ def _patient(text: str) -> str:
 
 
 def _target(text: str) -> NDArray[np.float32]:
-    if text not in ("0", "1"):
+    value = text.removesuffix(".0")
+    if value not in ("0", "1"):
         raise ValueError(f"{shorten(text)!r} is not a target, expected 0 or 1")
-    return np.array([text == "1"], dtype=np.float32)
+    return np.array([value == "1"], dtype=np.float32)
 
 
 def _class(text: str) -> NDArray[np.float32]:
-    if text not in CLASSES:
+    found = finding_named(text, CLASSES)
+    if found is None:
         raise ValueError(f"{shorten(text)!r} is not a class, expected one of {', '.join(CLASSES)}")
-    return np.array([text == name for name in CLASSES], dtype=np.float32)
+    return np.array([found == name for name in CLASSES], dtype=np.float32)
 
 
 def _check_agreement(targets: LabelTable, classes: LabelTable) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -16,7 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cxr_spark.datasets.base import LabelTable
-from cxr_spark.datasets.csv_table import decode_text, shorten
+from cxr_spark.datasets.csv_table import shorten
+from cxr_spark.datasets.image_lists import read_image_list
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.tables.schema import LABELS, SPLITS, TEST, TRAIN, VALIDATION
 
@@ -157,7 +157,7 @@ def _by_lists(
             f"split 'official' needs {' and '.join(missing)}: the dataset's own lists of images "
             "(NIH: train_val_list.txt, test_list.txt); or use --split patient"
         )
-    train, test = _read_list(train_list, "train list"), _read_list(test_list, "test list")
+    train, test = read_image_list(train_list, "train list"), read_image_list(test_list, "test list")
     both = train.intersection(test)
     if len(both):
         raise DataError(f"image {shorten(both[0])!r} is in both the train list and the test list ({len(both)} are)")
@@ -176,15 +176,6 @@ def _by_lists(
     if unlabelled:
         log.warning("%d images of the lists have no label", unlabelled)
     return split, {"images_in_no_list": outside, "list_entries_without_label": unlabelled}
-
-
-def _read_list(data: bytes, source: str) -> pd.Index[str]:
-    lines = [line.strip() for line in re.split(r"\r\n|\n|\r", decode_text(data, source))]
-    for number, line in enumerate(lines, start=1):
-        if "," in line or "\t" in line:
-            raise DataError(f"{source}, line {number}: {shorten(line)!r} has columns; expected one image name a line")
-    names: pd.Index[str] = pd.Index([line for line in lines if line]).unique()
-    return names
 
 
 def _by_column(labels: LabelTable) -> Sequence[str | None]:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from cxr_spark.datasets import rsna
 from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
+from cxr_spark.datasets.findings import CHEXPERT_FINDINGS, NIH_FINDINGS, finding_named
 from cxr_spark.explanation.boxes import Box, BoxList
 
 INDEX, FINDING = "Image Index", "Finding Label"
@@ -32,7 +33,7 @@ def read_box_list(data: bytes, source: str, side: int | None, findings: Sequence
     Raises:
         DataError: the bytes are no such file, or a box is wrong; names the line and the value.
     """
-    csv = read_csv(data, source)
+    csv = read_csv(data, source).spelled((rsna.PATIENT, rsna.TARGET, FINDING))
     if rsna.PATIENT in csv.columns:
         opacity = rsna.CLASSES[0]
         return _rsna_boxes(csv, side, opacity if opacity in findings else rsna.FINDING)
@@ -45,11 +46,12 @@ def _nih_boxes(csv: CsvTable, side: int | None) -> BoxList:
     The header is `Image Index,Finding Label,Bbox [x,y,w,h],,,`: the four numbers are one bracketed name with commas in
     it, and the empty cells at the end have no column.
     """
+    csv = csv.with_index(INDEX)
     columns = {_NOT_LETTERS.sub("", name.lower()).removeprefix("bbox"): name for name in csv.columns}
     places = [columns.get(name, f"Bbox {name}") for name in _SIDES]
     csv.require([INDEX, FINDING, *places], "NIH's box list (BBox_List_2017.csv) or RSNA's stage_2_train_labels.csv")
     indices = csv.parsed(INDEX, _not_empty)
-    findings = [_ALIASES.get(name, name) for name in csv.parsed(FINDING, _not_empty)]
+    findings = csv.parsed(FINDING, _finding)
     numbers = [csv.parsed(name, _number) for name in places]
     found: dict[str, dict[str, tuple[Box, ...]]] = {}
     for row, (index, finding, *values) in enumerate(zip(indices, findings, *numbers, strict=True)):
@@ -85,6 +87,14 @@ def _box(csv: CsvTable, row: int, values: Sequence[float], side: int | None) -> 
     return box
 
 
+def _finding(text: str) -> str:
+    """Returns a finding as the label files spell it; one that they do not have stays as it is."""
+    text = _not_empty(text)
+    known = (*NIH_FINDINGS, *(name for name in CHEXPERT_FINDINGS if name not in NIH_FINDINGS), *_ALIASES)
+    name = finding_named(text, known) or text
+    return _ALIASES.get(name, name)
+
+
 def _not_empty(text: str) -> str:
     if not text:
         raise ValueError("is empty")
@@ -92,6 +102,8 @@ def _not_empty(text: str) -> str:
 
 
 def _number(text: str) -> float:
+    if not text:
+        raise ValueError("is empty or missing, expected a finite number")
     try:
         value = float(text)
     except ValueError:

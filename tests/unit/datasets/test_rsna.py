@@ -66,3 +66,9 @@ def test_the_detailed_file_gives_three_classes_alone_or_with_the_targets() -> No
 def test_wrong_files(texts: list[str], what: str) -> None:
     with pytest.raises(DataError, match=what):
         read(*texts)
+
+
+def test_a_target_may_be_written_as_a_decimal_number() -> None:
+    assert read(TARGETS.replace(",1\n", ",1.0\n").replace(",0\n", ",0.0\n")).table.equals(read(TARGETS).table)
+    odd = DETAILS.replace("Lung Opacity", "lung opacity").replace("Normal", "NORMAL")
+    assert read(odd).table.equals(read(DETAILS).table)

@@ -106,3 +106,12 @@ def test_box_of_another_scale_and_box_that_is_cut_off() -> None:
     cut = {"drawn_on": None, "height": 100, "width": 300, "size": 32, "mode": "crop"}
     assert in_square(Box(0, 0, 90, 50), **cut) is None
     assert in_square(Box(50, 0, 100, 50), **cut) == pytest.approx((0, 0, 0.5, 0.5))
+
+
+def test_boxes_as_spreadsheets_write_them() -> None:
+    plain = listed("a.png,Infiltrate,1.5,2,3,4", "b.png,Mass,5,6,7,8")
+    dressed = "Image Index;finding label;Bbox [x;y;w;h]\na.png;infiltrate;1,5;2;3;4\nb.png;mass;5;6;7;8\n"
+    expected = read_box_list(plain, "boxes.csv", 1024, ())
+    assert read_box_list(dressed.encode("utf-16"), "boxes.csv", 1024, ()) == expected
+    spelled = read_box_list(listed("a.png,pleural thickening,1,2,3,4"), "boxes.csv", 1024, ())
+    assert spelled.counts == {"Pleural_Thickening": 1}

@@ -1,0 +1,156 @@
+"""Cuts the lines of a table into rows of cells: finds the separator, and forgives what tools and spreadsheets add."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cxr_spark.datasets.text_lines import TextLines
+from cxr_spark.errors import DataError
+
+#: Separators that are looked for in the first line; the first of them wins where two are there equally often.
+SEPARATORS = (",", ";", "\t", "|")
+#: Tables with more columns than this are refused: the separator is wrong, or the file is no table of images.
+MAX_COLUMNS = 10_000
+#: What R, pandas and spreadsheets write in a cell that has no value.
+MISSING = frozenset({"", "NA", "N/A", "n/a", "<NA>", "nan", "NaN", "NAN", "-nan", "None", "null", "NULL", "#N/A"})
+
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_QUOTED = re.compile(r'"[^"]*"')
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?")
+_BRACKETED = re.compile(r"(?P<name>[^\[]*)\[(?P<parts>[^\]]*)\]")
+
+
+class Row(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        line: the line of the file on which it begins; the first line of the file is 1.
+        cells: its cells as they stand.
+    """
+
+    line: int
+    cells: list[str]
+
+
+class CsvRows:
+    """The rows of a table of text, one by one.
+
+    It takes LF, CRLF and CR line ends, quoted cells with line breaks in them, blank lines, empty cells at the end of
+    the header or of rows, the line `sep=;` that Excel writes, and commas, semicolons, tabs or bars between the cells.
+
+    Attributes:
+        separator: what stands between the cells.
+        names: the names of the columns. A header cell like `OriginalImage[Width,Height]` names as many columns as it
+            has parts.
+        header_line: the line of the file on which the header begins.
+    """
+
+    def __init__(self, lines: TextLines) -> None:
+        """Reads the header.
+
+        Args:
+            lines: the lines of the file.
+
+        Raises:
+            DataError: there is no header, or a column is named twice.
+        """
+        self._lines = lines
+        self.separator = _separator(lines)
+        self._reader = csv.reader(lines, delimiter=self.separator, strict=True)
+        header = self._next()
+        if header is None:
+            raise DataError(f"{lines.source}: is empty")
+        self.header_line = header.line
+        self._first = self._next()
+        self.names = _names(header, len(self._first.cells) if self._first else 0, lines.source)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Gives the rows below the header, each with one cell a column.
+
+        Raises:
+            DataError: a row has another number of cells than the header, or its quotes are broken.
+        """
+        width = len(self.names)
+        row, self._first = self._first, None
+        while row is not None:
+            yield row if len(row.cells) == width else Row(row.line, self._fitted(row))
+            row = self._next()
+
+    def clean(self, cell: str) -> str:
+        """Returns a cell's value: without blanks around it, empty where missing, with a decimal point for a comma."""
+        cell = cell.strip()
+        if cell in MISSING:
+            return ""
+        if self.separator != "," and "," in cell and _DECIMAL_COMMA.fullmatch(cell):
+            return cell.replace(",", ".")
+        return cell
+
+    def _next(self) -> Row | None:
+        line = self._lines.number + 1
+        try:
+            for cells in self._reader:
+                self._lines.end_row()
+                if len(cells) > 1 or (cells and cells[0].strip()):
+                    return Row(line, cells)
+                line = self._lines.number + 1
+        except csv.Error as fault:
+            raise DataError(f"{self._lines.source}, line {line}: not a CSV row ({fault}); check the quotes") from None
+        return None
+
+    def _fitted(self, row: Row) -> list[str]:
+        width, cells = len(self.names), row.cells
+        if len(cells) < width or any(cell.strip() for cell in cells[width:]):
+            between = "" if self.separator == "," else f" (the cells are separated by {self.separator!r})"
+            raise DataError(
+                f"{self._lines.source}, line {row.line}: {len(cells)} fields, expected {width} as in the header"
+                f"{between}; the row begins {shorten(self.separator.join(cells[:20]), 60)!r}"
+            )
+        return cells[:width]
+
+
+def shorten(value: str, limit: int = 80) -> str:
+    """Returns a value cut to a length that fits a one-line message."""
+    return value if len(value) <= limit else value[:limit] + "..."
+
+
+def _separator(lines: TextLines) -> str:
+    """Finds the separator of a table, and passes over the line that Excel writes to tell it."""
+    while (line := lines.peek()) and not line.strip():
+        next(lines)
+        lines.end_row()
+    told = _SEPARATOR_LINE.fullmatch(line)
+    if told:
+        next(lines)
+        lines.end_row()
+        return told[1]
+    outside = _QUOTED.sub("", line)
+    return max(SEPARATORS, key=outside.count)
+
+
+def _names(header: Row, width: int, source: str) -> list[str]:
+    names = [cell.strip() for cell in header.cells]
+    while names and not names[-1]:  # NIH's header of 2017 ends with a comma, its rows do not
+        names.pop()
+    if not names:
+        raise DataError(f"{source}, line {header.line}: names no column, expected the names of the columns")
+    if len(names) > MAX_COLUMNS:
+        raise DataError(
+            f"{source}, line {header.line}: names {len(names):,} columns, expected at most {MAX_COLUMNS:,}: "
+            "leave out the columns that are not needed"
+        )
+    if len(names) < width:  # a quoted cell "OriginalImage[Width,Height]" over two columns
+        split = [part for name in names for part in _bracketed_names(name)]
+        names = split if len(split) == width else names
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise DataError(f"{source}, line {header.line}: the column {shorten(name)!r} is there twice")
+    return names
+
+
+def _bracketed_names(name: str) -> list[str]:
+    match = _BRACKETED.fullmatch(name)
+    return [f"{match['name']}[{part}]" for part in match["parts"].split(",")] if match else [name]

@@ -1,0 +1,266 @@
+"""Turns the bytes of a text file into lines, whatever tool wrote it, in bounded memory.
+
+Every table that a user gives goes through here: label files, image lists, box lists and predictions. The file may be
+gzipped (whatever its name), and may be UTF-8 or UTF-16. It is read in pieces, so that a small hostile file cannot fill
+the memory.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from cxr_spark.errors import DataError
+
+#: The largest size of an unpacked table that is held in memory. CheXpert's label file, the largest public one, has
+#: 30 MB.
+MAX_TEXT_BYTES = 1 << 30
+#: The longest line, in characters. The longest line of a public label file has some hundreds.
+MAX_LINE = 1 << 20
+#: A gzipped table that unpacks to more than this many times its size is made to fill the memory. Text of real tables
+#: shrinks to a tenth or a thirtieth of its size.
+MAX_RATIO = 300
+#: The ratio is not looked at below this size, in bytes, which does no harm.
+_HARMLESS_BYTES = 1 << 24
+
+_PIECE = 1 << 20
+#: Bytes of a gzipped file that are unpacked at a time. A file can hold thousands of gzip members, and what follows a
+#: member in the piece is copied for each.
+_PACKED_PIECE = 1 << 13
+_GZIP_MAGIC = b"\x1f\x8b"
+#: The first bytes of files that are no text, and what they are called in a message.
+OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"PK\x03\x04", "a ZIP archive or Excel workbook"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)"),
+    (b"PAR1", "a Parquet file"),
+    (b"%PDF", "a PDF"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"ARROW1", "an Arrow (Feather) file"),
+    (b"FEA1", "a Feather file"),
+    (b"ORC", "an ORC file"),
+    (b"Obj\x01", "an Avro file"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
+    (b"\xfd7zXZ", "an XZ archive"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"\x80\x04\x95", "a Python pickle"),
+)
+_PAGE = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
+_JSON = re.compile(r"\s*(\{\s*[\"}]|\[\s*[\[\]{\"])")
+_EXPECTED = "expected a table as text, such as CSV (gzipped or not)"
+
+
+class TextLines:
+    """The lines of a text file, each with its line end; an iterator for `csv.reader`.
+
+    Attributes:
+        source: where the file came from, for messages.
+        number: how many lines were given so far.
+    """
+
+    def __init__(self, stream: BinaryIO, source: str, limit: int | None = None) -> None:
+        """Opens the lines of a file.
+
+        Args:
+            stream: the file's bytes.
+            source: where they came from, for messages.
+            limit: how many bytes of unpacked text are too many; None: any number is read.
+
+        Raises:
+            DataError: the file is empty or not text.
+        """
+        self.source = source
+        self.number = 0
+        self._row = 0
+        pieces = _unpacked(stream, source, limit)
+        first = next(pieces, b"")
+        _refuse_other_kinds(first, source)
+        encoding = _encoding(first)
+        pieces = _checked_for_nul(first, pieces, source) if encoding == "utf-8-sig" else _chain(first, pieces)
+        raw = io.BufferedReader(_Pieces(pieces), _PIECE)
+        self._text = io.TextIOWrapper(raw, encoding=encoding, newline="")
+        self._ahead: list[str] = []
+        self._refuse_pages()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._ahead.pop(0) if self._ahead else self._read()
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._row += len(line)
+        if self._row > MAX_LINE:
+            raise DataError(
+                f"{self.source}, line {self.number}: the row is longer than {MAX_LINE:,} characters, no row of a table "
+                f"is: {_EXPECTED}; check the quotes and the line ends"
+            )
+        return line
+
+    def peek(self) -> str:
+        """Returns the next line and leaves it where it is; an empty text at the end."""
+        if not self._ahead:
+            self._ahead.append(self._read())
+        return self._ahead[0]
+
+    def end_row(self) -> None:
+        """Says that a row is complete: `MAX_LINE` counts from here."""
+        self._row = 0
+
+    def _read(self) -> str:
+        try:
+            line = self._text.readline(MAX_LINE + 1)
+        except UnicodeDecodeError as fault:
+            found = fault.object[fault.start : fault.start + 1].hex()
+            raise DataError(
+                f"{self.source}: is not UTF-8 text (byte 0x{found} after line {self.number}): save it as UTF-8"
+                if "utf-8" in fault.encoding
+                else f"{self.source}: begins like UTF-16 text, but is not ({fault.reason} after line {self.number}): "
+                "save it as UTF-8"
+            ) from None
+        if "\0" in line:
+            raise DataError(f"{self.source}: is a binary file (NUL after line {self.number}), {_EXPECTED}")
+        return line
+
+    def _refuse_pages(self) -> None:
+        blank: list[str] = []
+        while (line := self._read()) and not line.strip() and len(blank) < 1000:
+            blank.append(line)
+        if not line:
+            raise DataError(f"{self.source}: is empty")
+        self._ahead = [*blank, line]
+        if _PAGE.match(line[:1000]):
+            raise DataError(f"{self.source}: is an HTML or XML page, {_EXPECTED}: was the download refused?")
+        if _JSON.match(line[:1000]) or line.strip() in ("{", "["):
+            raise DataError(f"{self.source}: is JSON, {_EXPECTED}: convert it with pandas or another tool")
+
+
+class _Pieces(io.RawIOBase):
+    """Pieces of bytes as a stream."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        super().__init__()
+        self._pieces, self._rest = pieces, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = piece
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def is_gzip(start: bytes) -> bool:
+    """Whether a file that begins with these bytes is gzipped."""
+    return start.startswith(_GZIP_MAGIC)
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _checked_for_nul(first: bytes, rest: Iterator[bytes], source: str) -> Iterator[bytes]:
+    done = 0
+    for piece in _chain(first, rest):
+        at = piece.find(0)
+        if at >= 0:
+            raise DataError(f"{source}: is a binary file (NUL at byte {done + at}), {_EXPECTED}")
+        done += len(piece)
+        yield piece
+
+
+def _refuse_other_kinds(start: bytes, source: str) -> None:
+    for magic, kind in OTHER_KINDS:
+        if start.startswith(magic):
+            raise DataError(f"{source}: is {kind}, {_EXPECTED}")
+
+
+def _encoding(start: bytes) -> str:
+    """Tells the encoding by the byte order mark; without one by the NULs of UTF-16's Latin letters."""
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    head = start[:64]
+    if len(head) >= 4 and len(head) % 2 == 0:
+        even, odd = head[::2], head[1::2]
+        if not any(odd) and all(even):
+            return "utf-16-le"
+        if not any(even) and all(odd):
+            return "utf-16-be"
+    return "utf-8-sig"
+
+
+def _unpacked(stream: BinaryIO, source: str, limit: int | None) -> Iterator[bytes]:
+    """Gives the text's bytes in pieces; the first holds 64 KiB or the whole file."""
+    packed = stream.read(_PACKED_PIECE)
+    if not is_gzip(packed):
+        size = 0
+        while packed:
+            size += len(packed)
+            _refuse_large(size, limit, source)
+            yield packed
+            packed = stream.read(_PIECE)
+        return
+    pending = b""
+    size = 0
+    for piece in _members(packed, stream, source):
+        pending += piece
+        size += len(piece)
+        _refuse_large(size, limit, source)
+        if len(pending) >= _PIECE // 16:
+            yield pending
+            pending = b""
+    yield pending
+
+
+def _members(packed: bytes, stream: BinaryIO, source: str) -> Iterator[bytes]:
+    """Unpacks a gzip file, which may hold several members one after the other."""
+    member = zlib.decompressobj(wbits=31)
+    taken = unpacked = 0
+    try:
+        while packed:
+            taken += len(packed)
+            rest = packed
+            while rest:
+                if member.eof:
+                    rest = rest.lstrip(b"\0")  # gzip allows zeros after a member
+                    if not rest:
+                        break
+                    member = zlib.decompressobj(wbits=31)
+                piece = member.decompress(rest, _PIECE)
+                rest = member.unused_data if member.eof else member.unconsumed_tail
+                unpacked += len(piece)
+                if unpacked > max(_HARMLESS_BYTES, MAX_RATIO * taken):
+                    raise DataError(
+                        f"{source}: the gzip file unpacks to more than {MAX_RATIO} times its size, no table does: "
+                        "unpack it yourself if you trust it"
+                    )
+                yield piece
+            packed = stream.read(_PACKED_PIECE)
+    except zlib.error as fault:
+        raise DataError(f"{source}: is a broken gzip file ({fault})") from None
+    if not member.eof:
+        raise DataError(f"{source}: the gzip stream ends early: the file is truncated")
+
+
+def _refuse_large(size: int, limit: int | None, source: str) -> None:
+    if limit is not None and size > limit:
+        raise DataError(
+            f"{source}: is larger than {limit >> 20} MiB when unpacked; no label file is: "
+            "leave out the columns that are not needed"
+        )
