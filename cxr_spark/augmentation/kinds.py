@@ -88,7 +88,7 @@ class HorizontalFlip(BatchAugmentation):
     name = "random_horizontal_flip"
     draws = 1
 
-    p: Annotated[float, Field(ge=0, le=1)] = 0.5
+    p: Annotated[float, Field(ge=0, le=1, description="probability of a flip, 0 to 1")] = 0.5
 
     def _apply(self, batch: torch.Tensor, numbers: NDArray[np.float64]) -> torch.Tensor:
         return kernels.flip(batch, torch.from_numpy(numbers[:, 0] < self.p), dim=-1)
@@ -100,7 +100,7 @@ class VerticalFlip(BatchAugmentation):
     name = "random_vertical_flip"
     draws = 1
 
-    p: Annotated[float, Field(ge=0, le=1)] = 0.5
+    p: Annotated[float, Field(ge=0, le=1, description="probability of a flip, 0 to 1")] = 0.5
 
     def _apply(self, batch: torch.Tensor, numbers: NDArray[np.float64]) -> torch.Tensor:
         return kernels.flip(batch, torch.from_numpy(numbers[:, 0] < self.p), dim=-2)
@@ -112,7 +112,7 @@ class Crop(BatchAugmentation):
     name = "random_crop"
     draws = 2
 
-    size: Annotated[int, Field(ge=1)] = 224
+    size: Annotated[int, Field(ge=1, description="side of the square result, in pixels")] = 224
 
     @property
     def fixed_size(self) -> int:
@@ -149,21 +149,23 @@ class Affine(BatchAugmentation):
     """Rotates, shifts, shears and zooms about the centre, bilinear, black outside.
 
     The map is that of torchvision's `functional.affine`: horizontal shear, rotation (clockwise), zoom, then shift.
-
-    Attributes:
-        degrees: the rotation is drawn from -degrees..degrees.
-        shift: the shift is drawn from -shift..shift, as a fraction of the width and, by itself, of the height.
-        shear: the horizontal shear is drawn from -shear..shear, in degrees.
-        zoom: (smallest, largest) factor; above 1 the image grows.
     """
 
     name = "random_affine"
     draws = 5
 
-    degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
-    shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    shear: Annotated[float, Field(ge=0, lt=90)] = 0.0
-    zoom: Annotated[tuple[float, float], Field(strict=False), AfterValidator(_check_zoom)] = (1.0, 1.0)
+    degrees: Annotated[float, Field(ge=0, le=180, description="largest rotation either way, 0 to 180")] = 0.0
+    shift: Annotated[
+        float, Field(ge=0, lt=1, description="largest shift either way as a fraction of each side, 0 to below 1")
+    ] = 0.0
+    shear: Annotated[
+        float, Field(ge=0, lt=90, description="largest horizontal shear either way in degrees, 0 to below 90")
+    ] = 0.0
+    zoom: Annotated[
+        tuple[float, float],
+        Field(strict=False, description="smallest and largest zoom factor"),
+        AfterValidator(_check_zoom),
+    ] = (1.0, 1.0)
 
     def _apply(self, batch: torch.Tensor, numbers: NDArray[np.float64]) -> torch.Tensor:
         return kernels.affine(batch, self.matrices(numbers, batch.shape[1], batch.shape[2]))
@@ -196,7 +198,7 @@ class Brightness(BatchAugmentation):
     name = "random_brightness"
     draws = 1
 
-    factor: Annotated[float, Field(ge=0, le=1)] = 0.2
+    factor: Annotated[float, Field(ge=0, le=1, description="largest change of the brightness, 0 to 1")] = 0.2
 
     def _apply(self, batch: torch.Tensor, numbers: NDArray[np.float64]) -> torch.Tensor:
         return kernels.scale_brightness(batch, 1 + self.factor * (2 * numbers[:, 0] - 1))

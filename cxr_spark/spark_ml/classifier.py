@@ -11,7 +11,7 @@ from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import DataFrame
 
-from cxr_spark.augmentation.building import from_json
+from cxr_spark.augmentation.building import BatchAugmentation, from_json
 from cxr_spark.config import Settings, load_settings
 from cxr_spark.errors import ConfigError
 from cxr_spark.outputs.claim import digest
@@ -190,4 +190,5 @@ class ChestXRayClassifier(Estimator, HasScoringColumns, HasImageIndexCol, Defaul
 def _json(stage: Any) -> str:
     if not isinstance(stage, RandomStage):
         raise ConfigError(f"augmentations has {stage!r}: expected random stages such as RandomHorizontalFlip(p=0.5)")
-    return stage.kernel().to_json()
+    augmentation: BatchAugmentation = stage.kernel()
+    return augmentation.to_json()

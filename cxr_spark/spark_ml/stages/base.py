@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyspark import keyword_only
 from pyspark.ml import Estimator, Model, Transformer
@@ -15,8 +18,12 @@ from cxr_spark.augmentation.building import BatchAugmentation, from_json, make
 from cxr_spark.errors import DataError
 from cxr_spark.spark_ml.stages.dataframe import column_of, image_index_column, map_column, with_image_column
 from cxr_spark.spark_ml.stages.execution import Kernel, Source, augment_images, map_images
+from cxr_spark.spark_ml.stages.generated import add_params, documented, signature_of
 from cxr_spark.spark_ml.stages.metadata import ImageColumn, image_column
 from cxr_spark.spark_ml.stages.params import HasImageColumns, HasImageIndexCol, HasInvalidPolicy, HasSeedAndEpoch
+
+_COLUMN_DEFAULTS = MappingProxyType({"inputCol": "pixels", "outputCol": "pixels", "imageIndexCol": "image_index"})
+_COMMON_DEFAULTS = MappingProxyType({"handleInvalid": "error", "seed": 0, "epoch": 0})
 
 
 class ImageTransformer(Transformer, HasImageColumns, HasInvalidPolicy, DefaultParamsReadable, DefaultParamsWritable):
@@ -63,16 +70,39 @@ class RandomStage(
     Estimator whose model changes no image and only tells the classifier, through the column's metadata, what to draw
     in training, in every epoch anew. It is not a Transformer: a Pipeline would run one before the classifier sees the
     images, once and for all.
+
+    A subclass names its augmentation, `class RandomAffine(RandomStage, kind=Affine)`. Each setting of the augmentation
+    becomes a Param of the same name, with a setter, a getter and a keyword of the constructor.
     """
 
-    #: The augmentation that the stage stands for; each of its settings is a Param of the same name.
+    #: The augmentation that the stage stands for.
     kind: ClassVar[type[BatchAugmentation]]
+    _defaults: ClassVar[Mapping[str, Any]]
 
-    def __init__(self) -> None:
+    def __init_subclass__(cls, *, kind: type[BatchAugmentation] | None = None, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if kind is None:  # a subclass of a stage keeps what that one has
+            return
+        cls.kind = kind
+        names = [name for name in kind.model_fields if name not in BatchAugmentation.model_fields]
+        settings = add_params(cls, kind, names)
+        cls._defaults = MappingProxyType({**_COLUMN_DEFAULTS, **settings, **_COMMON_DEFAULTS})
+        cls.__signature__ = signature_of(cls._defaults)
+        descriptions = {name: getattr(cls, name).doc.rstrip(".") for name in cls._defaults}
+        cls.__doc__ = documented(cls.__doc__, descriptions, cls._defaults)
+
+    @keyword_only
+    def __init__(self, **params: Any) -> None:
         super().__init__()
-        self._setDefault(
-            inputCol="pixels", outputCol="pixels", imageIndexCol="image_index", handleInvalid="error", seed=0, epoch=0
-        )
+        type(self).__signature__.bind(**params)  # raises TypeError for a keyword that there is not
+        self._setDefault(**self._defaults)
+        self._set(**self._input_kwargs)
+
+    if TYPE_CHECKING:
+        __signature__: ClassVar[inspect.Signature]
+
+        def __getattr__(self, name: str) -> Any:
+            """Stands for the generated setters, getters and Params, which a type checker cannot see."""
 
     def kernel(self) -> BatchAugmentation:
         """Returns the augmentation with this stage's settings; it pickles, and needs no Spark.
@@ -80,7 +110,7 @@ class RandomStage(
         Raises:
             ConfigError: a Param is out of range.
         """
-        settings = set(self.kind.model_fields) - set(BatchAugmentation.model_fields)
+        settings = self.kind.model_fields.keys() - BatchAugmentation.model_fields.keys()
         return make(self.kind.name, {name: self.getOrDefault(name) for name in settings})
 
     def check_params(self) -> None:

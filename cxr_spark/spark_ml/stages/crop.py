@@ -52,38 +52,8 @@ class CenterCrop(ImageTransformer, HasSize):
         return ImageColumn((self.getSize(), self.getSize()), column.is_bgr, column.augmentations)
 
 
-class RandomCrop(RandomStage, HasSize):
+class RandomCrop(RandomStage, kind=Crop):
     """Cuts a window of `size` x `size` pixels at a random place; a trained classifier takes the middle one.
 
-    How random stages behave alone and in a Pipeline: see `RandomStage`.
-
-    Args:
-        inputCol: column to read (default: pixels).
-        outputCol: column to write (default: pixels).
-        imageIndexCol: column with the image's name (default: image_index, else the base name of path).
-        size: side of the window in pixels (default: 224); images must not be smaller.
-        handleInvalid: error (default), skip or keep.
-        seed: of the draws when used alone (default: 0).
-        epoch: of the draws when used alone (default: 0).
-
-    Raises:
-        ConfigError: a Param is out of range.
+    Images must not be smaller than the window. `RandomStage` tells how random stages behave alone and in a Pipeline.
     """
-
-    kind = Crop
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        inputCol: str = "pixels",
-        outputCol: str = "pixels",
-        imageIndexCol: str = "image_index",
-        size: int = 224,
-        handleInvalid: InvalidPolicy = "error",
-        seed: int = 0,
-        epoch: int = 0,
-    ) -> None:
-        super().__init__()
-        self._setDefault(size=224)
-        self._set(**self._input_kwargs)
