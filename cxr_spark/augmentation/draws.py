@@ -1,6 +1,6 @@
 """Random draws that depend on nothing but (seed, epoch, image, stage): never on workers, batches or order.
 
-A counter-based generator: each draw is a hash of its coordinates, so there is no state to share, seed or restore.
+Each draw is a hash of these coordinates; `splitmix.py` says why.
 """
 
 from __future__ import annotations
@@ -11,11 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-# splitmix64: increment and finaliser of Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
-# OOPSLA 2014 (the finaliser is variant 13 of Stafford's).
-_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MULTIPLY_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MULTIPLY_2 = np.uint64(0x94D049BB133111EB)
+from cxr_spark.augmentation.splitmix import GOLDEN_GAMMA, mix
 
 
 def image_key(image_index: str) -> int:
@@ -34,9 +30,9 @@ def uniforms(keys: NDArray[np.uint64], count: int, *, seed: int, epoch: int, sta
 
     Args:
         keys: (N,) keys of the images, as `image_keys` gives them.
-        count: numbers an image.
-        seed: of the run.
-        epoch: from 0.
+        count: how many numbers each image gets.
+        seed: the seed of the run.
+        epoch: the number of the epoch, from 0.
         stage: the name of the stage that draws; each stage has a stream of its own.
 
     Returns:
@@ -44,16 +40,10 @@ def uniforms(keys: NDArray[np.uint64], count: int, *, seed: int, epoch: int, sta
     """
     stream = np.full(1, image_key(stage), dtype=np.uint64)
     for coordinate in (seed, epoch):
-        stream = _mix(stream + _GOLDEN_GAMMA) ^ np.uint64(coordinate % 2**64)
+        stream = mix(stream + GOLDEN_GAMMA) ^ np.uint64(coordinate % 2**64)
     # The keys come in after a full mixing of the stream, and are mixed again before the counters: the draws of two
     # streams over the same images, and of neighbouring counters, share no structure.
-    images = _mix(_mix(stream + _GOLDEN_GAMMA) ^ keys)
-    counters = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN_GAMMA
-    bits = _mix(images[:, None] + counters)
+    images = mix(mix(stream + GOLDEN_GAMMA) ^ keys)
+    counters = np.arange(1, count + 1, dtype=np.uint64) * GOLDEN_GAMMA
+    bits = mix(images[:, None] + counters)
     return (bits >> np.uint64(11)) * 2.0**-53
-
-
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    x = (x ^ (x >> np.uint64(30))) * _MULTIPLY_1
-    x = (x ^ (x >> np.uint64(27))) * _MULTIPLY_2
-    return x ^ (x >> np.uint64(31))

@@ -19,6 +19,7 @@ from cxr_spark.errors import DataError
 from cxr_spark.imaging.listing import ImageFiles
 from cxr_spark.imaging.rejected import DUPLICATE_NAME, REASONS
 from cxr_spark.tables.schema import LABELS, QUARANTINE, SPLITS
+from cxr_spark.tables.text import printable
 
 #: Bytes of pixels in one prepared file: large enough for HDFS and S3, small enough to be written from memory.
 FILE_BYTES = 32 * 2**20
@@ -182,15 +183,10 @@ def _cut(files: pd.DataFrame, labels: pa.Table, size: int, cores: int) -> list[P
 def _quarantined(files: pd.DataFrame) -> pa.Table:
     """Builds quarantine rows of files that are ruled out by their names."""
     rows = [
-        {"image_index": _printable(index), "uri": _printable(uri), "reason": reason, "detail": REASONS[reason]}
+        {"image_index": printable(index), "uri": printable(uri), "reason": reason, "detail": REASONS[reason]}
         for index, uri, reason in zip(files["image_index"], files["uri"], files["problem"], strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=QUARANTINE)
-
-
-def _printable(name: str) -> str:
-    """Makes any file name storable as UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _why_nothing_joined(files: pd.DataFrame, counts: Counts, labelled: pa.Array | pa.ChunkedArray) -> str:
@@ -199,7 +195,7 @@ def _why_nothing_joined(files: pd.DataFrame, counts: Counts, labelled: pa.Array 
             f"none of the {counts.joined} labelled images is in a split: check that --train-list and --test-list "
             "belong to these images, or use --split patient"
         )
-    name, label = _printable(files["image_index"].iloc[0]), labelled[0].as_py()
+    name, label = printable(files["image_index"].iloc[0]), labelled[0].as_py()
     named_badly = int(files["problem"].notna().sum())
     more = f" ({named_badly} have hidden or unusable names)" if named_badly else ""
     return (

@@ -25,10 +25,11 @@ from cxr_spark.outputs.claim import DONE_NAME, Claim
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.job import threads_of_a_task
 from cxr_spark.scoring.ledger import STAGED, Entry, Ledger
-from cxr_spark.scoring.plan import NAMINGS, RawPart, printable, raw_parts
+from cxr_spark.scoring.plan import NAMINGS, RawPart, raw_parts
 from cxr_spark.scoring.shipping import ship_model
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, ScoredPart, write_quarantine
 from cxr_spark.storage.store import Store
+from cxr_spark.tables.text import printable
 
 if TYPE_CHECKING:
     from cxr_spark.runtime.application import Application
@@ -171,7 +172,8 @@ def _without(store: Store, rows: dict[str, list[Entry]]) -> dict[str, str]:
         gone = pa.array([getattr(entry, key) for entry in entries])
         left = table.filter(pc.invert(pc.is_in(table[key], gone)))
         folder, slash, base = name.rpartition("/")
-        moved[name] = f"{folder}{slash}part-{base[5:10]}-rest-{secrets.token_hex(6)}.parquet"
+        number = base.split("-")[1]  # its name is part-NUMBER-TAG.parquet
+        moved[name] = f"{folder}{slash}part-{number}-rest-{secrets.token_hex(6)}.parquet"
         sink = pa.BufferOutputStream()
         pq.write_table(left, sink, compression="zstd")
         staged.write_bytes(moved[name], memoryview(sink.getvalue()))

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from cxr_spark.errors import RunError
 from cxr_spark.imaging.listing import ImageFile
 from cxr_spark.imaging.rejected import UNREADABLE
-from cxr_spark.scoring.plan import printable
 from cxr_spark.scoring.task import QUARANTINE_FOLDER
 from cxr_spark.storage.store import Store
+from cxr_spark.tables.text import printable
 
 LEDGER_NAME = "_ledger.parquet"
 #: Folder of files that are written and not yet in their place.
@@ -98,7 +98,11 @@ class Ledger:
     def has(self, file: ImageFile, model_id: str) -> bool:
         """Whether a model has scored this very file. One that the storage did not give is tried again."""
         entry = self._entries.get((printable(file.uri), model_id))
-        return entry is not None and entry[1:3] == (file.size, file.modified) and entry.reason != UNREADABLE
+        return (
+            entry is not None
+            and (entry.size, entry.modified) == (file.size, file.modified)
+            and entry.reason != UNREADABLE
+        )
 
     def names(self, model_id: str) -> dict[str, str]:
         """Returns the images that a model has scored: their names, and from which file."""

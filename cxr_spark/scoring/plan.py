@@ -19,6 +19,7 @@ from cxr_spark.imaging.listing import ImageFiles
 from cxr_spark.imaging.rejected import DUPLICATE_NAME, REASONS
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import QUARANTINE, SPLITS
+from cxr_spark.tables.text import printable
 
 #: Raw images in one task at the most: a minute or so of work.
 MAX_IMAGES = 512
@@ -155,8 +156,3 @@ def label_order(model: Sequence[str], data: Sequence[str], source: str) -> tuple
             f"{source} has labels of {', '.join(data)}, the model's findings are {', '.join(model)}: none in common"
         )
     return tuple(places.get(name) for name in model)
-
-
-def printable(name: str) -> str:
-    """Makes any file name or URI storable as UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode()

@@ -16,10 +16,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr_spark.augmentation.splitmix import GOLDEN_GAMMA, mix
+
 #: An interval needs this share of replicates in which both classes occur; e.g. 3 positive patients give 95 %.
 MIN_DEFINED = 0.95
 
-_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _ROWS_AT_ONCE = 4096
 
 
@@ -39,12 +40,14 @@ def poisson_weights(patients: NDArray[np.int64], seed: int, first: int, stop: in
     Returns:
         uint8 of shape (n, stop - first).
     """
-    start = _mix(patients.view(np.uint64) ^ _mix(np.array([seed % 2**64], dtype=np.uint64)))
-    steps = np.arange(first, stop, dtype=np.uint64) * _GOLDEN_GAMMA
+    hashed_seed = mix(np.array([seed % 2**64], dtype=np.uint64) + GOLDEN_GAMMA)
+    start = mix((patients.view(np.uint64) ^ hashed_seed) + GOLDEN_GAMMA)
+    # The replicate k takes the number k + 1 of its patient's generator.
+    steps = np.arange(first + 1, stop + 1, dtype=np.uint64) * GOLDEN_GAMMA
     weights = np.empty((patients.size, steps.size), dtype=np.uint8)
     for row in range(0, patients.size, _ROWS_AT_ONCE):
         rows = slice(row, row + _ROWS_AT_ONCE)
-        uniform = _mix(start[rows, None] + steps)
+        uniform = mix(start[rows, None] + steps)
         drawn = weights[rows]
         drawn[:] = 0
         for threshold in _POISSON_THRESHOLDS:
@@ -70,14 +73,6 @@ def percentile_interval(replicates: NDArray[np.float64]) -> list[float] | None:
         return None
     low, high = np.quantile(defined, [0.025, 0.975])
     return [float(low), float(high)]
-
-
-def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The output function of SplitMix64: mixes 64 bits one to one."""
-    z = z + _GOLDEN_GAMMA
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 def _poisson_thresholds() -> list[np.uint64]:
