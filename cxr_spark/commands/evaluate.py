@@ -16,7 +16,7 @@ from cxr_spark.runtime.application import Application
 from cxr_spark.storage.store import Store
 
 if TYPE_CHECKING:
-    from cxr_spark.evaluation.evaluate import Evaluation
+    from cxr_spark.evaluation.computation import Evaluation
 
 HELP = "AUCs with intervals, precision, recall and F1, plots and a report from predictions"
 
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, object]:
     """Writes OUT/metrics.json, roc.png, auc.png, confusion_matrix.png and report.html."""
     from cxr_spark.datasets.registry import dataset_named
-    from cxr_spark.evaluation.evaluate import evaluate
+    from cxr_spark.evaluation.computation import evaluate
     from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
     from cxr_spark.evaluation.reading.truth import Naming, read_truth
     from cxr_spark.reporting.provenance import is_synthetic

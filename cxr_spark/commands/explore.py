@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, object]:
     """Writes OUT/explore.json, OUT/explore.html and OUT/*.png."""
-    from cxr_spark.exploration.explore import explore, write
+    from cxr_spark.exploration.computation import explore, write
 
     application = Application("cxr-spark explore", args.master, args.spark_conf)
     uri = application.resolve_shared(args.data, "--data")

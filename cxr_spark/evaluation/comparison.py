@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from cxr_spark.errors import DataError
 from cxr_spark.evaluation.counting.auc import mean_of_defined
 from cxr_spark.evaluation.counting.bootstrap import percentile_interval
-from cxr_spark.evaluation.counting.buckets import Curve
 from cxr_spark.evaluation.counting.distributed import curves_of
+from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.classification import Report
 from cxr_spark.evaluation.decisions.verdicts import reports_of
 from cxr_spark.evaluation.reading.checks import check_rows, checked

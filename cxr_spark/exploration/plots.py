@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from cxr_spark.exploration.facts import AGE_BIN, NOT_KNOWN
+from cxr_spark.exploration.distributions import AGE_BIN, NOT_KNOWN
 from cxr_spark.reporting.style import COLOURS, GREY, INK, display_name, empty_note, figure
 from cxr_spark.tables.schema import SPLITS
 

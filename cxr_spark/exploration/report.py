@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cxr_spark.exploration.facts import NOT_KNOWN
+from cxr_spark.exploration.distributions import NOT_KNOWN
 from cxr_spark.reporting.page import count, environment, shown_width
 
 

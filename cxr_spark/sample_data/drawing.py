@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_spark.errors import RunError
+from cxr_spark.sample_data.anatomy import SIDES, Anatomy
 from cxr_spark.sample_data.cohort import Picture
 from cxr_spark.sample_data.patterns import Box, draw, reshaped
-from cxr_spark.sample_data.thorax import SIDES, Anatomy, Scene, finish
+from cxr_spark.sample_data.thorax import Scene, finish
 
 #: Below this side a scene is drawn larger and scaled down: thin structures would fall between the pixels.
 _SMALLEST_SCENE = 128

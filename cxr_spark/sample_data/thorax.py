@@ -1,80 +1,24 @@
-"""A sketch of a frontal chest X-ray: where things are in a thorax, and how bright.
+"""A sketch of a frontal chest X-ray: draws a thorax of given proportions.
 
-Positions are fractions of the picture's side: `x` counts from the patient's midline to the right of the picture, `y`
-down from the top. As in every radiograph the patient's right is on the left of the picture, so `side` is -1 for the
-right lung, +1 for the left one. Brightness is 0 for black (air) to 1 for white.
+Positions are those of `anatomy.py`. Brightness is 0 for black (air) to 1 for white.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr_spark.sample_data.anatomy import SIDES, Anatomy
+
 Map = NDArray[np.float32]
-SIDES = (-1, 1)
 
 #: Brightness of what fills an airless lung, of the heart, of lumps.
 WATER = 0.68
-_BODY, _LUNG_AIR = 0.62, 0.40
+_BODY = 0.62
 _LUNG_TOP = 0.10
-
-
-@dataclass(frozen=True)
-class Anatomy:
-    """The proportions of one patient on one picture.
-
-    Attributes:
-        lung_width: largest distance of the outer lung border from the midline.
-        diaphragm: height of the tops of the two domes, right then left.
-        dome: how far the diaphragm falls from its top to the costophrenic angle.
-        heart: half width and half height of the heart.
-        heart_x: how far the heart's middle lies to the patient's left.
-        air: how much darker lungs are than soft tissue.
-        vessels: strength of the lung's vessel markings.
-        breasts: strength of the breasts' shadows, 0 for none.
-    """
-
-    lung_width: float = 0.36
-    diaphragm: tuple[float, float] = (0.755, 0.785)
-    dome: float = 0.105
-    heart: tuple[float, float] = (0.135, 0.135)
-    heart_x: float = 0.045
-    air: float = _LUNG_AIR
-    vessels: float = 1.0
-    breasts: float = 0.0
-
-    @classmethod
-    def of_patient(cls, rng: np.random.Generator, female: bool) -> Anatomy:
-        """Draws a healthy patient."""
-        level = float(rng.normal(0, 0.012))
-        return cls(
-            lung_width=float(rng.uniform(0.345, 0.375)),
-            diaphragm=(0.755 + level, 0.785 + level + float(rng.normal(0, 0.006))),
-            dome=float(rng.uniform(0.095, 0.115)),
-            heart=(float(rng.uniform(0.122, 0.142)), float(rng.uniform(0.125, 0.145))),
-            heart_x=float(rng.uniform(0.04, 0.055)),
-            vessels=float(rng.uniform(0.7, 1.2)),
-            breasts=float(rng.uniform(0.04, 0.09)) if female else 0.0,
-        )
-
-    def lying(self) -> Anatomy:
-        """Returns the anatomy as a bedside picture from the front (AP) shows it: less air, a larger heart."""
-        right, left = self.diaphragm
-        return replace(
-            self,
-            diaphragm=(right - 0.015, left - 0.015),
-            heart=(self.heart[0] * 1.07, self.heart[1]),
-            air=self.air - 0.02,
-        )
-
-    def with_raised_diaphragm(self, side: int, by: float) -> Anatomy:
-        """Returns the anatomy with one dome higher up."""
-        right, left = self.diaphragm
-        return replace(self, diaphragm=(right - by, left) if side < 0 else (right, left - by))
 
 
 class Scene:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from cxr_spark.evaluation.evaluate import evaluate
+from cxr_spark.evaluation.computation import evaluate
 from cxr_spark.evaluation.reading.predictions import read_predictions
 from cxr_spark.tables.schema import PREDICTIONS
 

@@ -11,7 +11,7 @@ from sklearn.metrics import classification_report, confusion_matrix, f1_score, r
 
 from cxr_spark.commands import main as cli
 from cxr_spark.errors import DataError
-from cxr_spark.evaluation.evaluate import evaluate
+from cxr_spark.evaluation.computation import evaluate
 from cxr_spark.evaluation.reading.predictions import read_predictions
 from tests.integration.test_evaluate import FINDINGS, cohort, write_scores
 

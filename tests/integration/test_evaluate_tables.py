@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from cxr_spark.commands import main as cli
 from cxr_spark.datasets.nih import read_nih_labels
 from cxr_spark.errors import DataError
-from cxr_spark.evaluation.evaluate import evaluate
+from cxr_spark.evaluation.computation import evaluate
 from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
 from cxr_spark.evaluation.reading.tables import open_table
 

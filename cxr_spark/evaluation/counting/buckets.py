@@ -1,7 +1,8 @@
-"""What one executor counts in its share of the sorted (curve, score) pairs, and how the shares add up to whole curves.
+"""Counts the positives, negatives and pairs in one executor's part of the sorted (curve, score) pairs.
 
-A curve is a finding, the pool of all findings, or a finding within a subgroup; a bucket is a range of the scores of one
-curve. All counts are integers, so the sum does not depend on where the ranges were cut. Nothing here needs Spark.
+A curve is a finding, the pool of all findings, or a finding within a subgroup. A bucket is a range of the scores of one
+curve. All counts are integers, so their sum does not depend on where the ranges were cut; `whole_curves.py` adds them
+up. Nothing here needs Spark.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cxr_spark.evaluation.counting import curves
-from cxr_spark.evaluation.counting.auc import auc_of_counts
 from cxr_spark.evaluation.counting.bootstrap import poisson_weights
 from cxr_spark.evaluation.counting.curves import Counts, F1Point, OperatingPoint
 from cxr_spark.evaluation.counting.pair_counts import weighted_pair_counts
@@ -78,13 +78,13 @@ class Ranges:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to count.
+class CurveSettings:
+    """Which numbers are counted for which curves.
 
     Attributes:
         drawn: curves below this number also get average precision, operating points and ROC points.
         replicates: bootstrap replicates beside the sample itself.
-        seed: of the bootstrap.
+        seed: the seed of the bootstrap.
     """
 
     drawn: int
@@ -92,12 +92,14 @@ class Plan:
     seed: int
 
 
-def count_buckets(pairs: pa.Table, plan: Plan, ranges: Mapping[int, Ranges] | None = None) -> Iterator[pa.RecordBatch]:
+def count_buckets(
+    pairs: pa.Table, settings: CurveSettings, ranges: Mapping[int, Ranges] | None = None
+) -> Iterator[pa.RecordBatch]:
     """Counts every bucket of some pairs.
 
     Args:
         pairs: rows of `PAIRS`, in any order, not none: all the rows of one or more buckets.
-        plan: what to count.
+        settings: which numbers to count.
         ranges: the buckets of every curve; None where `pairs` are all there are, each curve being one bucket.
 
     Yields:
@@ -112,7 +114,7 @@ def count_buckets(pairs: pa.Table, plan: Plan, ranges: Mapping[int, Ranges] | No
     starts = np.flatnonzero(np.r_[True, curve[1:] != curve[:-1]])
     slices = [slice(a, b) for a, b in zip(starts, [*starts[1:], curve.size], strict=True)]
     rows = []
-    for here, counts in zip(slices, _replicate_counts(score, label, patient, slices, plan), strict=True):
+    for here, counts in zip(slices, _replicate_counts(score, label, patient, slices, settings), strict=True):
         number, lowest = int(curve[here.start]), float(score[here.start])
         whole = ranges[number] if ranges is not None else _one_range(score[here], label[here])
         rows.append(
@@ -120,7 +122,7 @@ def count_buckets(pairs: pa.Table, plan: Plan, ranges: Mapping[int, Ranges] | No
                 "curve": number,
                 "lowest": lowest,
                 **{name: n.tobytes() for name, n in zip(("positive", "negative", "twice_u"), counts, strict=True)},
-                **_drawn(score[here], label[here], whole, lowest, number < plan.drawn),
+                **_drawn(score[here], label[here], whole, lowest, number < settings.drawn),
             }
         )
     yield pa.RecordBatch.from_pylist(rows, schema=BUCKETS)
@@ -136,15 +138,15 @@ def _replicate_counts(
     label: NDArray[np.bool_],
     patient: NDArray[np.int64],
     slices: Sequence[slice],
-    plan: Plan,
+    settings: CurveSettings,
 ) -> list[NDArray[np.int64]]:
     """Returns n_positive, n_negative and 2U of each slice and replicate: int64 arrays of shape (3, replicates + 1)."""
     keys, rows_of_weights = np.unique(patient, return_inverse=True)
-    counts = [np.empty((3, plan.replicates + 1), np.int64) for _ in slices]
+    counts = [np.empty((3, settings.replicates + 1), np.int64) for _ in slices]
     step = max(1, _WEIGHT_BYTES // keys.size)
-    for first in range(0, plan.replicates + 1, step):
-        stop = min(first + step, plan.replicates + 1)
-        weights = poisson_weights(keys, plan.seed, first, stop)
+    for first in range(0, settings.replicates + 1, step):
+        stop = min(first + step, settings.replicates + 1)
+        weights = poisson_weights(keys, settings.seed, first, stop)
         for rows, out in zip(slices, counts, strict=True):
             out[:, first:stop] = weighted_pair_counts(score[rows], label[rows], rows_of_weights[rows], weights)
     return counts
@@ -174,81 +176,3 @@ def _drawn(
         "f1": f1.f1,
         "f1_threshold": f1.threshold,
     }
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One whole curve.
-
-    Attributes:
-        counts: positives and negatives.
-        auc: exact, ties counted half; None where a class is empty.
-        replicate_aucs: float64, shape (replicates,): NaN where a replicate has one class only.
-        average_precision: as scikit-learn defines it; None where a class is empty or it was not asked for.
-        best: the operating point of Youden; None likewise.
-        best_f1: the threshold with the largest F1; None likewise.
-        roc: true and false positive rates, float64 of shape (2, n) from (0, 0) to (1, 1); None likewise.
-    """
-
-    counts: Counts
-    auc: float | None
-    replicate_aucs: NDArray[np.float64]
-    average_precision: float | None = None
-    best: OperatingPoint | None = None
-    best_f1: F1Point | None = None
-    roc: NDArray[np.float64] | None = None
-
-
-def combine(rows: Sequence[Mapping[str, Any]], plan: Plan) -> dict[int, Curve]:
-    """Adds up the buckets of all partitions.
-
-    Args:
-        rows: of `BUCKETS`, in any order.
-        plan: by which they were counted.
-    """
-    by_curve: dict[int, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        by_curve.setdefault(int(row["curve"]), []).append(row)
-    return {
-        number: _whole(sorted(buckets, key=lambda row: row["lowest"]), number < plan.drawn)
-        for number, buckets in sorted(by_curve.items())
-    }
-
-
-def _whole(buckets: Sequence[Mapping[str, Any]], drawn: bool) -> Curve:
-    """Adds up the buckets of one curve, given ascending."""
-    positive, negative, twice_u = (
-        np.stack([_integers(bucket[name]) for bucket in buckets]) for name in ("positive", "negative", "twice_u")
-    )
-    negatives_below = np.cumsum(negative, axis=0) - negative
-    whole_u = (twice_u + 2 * positive * negatives_below).sum(axis=0)
-    n_positive, n_negative = positive.sum(axis=0), negative.sum(axis=0)
-    pairs = n_positive[1:] * n_negative[1:]
-    aucs = np.where(pairs > 0, whole_u[1:] / (2.0 * np.maximum(pairs, 1)), np.nan)
-    counts = Counts(int(n_positive[0]), int(n_negative[0]))
-    auc = auc_of_counts(int(whole_u[0]), counts.positive, counts.negative)
-    if not drawn or auc is None:
-        return Curve(counts, auc, aucs)
-    # From the highest scores down, as a ROC curve runs.
-    true, false = (
-        np.concatenate([_integers(b[name]) for b in reversed(buckets)]) for name in ("roc_true", "roc_false")
-    )
-    true, false = curves.thin(true, false, counts)
-    roc = np.stack([np.r_[0, true] / counts.positive, np.r_[0, false] / counts.negative])
-    total = sum(int(str(bucket["precision_sum"])) for bucket in buckets)
-    best = curves.best_point(
-        OperatingPoint(b["best_index"], b["best_threshold"], b["best_true"], b["best_false"]) for b in buckets
-    )
-    return Curve(
-        counts,
-        auc,
-        aucs,
-        average_precision=curves.average_precision(total, counts.positive),
-        best=best,
-        best_f1=max(F1Point(b["f1"], b["f1_threshold"]) for b in buckets),
-        roc=roc,
-    )
-
-
-def _integers(data: bytes) -> NDArray[np.int64]:
-    return np.frombuffer(bytes(data), dtype=np.int64)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from cxr_spark.evaluation.counting.buckets import BUCKETS, PAIRS, Curve, Plan, Ranges, combine, count_buckets
+from cxr_spark.evaluation.counting.buckets import BUCKETS, PAIRS, CurveSettings, Ranges, count_buckets
 from cxr_spark.evaluation.counting.pairs import Subgroup, pairs_of
+from cxr_spark.evaluation.counting.whole_curves import Curve, combine
 from cxr_spark.evaluation.reading.images import ArrowFunction
 from cxr_spark.runtime.spark_schema import to_spark
 
@@ -58,13 +59,13 @@ def curves_of(
     started = time.monotonic()
     copies = 2 + len({group.grouping for group in subgroups})
     tasks = partitions or -(-n_images * n_findings * copies // _PAIRS_PER_TASK)
-    plan = Plan(drawn=n_findings, replicates=replicates, seed=seed)
+    settings = CurveSettings(drawn=n_findings, replicates=replicates, seed=seed)
     spread = _spreader(n_findings, subgroups, split)
     if tasks <= 1:
-        rows = images.repartition(1).mapInArrow(_whole_counter(spread, plan), to_spark(BUCKETS)).collect()
+        rows = images.repartition(1).mapInArrow(_whole_counter(spread, settings), to_spark(BUCKETS)).collect()
     else:
-        rows = _in_ranges(images.mapInArrow(spread, to_spark(PAIRS)), plan, tasks)
-    curves = combine([row.asDict() for row in rows], plan)
+        rows = _in_ranges(images.mapInArrow(spread, to_spark(PAIRS)), settings, tasks)
+    curves = combine([row.asDict() for row in rows], settings)
     log.info("counted %d ranges with %d replicates in %.1f s", len(rows), replicates, time.monotonic() - started)
     return curves
 
@@ -77,18 +78,18 @@ def _spreader(n_findings: int, subgroups: Sequence[Subgroup], split: str | None)
     return spread
 
 
-def _whole_counter(spread: ArrowFunction, plan: Plan) -> ArrowFunction:
+def _whole_counter(spread: ArrowFunction, settings: CurveSettings) -> ArrowFunction:
     """Counts the pairs of all images in one task."""
 
     def count(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         pairs = pa.Table.from_batches(spread(batches), schema=PAIRS)
         if pairs.num_rows:
-            yield from count_buckets(pairs, plan)
+            yield from count_buckets(pairs, settings)
 
     return count
 
 
-def _in_ranges(pairs: DataFrame, plan: Plan, n: int) -> list[Row]:
+def _in_ranges(pairs: DataFrame, settings: CurveSettings, n: int) -> list[Row]:
     """Counts pairs in n ranges of (curve, score), in two passes: first how many each range holds."""
     from pyspark import StorageLevel
     from pyspark.sql import functions as F  # noqa: N812 (its usual name)
@@ -105,7 +106,7 @@ def _in_ranges(pairs: DataFrame, plan: Plan, n: int) -> list[Row]:
         def count(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             some = [batch for batch in batches if batch.num_rows]
             if some:  # cast: Spark does not always know that a column has no nulls
-                yield from count_buckets(pa.Table.from_batches(some).cast(PAIRS), plan, ranges)
+                yield from count_buckets(pa.Table.from_batches(some).cast(PAIRS), settings, ranges)
 
         return list(ordered.mapInArrow(count, to_spark(BUCKETS)).collect())
     finally:

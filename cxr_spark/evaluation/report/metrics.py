@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from cxr_spark.evaluation.counting.auc import mean_of_defined
 from cxr_spark.evaluation.counting.bootstrap import percentile_interval
-from cxr_spark.evaluation.counting.buckets import Curve
 from cxr_spark.evaluation.counting.curves import Counts
+from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.classification import MOST_PROBABLE
 
 NO_CURVE = Curve(Counts(0, 0), None, np.empty(0))

@@ -20,10 +20,11 @@ from cxr_spark.datasets.findings import NIH_FINDINGS, NO_FINDING
 from cxr_spark.datasets.nih import read_nih_labels
 from cxr_spark.datasets.splits import assign_splits
 from cxr_spark.sample_data import writer
+from cxr_spark.sample_data.anatomy import Anatomy
 from cxr_spark.sample_data.cohort import draw_cohort
 from cxr_spark.sample_data.drawing import draw_picture
 from cxr_spark.sample_data.patterns import PATTERNS, draw, reshaped
-from cxr_spark.sample_data.thorax import Anatomy, Scene
+from cxr_spark.sample_data.thorax import Scene
 
 IMAGES, SIZE, SEED = 60, 64, 5
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cxr_spark.evaluation.counting.auc import roc_auc
-from cxr_spark.evaluation.counting.buckets import Curve
 from cxr_spark.evaluation.counting.curves import Counts, OperatingPoint, thresholds_of, youden_point
+from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.classification import report_of_classes, report_of_findings
 from cxr_spark.evaluation.report import metrics
 from cxr_spark.evaluation.report.page import render

@@ -13,9 +13,9 @@ import numpy as np
 
 from cxr_spark import __version__
 from cxr_spark.evaluation.comparison import Comparison, compare
-from cxr_spark.evaluation.counting.buckets import Curve
 from cxr_spark.evaluation.counting.distributed import curves_of
 from cxr_spark.evaluation.counting.pairs import MICRO, Subgroup, first_curve
+from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.verdicts import reports_of
 from cxr_spark.evaluation.reading.checks import Inventory, check_rows, checked, take_inventory
 from cxr_spark.evaluation.reading.images import SPLIT

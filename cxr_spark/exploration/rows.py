@@ -1,0 +1,50 @@
+"""Reads what is counted of each image of a prepared dataset: all columns but the pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from cxr_spark.errors import DataError
+from cxr_spark.evaluation.reading.tables import literal
+from cxr_spark.runtime.spark_schema import to_spark
+from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.tables.schema import PREPARED, SPLITS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_COLUMNS = ("patient_id", "view_position", "sex", "age", "labels", "height", "width")
+
+
+def classes(findings: Sequence[str]) -> tuple[str, ...]:
+    """Returns what images are counted by: the findings; of one finding alone its absence, too."""
+    return (*findings, f"no {findings[0]}") if len(findings) == 1 else tuple(findings)
+
+
+def read_rows(spark: SparkSession, dataset: PreparedDataset) -> DataFrame:
+    """Reads all but the pixels; labels become the numbers of the findings that are present, and that are not known."""
+    from pyspark.sql import functions as F  # noqa: N812 (its usual name)
+
+    folders = [dataset.store.uri_of(f"data/split={split}") for split in SPLITS if dataset.files(split)]
+    if not folders:
+        raise DataError(f"{dataset.store.uri} has no images in any split: prepare it again with --overwrite")
+    schema = to_spark(pa.schema([PREPARED.field(name) for name in _COLUMNS])).add("split", "string")
+    base = dataset.store.uri_of("data")
+    rows = spark.read.schema(schema).option("basePath", base).parquet(*map(literal, folders))
+    if len(dataset.findings) == 1:  # NaN stays what it is
+        rows = rows.withColumn("labels", F.expr("flatten(array(labels, transform(labels, label -> 1 - label)))"))
+    return rows.select(
+        "split",
+        "patient_id",
+        "view_position",
+        "sex",
+        "age",
+        "height",
+        "width",
+        F.size("labels").alias("n_labels"),
+        F.expr("filter(sequence(0, size(labels) - 1), i -> labels[i] = 1)").alias("present"),
+        F.expr("filter(sequence(0, size(labels) - 1), i -> isnan(labels[i]))").alias("unknown"),
+    )
