@@ -46,4 +46,5 @@ def uniforms(keys: NDArray[np.uint64], count: int, *, seed: int, epoch: int, sta
     images = mix(mix(stream + GOLDEN_GAMMA) ^ keys)
     counters = np.arange(1, count + 1, dtype=np.uint64) * GOLDEN_GAMMA
     bits = mix(images[:, None] + counters)
-    return (bits >> np.uint64(11)) * 2.0**-53
+    drawn: NDArray[np.float64] = (bits >> np.uint64(11)) * 2.0**-53
+    return drawn

@@ -94,6 +94,8 @@ def label_table(
 ) -> pa.Table:
     """Builds a table of `UNSPLIT_LABELS` from columns.
 
+    A missing value is None or, as in columns of pandas 3, NaN.
+
     Args:
         image_index: names of the images, n of them.
         patient_id: patients, None where not known.
@@ -114,7 +116,9 @@ def label_table(
         "sex": unknown if sex is None else sex,
         "age": unknown if age is None else age,
     }
-    arrays = [pa.array(values, type=UNSPLIT_LABELS.field(name).type) for name, values in columns.items()]
+    # pandas 3 gives NaN for a string that is missing, older ones gave None: both become null.
+    types = {name: UNSPLIT_LABELS.field(name).type for name in columns}
+    arrays = [pa.array(values, type=types[name], from_pandas=True) for name, values in columns.items()]
     offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * np.int32(width))
     arrays.append(pa.ListArray.from_arrays(offsets, pa.array(labels.reshape(-1))))
     return pa.Table.from_arrays(arrays, schema=UNSPLIT_LABELS)

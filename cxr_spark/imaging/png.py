@@ -192,7 +192,10 @@ def _pass_to_grey(
     if header.colour_type == _PALETTE:
         return _look_up(_unpack(rows, part.width, header.bit_depth), palette)
     if header.bit_depth < 8:
-        return _unpack(rows, part.width, header.bit_depth) * np.uint8(255 // (2**header.bit_depth - 1))
+        grey: NDArray[np.uint8] = _unpack(rows, part.width, header.bit_depth) * np.uint8(
+            255 // (2**header.bit_depth - 1)
+        )
+        return grey
     if header.bit_depth == 16:
         pixels = rows.view(">u2").astype(np.uint16).reshape(part.height, part.width, -1)
         return to_8_bit(luma(pixels))
@@ -205,7 +208,8 @@ def _unpack(rows: NDArray[np.uint8], width: int, bits: int) -> NDArray[np.uint8]
         return rows
     shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
     values = (rows[:, :, None] >> shifts) & np.uint8(2**bits - 1)
-    return values.reshape(rows.shape[0], -1)[:, :width]
+    unpacked: NDArray[np.uint8] = values.reshape(rows.shape[0], -1)[:, :width]
+    return unpacked
 
 
 def _look_up(indices: NDArray[np.uint8], palette: memoryview | None) -> NDArray[np.uint8]:

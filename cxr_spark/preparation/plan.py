@@ -125,8 +125,9 @@ def make_plan(
     """
     if not found.files:
         raise DataError(f"no .png, .jpg, .jpeg or .dcm file found among {found.ignored} files: check --images")
-    files = pd.DataFrame(found.files)
-    files["image_index"] = [image_index(file.uri, file.root) for file in found.files]
+    # Names stay Python's own strings: those of pandas 3 are UTF-8, which the name of a file need not be.
+    files = pd.DataFrame(found.files, dtype=object)
+    files["image_index"] = pd.Series([image_index(file.uri, file.root) for file in found.files], dtype=object)
     named_well = files["problem"].isna()
     files["has_label"] = files["image_index"].isin(labelled.to_pandas())
     files["row"] = pd.Index(labels["image_index"].to_pandas()).get_indexer(files["image_index"])

@@ -6,6 +6,7 @@ Positions are those of `anatomy.py`. Brightness is 0 for black (air) to 1 for wh
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -208,10 +209,11 @@ def finish(scene: Scene, size: int, rng: np.random.Generator) -> NDArray[np.uint
     gain, gamma = np.float32(rng.uniform(0.98, 1.14)), np.float32(rng.uniform(0.9, 1.1))
     picture = np.power(picture, gamma) * gain + np.float32(0.02)
     picture += rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(0.016)
-    return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    exposed: NDArray[np.uint8] = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    return exposed
 
 
-def _bands(phase: Map, width: float) -> Map:
+def _bands(phase: NDArray[np.floating[Any]], width: float) -> Map:
     """Returns a band at every whole phase, `width` of a period wide each way."""
     off = phase - np.round(phase)
     bands: Map = np.exp(np.float32(-0.5) * np.square(off / np.float32(width)))

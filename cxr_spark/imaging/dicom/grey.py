@@ -65,7 +65,8 @@ def _index(values: NDArray[Any], header: DicomHeader) -> NDArray[np.uint16]:
         values = values.astype(np.int16)
     bits: NDArray[np.uint16] = values.astype(f"{values.dtype.kind}2", copy=False).view(np.uint16)
     below = header.high_bit + 1 - header.bits_stored
-    return (bits >> np.uint16(below)) & np.uint16(2**header.bits_stored - 1)
+    kept: NDArray[np.uint16] = (bits >> np.uint16(below)) & np.uint16(2**header.bits_stored - 1)
+    return kept
 
 
 def _modality_values(header: DicomHeader) -> NDArray[np.float64]:

@@ -111,7 +111,8 @@ class _Layer:
                     f"{channels}: the network was made for another input size"
                 )
             kernel = kernel.reshape(height, width, channels, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
-        return kernel.T
+        transposed: Array = kernel.T
+        return transposed
 
 
 def _tensor(array: Array) -> Tensor:
