@@ -15,8 +15,8 @@ from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.bigdl.objective import targets
 from cxr_spark.bigdl.session import quiet
 from cxr_spark.training.rank.sampler import draw_chances, epoch_order
-from cxr_spark.training.rank.shards import Index, bounds, load_share
-from cxr_spark.training.specification import TrainingJob
+from cxr_spark.training.rank.shards import Index, bounds, load_shard
+from cxr_spark.training.specification import TrainingSpec
 
 if TYPE_CHECKING:
     from pyspark import Broadcast, SparkContext
@@ -50,14 +50,14 @@ class Feed:
     """Makes samples; it travels to the executors.
 
     Attributes:
-        job_json: the training, as JSON.
+        spec_json: the training, as JSON.
         index: all training images.
         weights: of the loss, float32 (K,); None for 1.
         terms: that the loss of a replica's batch is the mean of.
         nodes: how many share the images.
     """
 
-    job_json: str
+    spec_json: str
     index: Broadcast[Index]
     weights: NDArray[np.float32] | None
     terms: float
@@ -76,13 +76,13 @@ class Feed:
         with quiet():
             from bigdl.dllib.utils.common import JTensor, Sample
 
-        job, index = TrainingJob.model_validate_json(self.job_json), self.index.value
-        settings, augmentations = job.train, job.augmentations()
+        spec, index = TrainingSpec.model_validate_json(self.spec_json), self.index.value
+        settings, augmentations = spec.train, spec.augmentations()
         start, end = bounds(len(index), node, self.nodes)
-        share = load_share(job.dataset(), index, start, end, job.held_size)
+        shard = load_shard(spec.dataset(), index, start, end, spec.held_size)
         batch = settings.global_batch // self.nodes
         order = epoch_order(
-            len(share),
+            len(shard),
             steps.of_epoch * batch,
             seed=settings.seed,
             epoch=steps.epoch,
@@ -91,8 +91,8 @@ class Feed:
         )[steps.first * batch : steps.end * batch]
         for first in range(0, len(order), _CHUNK):
             chosen = order[first : first + _CHUNK]
-            pixels = torch.from_numpy(share.pixels[chosen])
-            pixels = augment(pixels, augmentations, share.keys[chosen], settings.seed, steps.epoch)
-            made = targets(job.model.task, share.labels[chosen], self.weights, self.terms)
+            pixels = torch.from_numpy(shard.pixels[chosen])
+            pixels = augment(pixels, augmentations, shard.keys[chosen], settings.seed, steps.epoch)
+            made = targets(spec.model.task, shard.labels[chosen], self.weights, self.terms)
             for image, target in zip(imagenet_bgr(pixels).numpy(), made, strict=True):
                 yield Sample([JTensor.from_ndarray(image)], [JTensor.from_ndarray(target)])

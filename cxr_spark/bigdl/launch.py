@@ -11,7 +11,7 @@ from cxr_spark.bigdl.session import Cluster, start_engine
 from cxr_spark.bigdl.training import BigDLTraining
 from cxr_spark.errors import DivergedError, RunError, UsageError
 from cxr_spark.runtime.tasks import LOST_DRIVER
-from cxr_spark.training.specification import TrainingJob
+from cxr_spark.training.specification import TrainingSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -22,19 +22,19 @@ log = logging.getLogger(__name__)
 _LOOK_EVERY = 0.5
 
 
-def launch(spark: SparkSession, job: TrainingJob) -> None:
+def launch(spark: SparkSession, spec: TrainingSpec) -> None:
     """Runs a planned training to its end.
 
     Raises:
         CxrError: what went wrong.
         RunError: it failed more often than `train.max_restarts`.
     """
-    cluster = start_engine(spark, job.train.bigdl_engine)
-    check_batch(job.train, cluster)
-    _wait_for_executors(spark, cluster, job.train.start_timeout)
-    for attempt in range(job.train.max_restarts + 1):
+    cluster = start_engine(spark, spec.train.bigdl_engine)
+    check_batch(spec.train, cluster)
+    _wait_for_executors(spark, cluster, spec.train.start_timeout)
+    for attempt in range(spec.train.max_restarts + 1):
         try:
-            BigDLTraining(spark, job, cluster).run()
+            BigDLTraining(spark, spec, cluster).run()
             return
         except RunError as error:
             if isinstance(error, DivergedError):
@@ -44,9 +44,9 @@ def launch(spark: SparkSession, job: TrainingJob) -> None:
                     f"{LOST_DRIVER} (in local mode BigDL trains there), or lower train.global_batch; the same command "
                     "goes on where it stopped"
                 ) from error
-            if attempt == job.train.max_restarts:
+            if attempt == spec.train.max_restarts:
                 raise RunError(f"the training died {attempt + 1} times, the last time so: {error}") from None
-            log.warning("the training died (%d of %d restarts): %s", attempt + 1, job.train.max_restarts, error)
+            log.warning("the training died (%d of %d restarts): %s", attempt + 1, spec.train.max_restarts, error)
 
 
 def _is_gone(spark: SparkSession) -> bool:

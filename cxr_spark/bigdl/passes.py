@@ -24,9 +24,9 @@ from cxr_spark.models.device import choose
 from cxr_spark.models.freezing import freeze
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.training.rank.loss import Objective
-from cxr_spark.training.rank.shards import Index, bounds, load_share
+from cxr_spark.training.rank.shards import Index, bounds, load_shard
 from cxr_spark.training.rank.validation import Validation, measure, predict_logits
-from cxr_spark.training.specification import TrainingJob
+from cxr_spark.training.specification import TrainingSpec
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
@@ -42,7 +42,7 @@ _BATCH = 32
 class _Task:
     """What a task needs; it travels to the executors."""
 
-    job_json: str
+    spec_json: str
     weights: Broadcast[bytes]
     index: Broadcast[Index]
     parts: int
@@ -53,17 +53,17 @@ class Passes:
 
     Args:
         spark: the session.
-        job: the training.
+        spec: the training.
         train: all training images.
         validation: all validation images.
         objective: of the training.
     """
 
     def __init__(
-        self, spark: SparkSession, job: TrainingJob, train: Broadcast[Index], validation: Broadcast[Index],
+        self, spark: SparkSession, spec: TrainingSpec, train: Broadcast[Index], validation: Broadcast[Index],
         objective: Objective,
     ) -> None:  # fmt: skip
-        self._spark, self._job, self._objective = spark, job, objective
+        self._spark, self._spec, self._objective = spark, spec, objective
         self._train, self._validation = train, validation
 
     def reestimate(self, state: State, epoch: int) -> dict[str, torch.Tensor]:
@@ -99,42 +99,42 @@ class Passes:
         parts = max(1, min(places, len(index.value)))
         weights = context.broadcast(tensor_files.to_bytes(state))
         try:
-            task = _Task(self._job.model_dump_json(), weights, index, parts)
+            task = _Task(self._spec.model_dump_json(), weights, index, parts)
             return run_parts(self._spark, range(parts), functools.partial(_on_executor, task=task, work=work), doing)
         finally:
             weights.destroy()
 
 
 def _on_executor(parts: Iterable[int], task: _Task, work) -> Iterator[object]:  # type: ignore[no-untyped-def]
-    job = TrainingJob.model_validate_json(task.job_json)
+    spec = TrainingSpec.model_validate_json(task.spec_json)
     module = build_empty(
-        job.model.architecture,
-        len(job.findings),
-        dropout=job.model.dropout,
-        hidden=job.model.hidden,
-        batch_norm_epsilon=job.batch_norm_epsilon,
+        spec.model.architecture,
+        len(spec.findings),
+        dropout=spec.model.dropout,
+        hidden=spec.model.hidden,
+        batch_norm_epsilon=spec.batch_norm_epsilon,
     )
     tensors, _ = tensor_files.from_bytes(task.weights.value, "the broadcast network")
     module.load_state_dict(tensors, assign=True)
-    freeze(module, job.model.freeze)
+    freeze(module, spec.model.freeze)
     for part in parts:
-        yield work(job, module, task.index.value, bounds(len(task.index.value), part, task.parts))
+        yield work(spec, module, task.index.value, bounds(len(task.index.value), part, task.parts))
 
 
-def _logits(job: TrainingJob, module: nn.Module, index: Index, block: tuple[int, int]) -> NDArray[np.float32]:
-    compute = choose(job.train.precision)
-    share = load_share(job.dataset(), index, *block, job.held_size)
+def _logits(spec: TrainingSpec, module: nn.Module, index: Index, block: tuple[int, int]) -> NDArray[np.float32]:
+    compute = choose(spec.train.precision)
+    shard = load_shard(spec.dataset(), index, *block, spec.held_size)
     return predict_logits(
-        compute.place(module), share.pixels, compute, job.augmentations(), _BATCH, share.labels.shape[1]
+        compute.place(module), shard.pixels, compute, spec.augmentations(), _BATCH, shard.labels.shape[1]
     )
 
 
 @torch.inference_mode()
 def _statistics(
-    job: TrainingJob, module: nn.Module, index: Index, block: tuple[int, int], epoch: int
+    spec: TrainingSpec, module: nn.Module, index: Index, block: tuple[int, int], epoch: int
 ) -> tuple[int, dict[str, torch.Tensor]]:
     """Returns the number of batches, and mean and variance of each trained batch norm's input, averaged over them."""
-    compute = choose(job.train.precision)
+    compute = choose(spec.train.precision)
     trained = {
         name: m for name, m in module.named_modules() if m in set(batch_norms(module)) and m.weight.requires_grad
     }
@@ -144,12 +144,12 @@ def _statistics(
         norm.reset_running_stats()
         norm.momentum = None  # torch's word for the plain average over all batches
     compute.place(module)
-    share, augmentations = load_share(job.dataset(), index, *block, job.held_size), job.augmentations()
-    order = np.random.default_rng([job.train.seed, epoch]).permutation(len(share))
+    shard, augmentations = load_shard(spec.dataset(), index, *block, spec.held_size), spec.augmentations()
+    order = np.random.default_rng([spec.train.seed, epoch]).permutation(len(shard))
     batches = np.array_split(order, max(1, round(len(order) / _BATCH))) if trained and len(order) > 1 else []
     for chosen in batches:
-        pixels = torch.from_numpy(share.pixels[chosen]).to(compute.device)
-        pixels = augment(pixels, augmentations, share.keys[chosen], job.train.seed, epoch)
+        pixels = torch.from_numpy(shard.pixels[chosen]).to(compute.device)
+        pixels = augment(pixels, augmentations, shard.keys[chosen], spec.train.seed, epoch)
         with compute.autocast():
             module(imagenet_bgr(pixels, torch.channels_last))
     found = {f"{name}.{kind}": getattr(norm, kind) for name, norm in trained.items() for kind in _KINDS}

@@ -32,7 +32,7 @@ from cxr_spark.training.rank.loss import Objective
 from cxr_spark.training.rank.optimizer import decay_by_name
 from cxr_spark.training.rank.shards import check_one_label_each, read_index
 from cxr_spark.training.record import EpochResult, Record, close_epoch
-from cxr_spark.training.specification import TrainingJob
+from cxr_spark.training.specification import TrainingSpec
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -57,31 +57,31 @@ class BigDLTraining:
 
     Args:
         spark: a session with BigDL's engine started.
-        job: what to train.
+        spec: what to train.
         cluster: what on.
     """
 
-    def __init__(self, spark: SparkSession, job: TrainingJob, cluster: Cluster) -> None:
-        self._job, self._settings, self._cluster = job, job.train, cluster
+    def __init__(self, spark: SparkSession, spec: TrainingSpec, cluster: Cluster) -> None:
+        self._spec, self._settings, self._cluster = spec, spec.train, cluster
         self._context = spark.sparkContext
-        dataset = job.dataset()
+        dataset = spec.dataset()
         index = read_index(dataset, TRAIN)
-        if job.model.task == "single_label":
+        if spec.model.task == "single_label":
             check_one_label_each(index)
         shared = self._context.broadcast(index)
         weights: NDArray[np.float32] | None = None
         if self._settings.balancing == "class_weights":
-            weights = class_weights(job.model.task, index.labels, job.findings, self._settings.class_weights)
+            weights = class_weights(spec.model.task, index.labels, spec.findings, self._settings.class_weights)
         replica_batch = self._settings.global_batch // (cluster.nodes * cluster.replicas)
-        terms = terms_of_batch(job.model.task, index.labels, replica_batch)
-        self._feed = Feed(job.model_dump_json(), shared, weights, terms, cluster.nodes)
+        terms = terms_of_batch(spec.model.task, index.labels, replica_batch)
+        self._feed = Feed(spec.model_dump_json(), shared, weights, terms, cluster.nodes)
         held = self._context.broadcast(read_index(dataset, VALIDATION))
-        self._passes = Passes(spark, job, shared, held, Objective(job.model.task))
+        self._passes = Passes(spark, spec, shared, held, Objective(spec.model.task))
         node_batch = self._settings.global_batch // cluster.nodes
         self._steps = math.ceil(math.ceil(len(index) / cluster.nodes) / node_batch)
-        self._steps_per_call = max(1, _images_per_call(self._context, job) // node_batch)
-        self._record = Record(job, self._steps)
-        self._call = Caller(self._context, cluster, self._settings, make_criterion(job.model.task))
+        self._steps_per_call = max(1, _images_per_call(self._context, spec) // node_batch)
+        self._record = Record(spec, self._steps)
+        self._call = Caller(self._context, cluster, self._settings, make_criterion(spec.model.task))
         log.info(
             "training: %d images, %d for validation, BigDL %s on %d executors of %d cores, batch norms see %d images, "
             "%d steps an epoch, %d a call",
@@ -102,19 +102,19 @@ class BigDLTraining:
             DivergedError: the loss is not finite.
             RunError: BigDL failed.
         """
-        start = Checkpoints(self._job.checkpoints).load()
+        start = Checkpoints(self._spec.checkpoints).load()
         if start is None:
-            raise RuntimeError(f"no checkpoint in {self._job.checkpoints.uri}: `plan` writes the first one")
+            raise RuntimeError(f"no checkpoint in {self._spec.checkpoints.uri}: `plan` writes the first one")
         module = build(
-            self._job.model.architecture,
-            len(self._job.findings),
-            dropout=self._job.model.dropout,
-            hidden=self._job.model.hidden,
-            batch_norm_epsilon=self._job.batch_norm_epsilon,
+            self._spec.model.architecture,
+            len(self._spec.findings),
+            dropout=self._spec.model.dropout,
+            hidden=self._spec.model.hidden,
+            batch_norm_epsilon=self._spec.batch_norm_epsilon,
         )
-        freeze(module, self._job.model.freeze)
+        freeze(module, self._spec.model.freeze)
         network = Network(
-            self._job.model.architecture, module, Bridge(self._context), decay_by_name(module, self._settings)
+            self._spec.model.architecture, module, Bridge(self._context), decay_by_name(module, self._settings)
         )
         conf = dict(self._context.getConf().getAll())
         check_message(network.parameters, self._settings, self._cluster.nodes, self._context.master, conf)
@@ -211,11 +211,11 @@ def _checkpoint(progress: Progress, state: _State) -> Checkpoint:
     return Checkpoint(progress, state.network, state.moments.tensors() if state.moments else {})
 
 
-def _images_per_call(context: SparkContext, job: TrainingJob) -> int:
+def _images_per_call(context: SparkContext, spec: TrainingSpec) -> int:
     """Returns how many images each executor can hold at once, as float32 BGR."""
     managers = context._jsc.sc().env().blockManager().master().getMemoryStatus().toList()
     all_of_them = [managers.apply(i) for i in range(managers.size())]
     # The driver holds no images, unless it is all that there is.
     executors = [one for one in all_of_them if not one._1().isDriver()] or all_of_them
     least = min(int(one._2()._1()) for one in executors)
-    return max(1, math.floor(least * _MEMORY_SHARE / (3 * 4 * job.input_size**2)))
+    return max(1, math.floor(least * _MEMORY_SHARE / (3 * 4 * spec.input_size**2)))

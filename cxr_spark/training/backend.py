@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from cxr_spark.config import Settings
-from cxr_spark.training.specification import TrainingJob
+from cxr_spark.training.specification import TrainingSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -21,7 +21,7 @@ class Backend(Protocol):
             ConfigError: the backend cannot do what one of them asks for.
         """
 
-    def launch(self, spark: SparkSession, job: TrainingJob) -> None:
+    def launch(self, spark: SparkSession, spec: TrainingSpec) -> None:
         """Runs a planned training to its end, and again from its last checkpoint when it fails.
 
         Raises:

@@ -18,7 +18,7 @@ from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import check_names
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
-from cxr_spark.training.specification import TrainingJob
+from cxr_spark.training.specification import TrainingSpec
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def fingerprint(settings: Settings, dataset: PreparedDataset) -> dict[str, Any]:
 
 def plan(
     settings: Settings, dataset: PreparedDataset, run_uri: str, *, threads: int, lock_token: str | None, default_fs: str
-) -> TrainingJob:
+) -> TrainingSpec:
     """Checks a training and writes its first checkpoint, or checks that the ones there are its own.
 
     Args:
@@ -81,7 +81,7 @@ def plan(
             "then gives all images the same score; give weights to start from, or model.freeze=none",
             len(frozen),
         )
-    job = TrainingJob(
+    spec = TrainingSpec(
         run_uri=run_uri,
         data_uri=dataset.store.uri,
         findings=dataset.findings,
@@ -94,7 +94,7 @@ def plan(
         threads=threads,
         lock_token=lock_token,
     )
-    checkpoints = Checkpoints(job.checkpoints, train.keep_checkpoints)
+    checkpoints = Checkpoints(spec.checkpoints, train.keep_checkpoints)
     mark = digest(fingerprint(settings, dataset))
     manifest = checkpoints.manifest()
     if manifest is None:
@@ -103,10 +103,10 @@ def plan(
         checkpoints.save(Checkpoint(Progress(), module.state_dict()), ("last",), mark)
     elif manifest.get("fingerprint") != mark:
         raise ConfigError(
-            f"{job.checkpoints.uri} holds checkpoints of other settings or data: choose another --out, or say "
+            f"{spec.checkpoints.uri} holds checkpoints of other settings or data: choose another --out, or say "
             "--overwrite to start anew"
         )
-    return job
+    return spec
 
 
 def held_side(prepared_size: int, input_size: int, augmentations: Sequence[BatchAugmentation]) -> int:

@@ -12,7 +12,7 @@ from cxr_spark.training import checkpoints as saved
 from cxr_spark.training import schedule
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.rank.validation import Validation
-from cxr_spark.training.specification import TrainingJob
+from cxr_spark.training.specification import TrainingSpec
 from cxr_spark.training.summaries import write_summaries
 
 log = logging.getLogger(__name__)
@@ -67,14 +67,14 @@ class Record:
     """Keeps the record of one training. Only one process does.
 
     Args:
-        job: the training.
+        spec: the training.
         steps_per_epoch: steps of an epoch.
     """
 
-    def __init__(self, job: TrainingJob, steps_per_epoch: int) -> None:
-        self._job, self._settings = job, job.train
+    def __init__(self, spec: TrainingSpec, steps_per_epoch: int) -> None:
+        self._spec, self._settings = spec, spec.train
         self._steps_per_epoch = steps_per_epoch
-        self._checkpoints = Checkpoints(job.checkpoints, job.train.keep_checkpoints)
+        self._checkpoints = Checkpoints(spec.checkpoints, spec.train.keep_checkpoints)
 
     def save(self, state: Checkpoint) -> None:
         """Saves a checkpoint from within an epoch."""
@@ -85,7 +85,7 @@ class Record:
         history = state.progress.history
         best = [role for role, metric in saved.BEST.items() if schedule.is_best(metric, history)]
         self._save(state, (saved.LAST, *best))
-        write_summaries(self._job.run, history)
+        write_summaries(self._spec.run, history)
         log.info("epoch %d/%d done: %s", state.progress.epoch, self._settings.epochs, _words(history[-1]))
 
     def tell(self, progress: Progress, loss: float, steps_per_second: float) -> None:
@@ -110,7 +110,7 @@ class Record:
 
     def _save(self, state: Checkpoint, roles: tuple[str, ...]) -> None:
         self._checkpoints.save(state, roles)
-        self._job.run.write_json("history.json", list(state.progress.history))
+        self._spec.run.write_json("history.json", list(state.progress.history))
 
 
 def _words(entry: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from cxr_spark.tables.prepared import PreparedDataset
 CHECKPOINTS = "checkpoints"
 
 
-class TrainingJob(BaseModel):
+class TrainingSpec(BaseModel):
     """One training run.
 
     Attributes:

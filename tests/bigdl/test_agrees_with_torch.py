@@ -17,7 +17,7 @@ from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.checkpoints import Checkpoints
 from cxr_spark.training.plan import plan
 from cxr_spark.training.rank import task as rank
-from cxr_spark.training.rank.process_group import Ranks
+from cxr_spark.training.rank.process_group import ProcessGroup
 from tests.bigdl.conftest import ENGINE
 from tests.support.prepared_sets import write_prepared
 
@@ -72,7 +72,7 @@ def trained_by_both(spark, cluster, engine, data, folder, overrides):
     BigDLTraining(spark, ours, cluster).run()
     theirs = planned(data, folder / "torch", "torch", engine, overrides)
     with mock.patch.dict(os.environ, {"RANK": "0", "WORLD_SIZE": "1"}):
-        rank.train(theirs, Ranks())
+        rank.train(theirs, ProcessGroup())
     return Checkpoints(ours.checkpoints).load(), Checkpoints(theirs.checkpoints).load(), start
 
 

@@ -35,7 +35,7 @@ def data(tmp_path_factory):
 
 def planned(data, out, *overrides, threads=1):
     settings = load_settings(None, [*RUN, *overrides])
-    job = plan(
+    spec = plan(
         settings,
         PreparedDataset.open(str(data)),
         f"file://{out}",
@@ -44,8 +44,8 @@ def planned(data, out, *overrides, threads=1):
         default_fs="file:///",
     )
     out.mkdir(exist_ok=True)
-    (out / "job.json").write_text(job.model_dump_json())
-    return job
+    (out / "job.json").write_text(spec.model_dump_json())
+    return spec
 
 
 def start(out, workers):

@@ -15,9 +15,9 @@ from cxr_spark.errors import CxrError, DivergedError, RunError
 from cxr_spark.runtime.session import let_children_import
 from cxr_spark.training.driver.cluster import check_places_again, is_local, uses_gpu
 from cxr_spark.training.driver.rank_output import RankOutput
-from cxr_spark.training.driver.reachability import check_meeting
+from cxr_spark.training.driver.reachability import check_reachability
 from cxr_spark.training.rank import task as rank
-from cxr_spark.training.specification import TrainingJob
+from cxr_spark.training.specification import TrainingSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,39 +28,40 @@ log = logging.getLogger(__name__)
 _TELLING = re.compile(r"Error|Signal|exitcode|Failure \(")
 
 
-def launch(spark: SparkSession, job: TrainingJob) -> None:
+def launch(spark: SparkSession, spec: TrainingSpec) -> None:
     """Runs a planned training to its end.
 
     Raises:
         CxrError: the error that a rank met.
         RunError: the ranks died more often than `train.max_restarts`, or the cluster has no place for them any more.
     """
-    if not is_local(spark) and job.train.workers > 1:
-        check_meeting(spark, job.train.workers)
-    for attempt in range(job.train.max_restarts + 1):
-        job.checkpoints.delete(rank.FAILURE)
+    if not is_local(spark) and spec.train.workers > 1:
+        check_reachability(spark, spec.train.workers)
+    for attempt in range(spec.train.max_restarts + 1):
+        spec.checkpoints.delete(rank.FAILURE)
         try:
-            _run_ranks(spark, job)
+            _run_ranks(spark, spec)
             return
         except Exception as error:  # Spark and torchrun raise what they like; what matters is whether to go on
-            cause = _cause(job, error)
+            cause = _cause(spec, error)
         if not isinstance(cause, RunError) or isinstance(cause, DivergedError):
             raise cause
-        if attempt == job.train.max_restarts:
+        if attempt == spec.train.max_restarts:
             raise RunError(f"the training died {attempt + 1} times, the last time so: {cause}") from None
-        log.warning("the ranks died (%d of %d restarts): %s", attempt + 1, job.train.max_restarts, cause)
-        check_places_again(spark, job.train)
+        log.warning("the ranks died (%d of %d restarts): %s", attempt + 1, spec.train.max_restarts, cause)
+        check_places_again(spark, spec.train)
 
 
-def _run_ranks(spark: SparkSession, job: TrainingJob) -> None:
+def _run_ranks(spark: SparkSession, spec: TrainingSpec) -> None:
     from pyspark.ml.torch.distributor import TorchDistributor
 
     if is_local(spark):  # else torchrun waits for minutes for a name of this host that may not resolve
         os.environ.setdefault("PET_LOCAL_ADDR", "127.0.0.1")
-    distributor = TorchDistributor(num_processes=job.train.workers, local_mode=is_local(spark), use_gpu=uses_gpu(spark))
+    local = is_local(spark)
+    distributor = TorchDistributor(num_processes=spec.train.workers, local_mode=local, use_gpu=uses_gpu(spark))
     let_children_import()
     with contextlib.redirect_stdout(RankOutput()):
-        distributor.run(_RankFunction(), job.model_dump_json())
+        distributor.run(_RankFunction(), spec.model_dump_json())
 
 
 class _RankFunction:
@@ -70,8 +71,8 @@ class _RankFunction:
     Spark puts this on the search path of the task alone.
     """
 
-    def __call__(self, job_json: str) -> None:
-        rank.run(job_json)
+    def __call__(self, spec_json: str) -> None:
+        rank.run(spec_json)
 
     def __reduce__(self) -> tuple[Callable[[], Callable[[str], None]], tuple[()]]:
         return (_rank_function, ())
@@ -83,10 +84,10 @@ def _rank_function() -> Callable[[str], None]:
     return rank.run
 
 
-def _cause(job: TrainingJob, error: Exception) -> CxrError:
+def _cause(spec: TrainingSpec, error: Exception) -> CxrError:
     """Returns the error that a rank left behind, else one with the last lines that it said."""
     try:
-        told = job.checkpoints.read_json(rank.FAILURE)
+        told = spec.checkpoints.read_json(rank.FAILURE)
         return _error_class(told["kind"])(str(told["message"]))
     except (FileNotFoundError, RunError, TypeError, KeyError):  # nothing there, or a rank died while it wrote it
         lines = [line.strip() for line in str(error).splitlines()]

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 10.0
 
 
-def check_meeting(spark: SparkSession, workers: int) -> None:
+def check_reachability(spark: SparkSession, workers: int) -> None:
     """Makes sure that as many ranks can run at once and reach each other.
 
     Raises:

@@ -17,7 +17,7 @@ from cxr_spark.errors import RunError
 from cxr_spark.training.rank.interface import interface_towards
 
 
-class Ranks:
+class ProcessGroup:
     """This process among the ranks of a training, as torchrun's environment tells.
 
     Attributes:

@@ -49,7 +49,7 @@ class Index:
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """Images that one rank works on.
 
     Attributes:
@@ -116,7 +116,7 @@ def bounds(n: int, rank: int, world: int) -> tuple[int, int]:
     return n * rank // world, n * (rank + 1) // world
 
 
-def load_share(dataset: PreparedDataset, index: Index, start: int, end: int, side: int) -> Share:
+def load_shard(dataset: PreparedDataset, index: Index, start: int, end: int, side: int) -> Shard:
     """Reads the images [start, end) of an index.
 
     Args:
@@ -150,7 +150,7 @@ def load_share(dataset: PreparedDataset, index: Index, start: int, end: int, sid
 
     with ThreadPoolExecutor(_READERS) as pool:
         list(pool.map(fill, np.unique(index.file[start:end])))
-    return Share(pixels, index.labels[start:end], image_keys(index.names[start:end].tolist()))
+    return Shard(pixels, index.labels[start:end], image_keys(index.names[start:end].tolist()))
 
 
 def _as_array(column: Any, dataset: PreparedDataset, name: str) -> NDArray[np.uint8]:

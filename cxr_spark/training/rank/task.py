@@ -21,18 +21,18 @@ from cxr_spark.storage.store import Store
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import describe
 from cxr_spark.training.checkpoints import Checkpoints
-from cxr_spark.training.rank.process_group import Ranks
-from cxr_spark.training.rank.shards import Share, bounds, check_one_label_each, load_share, read_index
+from cxr_spark.training.rank.process_group import ProcessGroup
+from cxr_spark.training.rank.shards import Shard, bounds, check_one_label_each, load_shard, read_index
 from cxr_spark.training.rank.trainer import Trainer
 from cxr_spark.training.rank.watchdog import watch
-from cxr_spark.training.specification import TrainingJob
+from cxr_spark.training.specification import TrainingSpec
 
 log = logging.getLogger("cxr_spark.training")
 
 FAILURE = "failure.json"
 
 
-def run(job_json: str) -> None:
+def run(spec_json: str) -> None:
     """Runs the training on this rank; TorchDistributor calls it in every one.
 
     An error is also left in the checkpoints' folder, where the driver finds it: of a failed rank Spark tells the last
@@ -40,68 +40,68 @@ def run(job_json: str) -> None:
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
     log.setLevel(logging.INFO)
-    job = TrainingJob.model_validate_json(job_json)
-    ranks = Ranks()
-    refuse_to_repeat(job.checkpoints)
+    spec = TrainingSpec.model_validate_json(spec_json)
+    group = ProcessGroup()
+    refuse_to_repeat(spec.checkpoints)
     try:
-        train(job, ranks)
+        train(spec, group)
     except Exception as error:
-        report_failure(job.checkpoints, error)
+        report_failure(spec.checkpoints, error)
         raise
     finally:
-        ranks.disconnect()
+        group.disconnect()
 
 
-def train(job: TrainingJob, ranks: Ranks) -> None:
+def train(spec: TrainingSpec, group: ProcessGroup) -> None:
     """Trains from the last checkpoint to the end."""
-    watch(job.run, job.lock_token)
-    torch.set_num_threads(job.threads)
-    compute = choose(job.train.precision, ranks.local_rank)
-    ranks.connect(compute.device, job.train.rank_timeout)
-    dataset = job.dataset()
+    watch(spec.run, spec.lock_token)
+    torch.set_num_threads(spec.threads)
+    compute = choose(spec.train.precision, group.local_rank)
+    group.connect(compute.device, spec.train.rank_timeout)
+    dataset = spec.dataset()
     index = read_index(dataset, TRAIN)
-    if job.model.task == "single_label":
+    if spec.model.task == "single_label":
         check_one_label_each(index)
-    shares: dict[str, Share] = {}
+    shards: dict[str, Shard] = {}
     for split, where in ((TRAIN, index), (VALIDATION, read_index(dataset, VALIDATION))):
-        shares[split] = load_share(dataset, where, *bounds(len(where), ranks.rank, ranks.world), job.held_size)
-    start = Checkpoints(job.checkpoints).load()
+        shards[split] = load_shard(dataset, where, *bounds(len(where), group.rank, group.world), spec.held_size)
+    start = Checkpoints(spec.checkpoints).load()
     if start is None:
-        raise RuntimeError(f"no checkpoint in {job.checkpoints.uri}: the driver writes the first one")
+        raise RuntimeError(f"no checkpoint in {spec.checkpoints.uri}: the driver writes the first one")
     module = build(
-        job.model.architecture,
-        len(job.findings),
-        dropout=job.model.dropout,
-        hidden=job.model.hidden,
-        batch_norm_epsilon=job.batch_norm_epsilon,
+        spec.model.architecture,
+        len(spec.findings),
+        dropout=spec.model.dropout,
+        hidden=spec.model.hidden,
+        batch_norm_epsilon=spec.batch_norm_epsilon,
     )
-    freeze(module, job.model.freeze)
+    freeze(module, spec.model.freeze)
     trainer = Trainer(
-        job=job,
+        spec=spec,
         module=compute.place(module),
-        ranks=ranks,
+        group=group,
         compute=compute,
         index=index,
-        train=shares[TRAIN],
-        validation=shares[VALIDATION],
+        train=shards[TRAIN],
+        validation=shards[VALIDATION],
     )
-    if ranks.rank == 0:
+    if group.rank == 0:
         log.info(
             "training: %d images, %d for validation, %d ranks, %d threads each, %s %s, %d steps an epoch, from step %d",
             len(index),
             dataset.images(VALIDATION),
-            ranks.world,
-            job.threads,
+            group.world,
+            spec.threads,
             compute.device.type,
             "bf16" if compute.bf16 else "fp32",
             trainer.steps_per_epoch,
             start.progress.global_step,
         )
-        balanced = describe(job.train, job.model.task, index.labels, job.findings)
+        balanced = describe(spec.train, spec.model.task, index.labels, spec.findings)
         if balanced:
             log.info("%s", balanced)
     trainer.run(start)
-    ranks.wait_for_all()
+    group.wait_for_all()
 
 
 def report_failure(store: Store, error: Exception) -> None:

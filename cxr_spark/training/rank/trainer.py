@@ -21,12 +21,12 @@ from cxr_spark.training.balance import class_weights
 from cxr_spark.training.checkpoints import Checkpoint, Progress
 from cxr_spark.training.rank.loss import Objective
 from cxr_spark.training.rank.optimizer import make_optimizer
-from cxr_spark.training.rank.process_group import Ranks
+from cxr_spark.training.rank.process_group import ProcessGroup
 from cxr_spark.training.rank.sampler import draw_chances, epoch_order
-from cxr_spark.training.rank.shards import Index, Share, bounds
+from cxr_spark.training.rank.shards import Index, Shard, bounds
 from cxr_spark.training.rank.validation import Validation, validate
 from cxr_spark.training.record import EpochResult, Record, close_epoch
-from cxr_spark.training.specification import TrainingJob
+from cxr_spark.training.specification import TrainingSpec
 
 #: Seconds between two lines of progress.
 _TELL_EVERY = 10.0
@@ -35,12 +35,12 @@ _CHECK_EVERY_ON_GPU = 20
 
 
 class Trainer:
-    """Trains a network on this rank's share, together with the other ranks.
+    """Trains a network on this rank's shard, together with the other ranks.
 
     Args:
-        job: what to train.
+        spec: what to train.
         module: the network with its frozen layers set, on the device.
-        ranks: the group.
+        group: the process group.
         compute: how to compute.
         index: all training images; class counts and steps follow from it.
         train: this rank's training images.
@@ -50,34 +50,34 @@ class Trainer:
     def __init__(
         self,
         *,
-        job: TrainingJob,
+        spec: TrainingSpec,
         module: nn.Module,
-        ranks: Ranks,
+        group: ProcessGroup,
         compute: Compute,
         index: Index,
-        train: Share,
-        validation: Share,
+        train: Shard,
+        validation: Shard,
     ) -> None:
-        self._job, self._settings = job, job.train
-        self._module, self._ranks, self._compute = module, ranks, compute
+        self._spec, self._settings = spec, spec.train
+        self._module, self._group, self._compute = module, group, compute
         self._train, self._validation = train, validation
-        self._has_validation = job.dataset().images("val") > 0
-        self._optimizer = make_optimizer(module, job.train)
-        self._augmentations = job.augmentations()
-        self._local_batch = job.train.global_batch // ranks.world
-        largest_share = -(-len(index) // ranks.world)
+        self._has_validation = spec.dataset().images("val") > 0
+        self._optimizer = make_optimizer(module, spec.train)
+        self._augmentations = spec.augmentations()
+        self._local_batch = spec.train.global_batch // group.world
+        largest_share = -(-len(index) // group.world)
         self.steps_per_epoch = -(-largest_share // self._local_batch)
-        self._record = Record(job, self.steps_per_epoch)
+        self._record = Record(spec, self.steps_per_epoch)
         self._masked = bool(np.isnan(index.labels).any())
         weights = None
-        if job.train.balancing == "class_weights":
+        if spec.train.balancing == "class_weights":
             weights = torch.from_numpy(
-                class_weights(job.model.task, index.labels, job.findings, job.train.class_weights)
+                class_weights(spec.model.task, index.labels, spec.findings, spec.train.class_weights)
             ).to(compute.device)
-        self._objective = Objective(job.model.task, weights)
+        self._objective = Objective(spec.model.task, weights)
         self._chances = None
-        if job.train.balancing == "upsample":
-            self._chances = draw_chances(index.labels, *bounds(len(index), ranks.rank, ranks.world))
+        if spec.train.balancing == "upsample":
+            self._chances = draw_chances(index.labels, *bounds(len(index), group.rank, group.world))
         self._check_every = 1 if compute.device.type == "cpu" else _CHECK_EVERY_ON_GPU
 
     def run(self, start: Checkpoint) -> Progress:
@@ -92,7 +92,7 @@ class Trainer:
         progress = start.progress
         self._module.load_state_dict(start.network)
         saved.restore_optimizer(self._optimizer, start.optimizer)
-        parallel = self._ranks.parallel(self._module)
+        parallel = self._group.parallel(self._module)
         while not progress.finished:
             progress = self._epoch(parallel, progress)
         return progress
@@ -100,7 +100,7 @@ class Trainer:
     def _epoch(self, parallel: nn.Module, progress: Progress) -> Progress:
         set_train_mode(self._module)
         epoch, began = progress.epoch, time.monotonic() - progress.seconds
-        sums = progress.sums[self._ranks.rank] if progress.sums else (0.0, 0.0)
+        sums = progress.sums[self._group.rank] if progress.sums else (0.0, 0.0)
         totals = torch.tensor(sums, dtype=torch.float64, device=self._compute.device)
         order = self._order(epoch)
         rate = 0.0
@@ -113,14 +113,14 @@ class Trainer:
             progress = replace(progress, step=step + 1, global_step=progress.global_step + 1)
             if (step + 1) % self._check_every == 0 or step + 1 == self.steps_per_epoch:
                 self._check_finite(totals, epoch, step, rate)
-                if self._ranks.rank == 0 and time.monotonic() - told > _TELL_EVERY:
+                if self._group.rank == 0 and time.monotonic() - told > _TELL_EVERY:
                     told = time.monotonic()
                     loss = float(totals[0] / totals[1].clamp(min=1))
                     self._record.tell(progress, loss, (step + 1 - first) / (told - started))
             every = self._settings.checkpoint_every_steps
             if every and progress.global_step % every == 0 and step + 1 < self.steps_per_epoch:
                 progress = replace(progress, sums=self._gather(totals), seconds=time.monotonic() - began)
-                if self._ranks.rank == 0:
+                if self._group.rank == 0:
                     self._record.save(self._state(progress))
         return self._finish_epoch(progress, totals, rate, began)
 
@@ -130,7 +130,7 @@ class Trainer:
             self.steps_per_epoch * self._local_batch,
             seed=self._settings.seed,
             epoch=epoch,
-            worker=self._ranks.rank,
+            worker=self._group.rank,
             chances=self._chances,
         )
 
@@ -149,17 +149,17 @@ class Trainer:
 
     def _step(self, parallel: nn.Module, chosen: NDArray[np.int64], epoch: int, global_step: int) -> torch.Tensor:
         """Does one step on the images at `chosen` and returns (loss sum, labels) of this rank as float64 (2,)."""
-        device, share = self._compute.device, self._train
+        device, shard = self._compute.device, self._train
         # Dropout repeats after a resume because its seed follows from the place in the training.
-        torch.manual_seed(hash((self._settings.seed, self._ranks.rank, global_step)) & 0x7FFFFFFFFFFFFFFF)
-        pixels = torch.from_numpy(share.pixels[chosen]).to(device, non_blocking=True)
-        labels = torch.from_numpy(share.labels[chosen]).to(device, non_blocking=True)
-        pixels = augment(pixels, self._augmentations, share.keys[chosen], self._settings.seed, epoch)
+        torch.manual_seed(hash((self._settings.seed, self._group.rank, global_step)) & 0x7FFFFFFFFFFFFFFF)
+        pixels = torch.from_numpy(shard.pixels[chosen]).to(device, non_blocking=True)
+        labels = torch.from_numpy(shard.labels[chosen]).to(device, non_blocking=True)
+        pixels = augment(pixels, self._augmentations, shard.keys[chosen], self._settings.seed, epoch)
         with self._compute.autocast():
             logits = parallel(imagenet_bgr(pixels, torch.channels_last))
         total, known = self._objective.summed(logits.float(), labels)
         # DDP averages gradients over ranks; with masked labels a rank's share of the known ones must count as such.
-        divisor = self._ranks.sum(known) / self._ranks.world if self._masked else known
+        divisor = self._group.sum(known) / self._group.world if self._masked else known
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(total / divisor.clamp(min=1))
         self._optimizer.step()
@@ -170,18 +170,18 @@ class Trainer:
             raise DivergedError.in_step(epoch, step, rate)
 
     def _gather(self, totals: torch.Tensor) -> tuple[tuple[float, float], ...]:
-        return tuple((a, b) for a, b in self._ranks.gather_numbers(totals.tolist()))
+        return tuple((a, b) for a, b in self._group.gather_numbers(totals.tolist()))
 
     def _finish_epoch(self, progress: Progress, totals: torch.Tensor, rate: float, began: float) -> Progress:
         sums = self._gather(totals)
         trained = time.monotonic() - began
-        self._ranks.broadcast_buffers(self._module)
+        self._group.broadcast_buffers(self._module)
         reached = Validation(None, None, None, None)
         if self._has_validation:
             reached = validate(
                 self._module,
                 self._validation,
-                self._ranks,
+                self._group,
                 self._compute,
                 self._augmentations,
                 self._objective,
@@ -196,7 +196,7 @@ class Trainer:
             seconds=time.monotonic() - began,
         )
         progress = close_epoch(progress, self._settings, result)
-        if self._ranks.rank == 0:
+        if self._group.rank == 0:
             self._record.save_epoch(self._state(progress))
         return progress
 

@@ -16,8 +16,8 @@ from cxr_spark.errors import DivergedError
 from cxr_spark.evaluation.counting.auc import macro_micro_auc
 from cxr_spark.models.device import Compute
 from cxr_spark.training.rank.loss import Objective
-from cxr_spark.training.rank.process_group import Ranks
-from cxr_spark.training.rank.shards import Share
+from cxr_spark.training.rank.process_group import ProcessGroup
+from cxr_spark.training.rank.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Validation:
 
 def validate(
     module: nn.Module,
-    share: Share,
-    ranks: Ranks,
+    shard: Shard,
+    group: ProcessGroup,
     compute: Compute,
     augmentations: list[BatchAugmentation],
     objective: Objective,
@@ -50,17 +50,17 @@ def validate(
 
     Args:
         module: the network, the same on all ranks.
-        share: this rank's images; may be empty.
-        ranks: the group.
+        shard: this rank's images; may be empty.
+        group: the process group.
         compute: how to compute.
         augmentations: what training uses; here what is deterministic of it.
         objective: of the training.
         batch: images a forward pass.
     """
-    logits = ranks.gather_rows(
-        predict_logits(module, share.pixels, compute, augmentations, batch, share.labels.shape[1])
+    logits = group.gather_rows(
+        predict_logits(module, shard.pixels, compute, augmentations, batch, shard.labels.shape[1])
     )
-    labels = ranks.gather_rows(share.labels)
+    labels = group.gather_rows(shard.labels)
     return measure(labels, logits, objective)
 
 

@@ -13,7 +13,7 @@ from cxr_spark.storage.store import Store
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.rank.validation import Validation
 from cxr_spark.training.record import EpochResult, Record, close_epoch
-from cxr_spark.training.specification import TrainingJob
+from cxr_spark.training.specification import TrainingSpec
 
 
 def result(loss=0.5, auc=None):
@@ -50,8 +50,8 @@ def test_a_target_that_is_reached_ends_a_training():
 
 
 @pytest.fixture
-def job(tmp_path):
-    return TrainingJob(
+def spec(tmp_path):
+    return TrainingSpec(
         run_uri=f"file://{tmp_path}",
         data_uri="file:///nowhere",
         findings=("Mass",),
@@ -65,13 +65,13 @@ def job(tmp_path):
     )
 
 
-def test_epochs_are_kept_as_what_they_are_best_in(job, tmp_path, caplog):
-    record, progress = Record(job, steps_per_epoch=5), Progress()
+def test_epochs_are_kept_as_what_they_are_best_in(spec, tmp_path, caplog):
+    record, progress = Record(spec, steps_per_epoch=5), Progress()
     with caplog.at_level(logging.INFO):
         for number, (loss, auc) in enumerate(((0.5, 0.6), (0.4, 0.8), (0.3, 0.7))):
-            progress = close_epoch(progress, job.train, result(loss, auc))
+            progress = close_epoch(progress, spec.train, result(loss, auc))
             record.save_epoch(Checkpoint(progress, {"w": torch.full((1,), float(number))}))
-    saved = Checkpoints(job.checkpoints)
+    saved = Checkpoints(spec.checkpoints)
     assert {role: float(saved.load(role).network["w"]) for role in ("last", "best_auc", "best_loss")} == {
         "last": 2.0,
         "best_auc": 1.0,
@@ -81,19 +81,19 @@ def test_epochs_are_kept_as_what_they_are_best_in(job, tmp_path, caplog):
     assert "epoch 3/3 done: train_loss=0.3 val_loss=0.3 val_macro_auc=0.7" in caplog.text
 
 
-def test_progress_lines_tell_the_time_that_is_left(job, caplog):
+def test_progress_lines_tell_the_time_that_is_left(spec, caplog):
     with caplog.at_level(logging.INFO):
-        Record(job, steps_per_epoch=600).tell(Progress(epoch=1, step=100), 0.25, steps_per_second=0.1)
+        Record(spec, steps_per_epoch=600).tell(Progress(epoch=1, step=100), 0.25, steps_per_second=0.1)
     assert "epoch 2/3 step 100/600 loss 0.2500 6.4 images/s 3 h 03 min left" in caplog.text
 
 
-def test_summaries_are_what_tensorboard_reads_in_the_history(job, tmp_path):
+def test_summaries_are_what_tensorboard_reads_in_the_history(spec, tmp_path):
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     first = close_epoch(Progress(), TrainSettings(epochs=3), result(0.7, auc=None))
     second = close_epoch(first, TrainSettings(epochs=3), result(0.5, auc=0.8))
     sizes = []
     for progress in (first, second):
-        Record(job, 4).save_epoch(Checkpoint(progress, {"w": torch.zeros(1)}))
+        Record(spec, 4).save_epoch(Checkpoint(progress, {"w": torch.zeros(1)}))
         (events,) = (tmp_path / "tensorboard").iterdir()
         sizes.append(events.stat().st_size)
     assert sizes[0] < sizes[1]
@@ -105,18 +105,18 @@ def test_summaries_are_what_tensorboard_reads_in_the_history(job, tmp_path):
     assert times[1] - times[0] == pytest.approx(5.0, abs=0.1)
 
 
-def test_tensorboard_that_is_watching_goes_on_where_it_was(job, tmp_path):
+def test_tensorboard_that_is_watching_goes_on_where_it_was(spec, tmp_path):
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     progress = close_epoch(Progress(), TrainSettings(epochs=3), result(0.7))
-    Record(job, 4).save_epoch(Checkpoint(progress, {"w": torch.zeros(1)}))
+    Record(spec, 4).save_epoch(Checkpoint(progress, {"w": torch.zeros(1)}))
     watching = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     progress = close_epoch(progress, TrainSettings(epochs=3), result(0.5))
-    Record(job, 4).save_epoch(Checkpoint(progress, {"w": torch.zeros(1)}))
+    Record(spec, 4).save_epoch(Checkpoint(progress, {"w": torch.zeros(1)}))
     assert [e.step for e in watching.Reload().Scalars("loss/train")] == [1, 2]
 
 
-def test_without_tensorboard_training_goes_on(job, tmp_path, monkeypatch, caplog):
+def test_without_tensorboard_training_goes_on(spec, tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    Record(job, 4).save_epoch(Checkpoint(close_epoch(Progress(), TrainSettings(), result()), {"w": torch.zeros(1)}))
+    Record(spec, 4).save_epoch(Checkpoint(close_epoch(Progress(), TrainSettings(), result()), {"w": torch.zeros(1)}))
     assert (tmp_path / "history.json").exists()
     assert "pip install tensorboard" in caplog.text

@@ -10,7 +10,7 @@ from cxr_spark.errors import DataError, RunError
 from cxr_spark.imaging.resize import resize
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.rank import shards as shares
-from cxr_spark.training.rank.shards import bounds, check_one_label_each, load_share, read_index
+from cxr_spark.training.rank.shards import bounds, check_one_label_each, load_shard, read_index
 from tests.support.prepared_sets import write_prepared
 
 
@@ -28,7 +28,7 @@ def test_every_image_is_in_one_share_with_its_own_pixels_and_labels(folder):
     index = read_index(dataset, "train")
     assert index.names.tolist() == expected["image_index"].tolist()
     for world in (1, 3):
-        parts = [load_share(dataset, index, *bounds(50, rank, world), side=32) for rank in range(world)]
+        parts = [load_shard(dataset, index, *bounds(50, rank, world), side=32) for rank in range(world)]
         pixels = np.concatenate([p.pixels for p in parts])
         assert [row.tobytes() for row in pixels] == expected["pixels"].tolist()
         np.testing.assert_array_equal(np.concatenate([p.labels for p in parts]), np.stack(expected["labels"]))
@@ -53,7 +53,7 @@ def test_blocks_cover_all_and_are_even(n, world):
 def test_another_side_is_resized_as_preparing_would(folder):
     dataset = PreparedDataset.open(str(folder))
     index = read_index(dataset, "train")
-    small = load_share(dataset, index, 3, 9, side=16)
+    small = load_shard(dataset, index, 3, 9, side=16)
     stored = [np.frombuffer(p, np.uint8).reshape(32, 32) for p in truth(folder)["pixels"][3:9]]
     np.testing.assert_array_equal(small.pixels, np.stack([resize(image, 16, "squash") for image in stored]))
 
@@ -61,7 +61,7 @@ def test_another_side_is_resized_as_preparing_would(folder):
 def test_an_empty_split_is_an_empty_share(folder):
     dataset = PreparedDataset.open(str(folder))
     index = read_index(dataset, "val")
-    assert len(load_share(dataset, index, *bounds(0, 0, 1), side=32)) == 0
+    assert len(load_shard(dataset, index, *bounds(0, 0, 1), side=32)) == 0
 
 
 def test_an_image_that_stands_twice_is_refused(folder):
@@ -78,7 +78,7 @@ def test_pixels_of_another_size_are_refused(folder):
     pq.write_table(table.set_column(table.schema.get_field_index("pixels"), "pixels", short), file)
     dataset = PreparedDataset.open(str(folder))
     with pytest.raises(DataError, match="not 32 x 32"):
-        load_share(dataset, read_index(dataset, "train"), 0, 50, side=32)
+        load_shard(dataset, read_index(dataset, "train"), 0, 50, side=32)
 
 
 def test_a_full_disk_is_one_clear_error(folder, monkeypatch):
@@ -88,7 +88,7 @@ def test_a_full_disk_is_one_clear_error(folder, monkeypatch):
     monkeypatch.setattr(shares.os, "posix_fallocate", full)
     dataset = PreparedDataset.open(str(folder))
     with pytest.raises(RunError, match=r"No space left on device.*spark\.local\.dir"):
-        load_share(dataset, read_index(dataset, "train"), 0, 50, side=32)
+        load_shard(dataset, read_index(dataset, "train"), 0, 50, side=32)
 
 
 def test_a_softmax_needs_one_label_each(folder):
