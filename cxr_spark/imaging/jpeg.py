@@ -1,37 +1,56 @@
-"""JPEG to grey: the structure is checked from start to end here, the decoding is OpenCV's (libjpeg-turbo).
+"""JPEG to grey: the structure is checked from start to end, and libjpeg-turbo decodes with its warnings as errors.
 
-The decoder fills what is missing of a cut file with grey, without a word, so the end marker is looked for first.
-JPEG has no checksum: damage inside the compressed data that leaves all markers in place cannot be noticed.
+libjpeg fills what is missing of a damaged or cut image with grey and only warns of it. OpenCV and Pillow pass over
+these warnings, simplejpeg reports them. JPEG has no checksum, so damage that leaves valid codes in place cannot be
+noticed.
 """
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
+import importlib
+import logging
+from functools import cache
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_spark.imaging.rejected import CORRUPT, TRUNCATED, UNSUPPORTED_FORMAT, ImageRejected
+from cxr_spark.imaging.exif import read_orientation, upright
+from cxr_spark.imaging.grey import luma
+from cxr_spark.imaging.jpeg_segments import APP1, FRAMES, SIGNATURE, START_OF_SCAN, Frame, read_frame, segments
+from cxr_spark.imaging.rejected import CORRUPT, UNSUPPORTED_FORMAT, ImageRejected
 
-SIGNATURE = b"\xff\xd8\xff"
+try:
+    _simplejpeg: Any = importlib.import_module("simplejpeg")
+except ImportError:  # it is not declared as a dependency yet
+    _simplejpeg = None
 
-# Marker codes: ITU-T T.81, table B.1.
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_READABLE_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive Huffman
-#: Ends the compressed data: stuffed FF bytes and restart markers are part of it.
-_MARKER_IN_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
-#: A progressive file has about ten scans; each is a pass over the whole image, so a file of thousands is an attack.
-_MAX_SCANS = 200
+__all__ = ["IS_STRICT", "SIGNATURE", "JpegHeader", "decode", "decode_strictly", "read_header"]
+
+log = logging.getLogger(__name__)
+
+#: Whether damage of the image data can be noticed here.
+IS_STRICT = _simplejpeg is not None
+
+_READABLE_PROCESSES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive, with Huffman codes
+_CMYK = 4  # components
 
 
 class JpegHeader(NamedTuple):
-    """The frame header; EXIF orientation is not applied."""
+    """What must be known before the image is decoded.
+
+    Attributes:
+        width: pixels of a stored row.
+        height: number of stored rows.
+        components: number of channels.
+        orientation: EXIF's number, 1 to 8, of how the stored image must be turned.
+    """
 
     width: int
     height: int
+    components: int
+    orientation: int
 
 
 def read_header(data: memoryview) -> JpegHeader:
@@ -43,30 +62,19 @@ def read_header(data: memoryview) -> JpegHeader:
     Raises:
         ImageRejected: the file has no end or no frame, its segments do not fit together, or its kind is not read.
     """
-    header = None
-    scans = 0
-    position = 2
-    while True:
-        code, position = _next_marker(data, position)
-        if code == _END_OF_IMAGE:
-            break
-        end = position + _segment_length(data, position)
-        if code in _FRAMES:
-            if header is not None:
+    frame, orientation, scans = None, 1, 0
+    for segment in segments(data):
+        if segment.code in FRAMES:
+            if frame is not None:
                 raise ImageRejected(CORRUPT, "JPEG with two frames")
-            header = _read_frame(code, data[position + 2 : end])
-        elif code == _START_OF_SCAN:
+            frame = _checked(read_frame(data, segment))
+        elif segment.code == START_OF_SCAN:
             scans += 1
-            if scans > _MAX_SCANS:
-                raise ImageRejected(CORRUPT, f"JPEG of more than {_MAX_SCANS} scans")
-            found = _MARKER_IN_SCAN.search(data, end)
-            if found is None:
-                raise ImageRejected(TRUNCATED, f"JPEG ends at byte {len(data)} without an end marker")
-            end = found.start()
-        position = end
-    if header is None or not scans:
+        elif segment.code == APP1 and orientation == 1:
+            orientation = read_orientation(data[segment.start : segment.end])
+    if frame is None or not scans:
         raise ImageRejected(CORRUPT, "JPEG without image data")
-    return header
+    return JpegHeader(frame.width, frame.height, frame.components, orientation)
 
 
 def decode(data: memoryview, header: JpegHeader) -> NDArray[np.uint8]:
@@ -80,8 +88,55 @@ def decode(data: memoryview, header: JpegHeader) -> NDArray[np.uint8]:
         uint8 array of shape (height, width), or (width, height) where the orientation lays the image on its side.
 
     Raises:
-        ImageRejected: the decoder gives up.
+        ImageRejected: the decoder gives up, or warns of damage.
     """
+    if not IS_STRICT:
+        return _decode_without_warnings(data, header)
+    if header.components == _CMYK:
+        image = _grey_of_cmyk(decode_strictly(data, "CMYK"))
+    else:
+        image = decode_strictly(data, "GRAY")[:, :, 0]
+    if image.shape != (header.height, header.width):
+        raise ImageRejected(CORRUPT, f"JPEG of {header.width} x {header.height} decodes to shape {image.shape}")
+    return upright(image, header.orientation)
+
+
+def decode_strictly(data: bytes | memoryview, colours: str) -> NDArray[np.uint8]:
+    """Decodes a JPEG of 8 bits; whatever libjpeg warns of is an error.
+
+    Args:
+        data: the whole file, its structure checked.
+        colours: `GRAY`, `RGB` or `CMYK`.
+
+    Returns:
+        uint8 array of shape (height, width, channels).
+
+    Raises:
+        ImageRejected: the decoder gives up, or warns of damage.
+    """
+    try:
+        image: NDArray[np.uint8] = _simplejpeg.decode_jpeg(data, colours, strict=True)
+    except ValueError as error:
+        raise ImageRejected(CORRUPT, f"damaged JPEG: {error}") from error
+    return image
+
+
+def _checked(frame: Frame) -> Frame:
+    if frame.process not in _READABLE_PROCESSES or frame.precision != 8:
+        raise ImageRejected(UNSUPPORTED_FORMAT, f"JPEG process SOF{frame.process - 0xC0} with {frame.precision} bits")
+    if not frame.height or not frame.width:
+        raise ImageRejected(UNSUPPORTED_FORMAT, f"JPEG of {frame.width} x {frame.height} pixels")
+    return frame
+
+
+def _grey_of_cmyk(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the luma of colours in print inks (H, W, 4), stored inverted as Adobe's programs do (255 is no ink)."""
+    black = inks[:, :, 3:].astype(np.uint16)
+    return luma((inks[:, :, :3] * black // 255).astype(np.uint8))
+
+
+def _decode_without_warnings(data: memoryview, header: JpegHeader) -> NDArray[np.uint8]:
+    _say_what_is_missing()
     try:
         image: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
@@ -93,35 +148,9 @@ def decode(data: memoryview, header: JpegHeader) -> NDArray[np.uint8]:
     return image
 
 
-def _next_marker(data: memoryview, position: int) -> tuple[int, int]:
-    """Returns the code of the marker at a position, which may be led by fill bytes, and the position after it."""
-    start = position
-    while position < len(data) and data[position] == 0xFF:
-        position += 1
-    if position >= len(data):
-        raise ImageRejected(TRUNCATED, f"JPEG ends at byte {len(data)} without an end marker")
-    if position == start:
-        raise ImageRejected(CORRUPT, f"JPEG has no marker at byte {position}")
-    return data[position], position + 1
-
-
-def _segment_length(data: memoryview, position: int) -> int:
-    length = int.from_bytes(data[position : position + 2], "big")
-    if position + max(length, 2) > len(data):
-        raise ImageRejected(TRUNCATED, f"JPEG ends at byte {len(data)} inside a segment")
-    if length < 2:
-        raise ImageRejected(CORRUPT, f"JPEG segment of length {length} at byte {position}")
-    return length
-
-
-def _read_frame(code: int, segment: memoryview) -> JpegHeader:
-    if len(segment) < 6:
-        raise ImageRejected(CORRUPT, f"JPEG frame header of {len(segment)} bytes")
-    precision = segment[0]
-    if code not in _READABLE_FRAMES or precision != 8:
-        raise ImageRejected(UNSUPPORTED_FORMAT, f"JPEG process SOF{code - 0xC0} with {precision} bits")
-    height = int.from_bytes(segment[1:3], "big")
-    width = int.from_bytes(segment[3:5], "big")
-    if not height or not width:
-        raise ImageRejected(UNSUPPORTED_FORMAT, f"JPEG of {width} x {height} pixels")
-    return JpegHeader(width, height)
+@cache
+def _say_what_is_missing() -> None:
+    log.warning(
+        "the package simplejpeg is not installed here, so damage inside the data of JPEG files goes unnoticed: "
+        "install it on all nodes (pip install simplejpeg)"
+    )

@@ -24,6 +24,8 @@ _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
 _DEPTHS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), _GREY_ALPHA: (8, 16), _RGBA: (8, 16)}
 #: Adam7: first column, first row, column step, row step of the seven passes.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+#: Encoders write image data in chunks of 8 KB or more, 32,768 of them in the largest file that is read.
+_MAX_CHUNKS = 100_000
 #: Deflate cannot pack denser than 258 bytes into 2 bits (RFC 1951): what promises more is a lie or a cut file.
 _MAX_RATIO = 1032
 
@@ -139,7 +141,7 @@ def _read_chunks(data: memoryview) -> tuple[bytes, memoryview | None]:
     parts: list[memoryview] = []
     palette = None
     position, size, last = len(SIGNATURE), len(data), b""
-    while True:
+    for _ in range(_MAX_CHUNKS):
         if position + 12 > size:
             raise ImageRejected(TRUNCATED, f"PNG ends at byte {size} without IEND")
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -151,7 +153,8 @@ def _read_chunks(data: memoryview) -> tuple[bytes, memoryview | None]:
         if kind == b"IDAT":
             if parts and last != b"IDAT":
                 raise ImageRejected(CORRUPT, "PNG image data in two places")
-            parts.append(data[position + 8 : end])
+            if length or not parts:
+                parts.append(data[position + 8 : end])
         elif kind == b"PLTE":
             palette = data[position + 8 : end]
         elif kind == b"IEND":
@@ -159,6 +162,8 @@ def _read_chunks(data: memoryview) -> tuple[bytes, memoryview | None]:
         elif not kind[0] & 0x20 and kind != b"IHDR":  # an upper-case first letter: the image needs this chunk
             raise ImageRejected(UNSUPPORTED_FORMAT, f"unknown PNG chunk {_name(kind)}")
         position, last = end + 4, kind
+    else:
+        raise ImageRejected(CORRUPT, f"PNG of more than {_MAX_CHUNKS} chunks")
     if not parts:
         raise ImageRejected(TRUNCATED, "PNG without image data")
     return b"".join(parts), palette

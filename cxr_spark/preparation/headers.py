@@ -1,6 +1,6 @@
 """Sex, age and view from the headers of DICOM images, which must be known before images are chosen.
 
-A pass of its own over the images that have a label: a read of the first kilobytes of each, on the executors. The pixels
+This is a pass of its own over the images that have a label: the executors read the first kilobytes of each. The pixels
 are left for the pass that prepares them.
 """
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.columns import MAX_AGE_YEARS, SEXES, parse_age
 from cxr_spark.errors import RunError, StorageAwayError
-from cxr_spark.imaging.dicom.person import HEADER_BYTES, Person, read_person
+from cxr_spark.imaging.dicom.person import HEADER_BYTES, LONGER_HEADER_BYTES, HeaderCutError, Person, read_person
 from cxr_spark.imaging.reading import ahead
 from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.runtime.tasks import run_parts
@@ -61,6 +61,14 @@ def with_headers(spark: SparkSession, labels: LabelTable, uris: Mapping[str, str
     parts = _parts([uris[name] for name in names], spark.sparkContext.defaultParallelism)
     people = dict(zip(names, run_parts(spark, parts, read_headers, "reading headers"), strict=True))
     log.info("read %d headers in %.1f s", len(names), time.monotonic() - started)
+    unreadable = sum(person is None for person in people.values())
+    if unreadable:
+        log.warning(
+            "the headers of %d of %d images cannot be read: sex, age and view of these are unknown (images that cannot "
+            "be used at all are listed in the quarantine)",
+            unreadable,
+            len(people),
+        )
     read = {name: _understood(person) for name, person in people.items() if person is not None}
     over = {name for name, row in read.items() if row.age is not None and row.age > MAX_AGE_YEARS}
     known = {name: row._replace(age=None) if name in over else row for name, row in read.items()}
@@ -84,20 +92,23 @@ def with_headers(spark: SparkSession, labels: LabelTable, uris: Mapping[str, str
 def read_headers(parts: Iterable[Sequence[str]]) -> Iterator[Person | None]:
     """Reads headers on an executor: of each URI what it says, None where it cannot be read."""
     for uris in parts:
-        for content in ahead(uris, _read):
-            try:
-                yield read_person(content.result())
-            except ImageRejected:  # the pass over the pixels judges the image and says why
-                yield None
+        for person in ahead(uris, _read):
+            yield person.result()
 
 
-def _read(uri: str) -> bytes:
-    try:
-        return read_uri(uri, HEADER_BYTES)
-    except StorageAwayError:
-        raise
-    except (RunError, FileNotFoundError):
-        return b""
+def _read(uri: str) -> Person | None:
+    """Reads as much of a file as its header needs."""
+    for limit in (HEADER_BYTES, *LONGER_HEADER_BYTES):
+        try:
+            data = read_uri(uri, limit)
+            return read_person(data, whole=len(data) < limit)
+        except HeaderCutError:
+            continue
+        except StorageAwayError:
+            raise
+        except (RunError, FileNotFoundError, ImageRejected):  # the pass over the pixels judges the image and says why
+            return None
+    return None
 
 
 def _parts(uris: Sequence[str], cores: int) -> list[Sequence[str]]:

@@ -1,7 +1,7 @@
 """DICOM to grey. Needs the extra `dicom`.
 
 Radiographs of one frame are read (CR, DX, secondary captures): unsigned and signed, 8 to 16 bits, grey or colour, plain
-or compressed. A file without the 128 bytes and `DICM` of DICOM PS3.10 in front is not recognised.
+or compressed, with or without the 128 bytes and `DICM` of DICOM PS3.10 in front.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr_spark.imaging.dicom.file import is_dicom, rejecting
 from cxr_spark.imaging.dicom.frame import decode_frame
 from cxr_spark.imaging.dicom.grey import grey_of_colour, to_grey
-from cxr_spark.imaging.dicom.header import GREY, DicomHeader, is_dicom, read_header, reading
+from cxr_spark.imaging.dicom.header import GREY, DicomHeader, read_header
 
 __all__ = ["decode", "is_dicom", "read_header"]
 
@@ -28,6 +29,6 @@ def decode(header: DicomHeader) -> NDArray[np.uint8]:
     Raises:
         ImageRejected: the pixels are damaged, cut short, or compressed in a way that is not read.
     """
-    with reading("pixels"):
+    with rejecting("pixels"):
         values = decode_frame(header)
         return to_grey(values, header) if header.photometric in GREY else grey_of_colour(values, header)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from cxr_spark.imaging.dicom.file import read_dataset, reading
 from cxr_spark.imaging.rejected import CORRUPT, TRUNCATED, UNSUPPORTED_FORMAT, ImageRejected
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_SIGNATURE_AT, _SIGNATURE = 128, b"DICM"
-#: The one transfer syntax whose header is compressed, too. pydicom would inflate it whatever its size.
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
-
 GREY = ("MONOCHROME1", "MONOCHROME2")
 #: What decoders give as RGB, or has its luma in the first channel.
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+
+_IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
+#: Names of DICOM objects (PS3.4, table B.5-1) that hold no picture, by words in them, as a user would call them.
+_WITHOUT_PIXELS = {
+    "SR Storage": "Structured Report",
+    "Key Object Selection": "Structured Report",
+    "Presentation State": "Presentation State",
+    "Media Storage Directory": "DICOMDIR",
+}
+_BY_MODALITY = {"SR": "Structured Report", "KO": "Structured Report", "PR": "Presentation State"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class DicomHeader:
         planar: uncompressed channels lie one after the other.
         photometric: one of `GREY` or `COLOUR`.
         transfer_syntax: UID of the encoding.
-        dataset: everything else, pixels included.
+        swapped_bytes: 8-bit pixels were written as 16-bit words, highest byte first: bytes 2 by 2 change places.
+        dataset: everything else, pixels included; to be looked at within `file.reading`.
     """
 
     width: int
@@ -52,64 +55,13 @@ class DicomHeader:
     planar: bool
     photometric: str
     transfer_syntax: str
+    swapped_bytes: bool
     dataset: Dataset
 
     @property
     def decoded_bytes(self) -> int:
         """Bytes of the decoded pixels."""
         return self.width * self.height * self.samples * self.bits_allocated // 8
-
-
-def is_dicom(data: memoryview) -> bool:
-    """Whether a file is DICOM."""
-    return bytes(data[_SIGNATURE_AT : _SIGNATURE_AT + len(_SIGNATURE)]) == _SIGNATURE
-
-
-def is_available() -> bool:
-    """Whether the extra `dicom` is installed here."""
-    return all(importlib.util.find_spec(name) for name in ("pydicom", "imagecodecs"))
-
-
-def read_dataset(data: bytes | memoryview, **options: Any) -> Dataset:
-    """Parses a DICOM file, leniently and without a word: what pydicom would warn of may name a patient.
-
-    Args:
-        data: the file or its beginning.
-        options: of `pydicom.dcmread`.
-
-    Raises:
-        ImageRejected: it is damaged, deflated, or the extra `dicom` is not installed.
-    """
-    if not is_available():
-        raise ImageRejected(UNSUPPORTED_FORMAT, "DICOM file, and here is no pydicom: pip install 'cxr-spark[dicom]'")
-    import pydicom
-
-    content = bytes(data)
-    if _DEFLATED in content:
-        raise ImageRejected(UNSUPPORTED_FORMAT, "deflated DICOM file")
-    with reading("header"):
-        return pydicom.dcmread(BytesIO(content), **options)
-
-
-@contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Turns whatever pydicom and the decoders raise for a damaged file into a rejection, and silences them.
-
-    Their messages, warnings and log lines quote values, and values may be a patient's.
-    """
-    import pydicom.config
-
-    was_disabled, pydicom.config.logger.disabled = pydicom.config.logger.disabled, True
-    try:
-        with warnings.catch_warnings(), pydicom.config.disable_value_validation():
-            warnings.simplefilter("ignore")
-            yield
-    except ImageRejected:
-        raise
-    except Exception as error:  # no list of what a parser raises on damaged bytes can be complete
-        raise ImageRejected(CORRUPT, f"DICOM {what} cannot be read ({type(error).__name__})") from error
-    finally:
-        pydicom.config.logger.disabled = was_disabled
 
 
 def read_header(data: memoryview) -> DicomHeader:
@@ -123,6 +75,8 @@ def read_header(data: memoryview) -> DicomHeader:
     """
     dataset = read_dataset(data)
     with reading("header"):
+        if "Rows" not in dataset and "PixelData" not in dataset:
+            _refuse_other_objects(dataset)
         header = DicomHeader(
             width=_integer(dataset, "Columns"),
             height=_integer(dataset, "Rows"),
@@ -133,7 +87,8 @@ def read_header(data: memoryview) -> DicomHeader:
             signed=bool(_integer(dataset, "PixelRepresentation", 0)),
             planar=bool(_integer(dataset, "PlanarConfiguration", 0)),
             photometric=str(dataset.get("PhotometricInterpretation", "MONOCHROME2")),
-            transfer_syntax=str(dataset.file_meta.get("TransferSyntaxUID", "1.2.840.10008.1.2")),
+            transfer_syntax=_transfer_syntax(dataset),
+            swapped_bytes=_has_swapped_bytes(dataset),
             dataset=dataset,
         )
         frames = int(dataset.get("NumberOfFrames") or 1)
@@ -142,6 +97,34 @@ def read_header(data: memoryview) -> DicomHeader:
     if not has_pixels:
         raise ImageRejected(TRUNCATED, "DICOM file ends before its pixels")
     return header
+
+
+def _refuse_other_objects(dataset: Dataset) -> None:
+    """Names an object that is no picture. (One that calls itself an image and lacks its elements is damaged.)"""
+    uid = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
+    name = str(getattr(uid, "name", ""))
+    modality = str(dataset.get("Modality", ""))
+    known = next((kind for words, kind in _WITHOUT_PIXELS.items() if words in name), _BY_MODALITY.get(modality))
+    if known is None and name.endswith("Storage") and "Image" not in name:
+        known = name.removesuffix(" Storage")
+    if known is not None:
+        raise ImageRejected(UNSUPPORTED_FORMAT, f"DICOM file that holds no pixels ({known})")
+
+
+def _transfer_syntax(dataset: Dataset) -> str:
+    """Returns the transfer syntax; where the file does not name it, that in which its elements could be read."""
+    named = dataset.file_meta.get("TransferSyntaxUID")
+    if named:
+        return str(named)
+    implicit, little_endian = dataset.original_encoding
+    return _IMPLICIT if implicit else _EXPLICIT if little_endian else _BIG_ENDIAN
+
+
+def _has_swapped_bytes(dataset: Dataset) -> bool:
+    """Whether pixels of 8 bits lie in words of 16 bits whose highest byte comes first (PS3.5, annex A.3 and 8.1.2)."""
+    if _transfer_syntax(dataset) != _BIG_ENDIAN or "PixelData" not in dataset:
+        return False
+    return bool(dataset.get("BitsAllocated") == 8 and dataset["PixelData"].VR == "OW")
 
 
 def _integer(dataset: Dataset, name: str, default: int | None = None) -> int:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from cxr_spark.imaging.dicom.header import is_dicom, read_dataset, reading
-from cxr_spark.imaging.rejected import NOT_AN_IMAGE, ImageRejected
+from cxr_spark.imaging.dicom.file import is_dicom, read_dataset, reading
+from cxr_spark.imaging.rejected import CORRUPT, NOT_AN_IMAGE, TRUNCATED, ImageRejected
 
 #: Bytes from the start of a file in which the header's first groups are found; a radiograph's take a few thousand.
 HEADER_BYTES = 64 * 2**10
+#: Files whose private elements come first are read further, in these steps; headers longer than the last are not read.
+LONGER_HEADER_BYTES = (2 * 2**20, 32 * 2**20)
+
+_NAMES = {"PatientSex": 0x00100040, "PatientAge": 0x00101010, "ViewPosition": 0x00185101}
+#: Elements are in the order of their tags: behind this one there is nothing more to find.
+_LAST = max(_NAMES.values())
 
 
 class Person(NamedTuple):
@@ -25,15 +31,38 @@ class Person(NamedTuple):
     view_position: str
 
 
-def read_person(data: bytes) -> Person:
-    """Reads the first `HEADER_BYTES` of a DICOM file, or all of it.
+class HeaderCutError(ImageRejected):
+    """The bytes given end before all that is looked for could have come: more of the file is needed."""
+
+
+def read_person(data: bytes, *, whole: bool = True) -> Person:
+    """Reads sex, age and view from a DICOM file or its beginning.
+
+    Args:
+        data: the file, or its first bytes.
+        whole: False if the file goes on behind `data`.
 
     Raises:
+        HeaderCutError: the file goes on, and the elements may still come.
         ImageRejected: it is no DICOM file, or damaged.
     """
     if not is_dicom(memoryview(data)):
         raise ImageRejected(NOT_AN_IMAGE, "not a DICOM file")
-    names = ["PatientSex", "PatientAge", "ViewPosition"]
-    dataset = read_dataset(data, stop_before_pixels=True, specific_tags=names)
-    with reading("header"):
-        return Person(*(str(dataset.get(name) or "").strip() for name in names))
+    passed = False
+
+    def is_behind(tag: Any, vr: str | None, length: int) -> bool:
+        nonlocal passed
+        passed = int(tag) > _LAST
+        return passed
+
+    try:
+        dataset = read_dataset(data, stop_when=is_behind, tags=list(_NAMES.values()))
+        with reading("header"):
+            person = Person(*(str(dataset.get(name) or "").strip() for name in _NAMES))
+    except ImageRejected as error:
+        if whole or error.reason != CORRUPT:
+            raise
+        passed = False  # an element that is cut cannot be told from a damaged one
+    if not passed and not whole:
+        raise HeaderCutError(TRUNCATED, f"DICOM header longer than {len(data)} bytes")
+    return person

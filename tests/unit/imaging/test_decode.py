@@ -13,6 +13,7 @@ from PIL import Image
 
 from cxr_spark.imaging.decode import MAX_FILE_BYTES, MAX_PIXELS, check_file_size, decode_grey
 from cxr_spark.imaging.rejected import REASONS, ImageRejected
+from tests.support.bounds import seconds_and_peak
 
 RNG = np.random.default_rng(7)
 
@@ -379,6 +380,16 @@ def test_file_size_limit():
     check_file_size(MAX_FILE_BYTES)
     with pytest.raises(ImageRejected, match="too_large"):
         check_file_size(MAX_FILE_BYTES + 1)
+
+
+@pytest.mark.parametrize("kind", [b"IDAT", b"tEXt"])
+def test_png_of_millions_of_empty_chunks_is_given_up(kind):
+    start = encoded(GREY)
+    hostile = start[:33] + chunk(kind) * 1_000_000 + start[33:]
+    assert rejected(hostile).reason == "corrupt"
+    seconds, peak = seconds_and_peak(lambda: rejected(hostile))
+    assert seconds < 2
+    assert peak < len(hostile)
 
 
 # --- fuzzing --------------------------------------------------------------------------------------------------------

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from cxr_spark.imaging.dicom.person import HEADER_BYTES, Person, read_person
 from cxr_spark.imaging.rejected import ImageRejected
+from cxr_spark.preparation import headers
 from cxr_spark.preparation.headers import _parts, _understood, read_headers
 from tests.support.dicom_files import BIG, EXPLICIT, IMPLICIT, JPEG_LS, dicom_bytes
 
@@ -59,3 +62,30 @@ def test_every_image_is_in_one_part() -> None:
     assert [uri for part in parts for uri in part] == uris
     assert len(parts) == 8
     assert len(_parts(uris[:10], 16)) == 1
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
+@pytest.mark.parametrize("private", [100_000, 3_000_000])
+def test_headers_behind_long_private_elements_are_read(tmp_path: Path, syntax: str, private: int) -> None:
+    whole = dicom_bytes(PIXELS, syntax=syntax, **JANE)
+    dataset = pydicom.dcmread(io.BytesIO(whole))
+    dataset.private_block(0x0009, "MAKER", create=True).add_new(0x10, "OB", b"\1" * private)
+    dataset.save_as(tmp_path / "long.dcm")
+    assert (tmp_path / "long.dcm").read_bytes().index(b"058Y") > private
+    assert list(read_headers([[f"file://{tmp_path}/long.dcm"]])) == [Person(*JANE.values())]
+
+
+def test_headers_of_endless_private_elements_are_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headers, "LONGER_HEADER_BYTES", (100_000,))
+    dataset = pydicom.dcmread(io.BytesIO(dicom_bytes(PIXELS, **JANE)))
+    dataset.private_block(0x0009, "MAKER", create=True).add_new(0x10, "OB", b"\1" * 200_000)
+    dataset.save_as(tmp_path / "long.dcm")
+    assert list(read_headers([[f"file://{tmp_path}/long.dcm"]])) == [None]
+
+
+def test_headers_without_preamble_are_read(tmp_path: Path) -> None:
+    whole = dicom_bytes(PIXELS, **JANE)
+    (tmp_path / "meta.dcm").write_bytes(whole[132:])
+    (tmp_path / "bare.dcm").write_bytes(whole[whole.index(b"\x10\x00\x40\x00CS") :])
+    uris = [f"file://{tmp_path}/{name}.dcm" for name in ("meta", "bare")]
+    assert list(read_headers([uris])) == [Person(*JANE.values())] * 2

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from cxr_spark.imaging.decode import decode_grey
-from cxr_spark.imaging.dicom import header as dicom_header
+from cxr_spark.imaging.dicom import file as dicom_file
 from cxr_spark.imaging.rejected import ImageRejected
 from tests.support.dicom_files import (
     BIG,
@@ -208,7 +208,7 @@ def test_neither_warnings_nor_details_tell_of_the_patient() -> None:
 
 
 def test_without_the_extra_the_reason_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicom_header.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(dicom_file.importlib.util, "find_spec", lambda name: None)
     error = rejected(dicom_bytes(GREY_8))
     assert error.reason == "unsupported_format"
     assert "cxr-spark[dicom]" in error.detail
