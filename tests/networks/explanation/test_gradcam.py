@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -121,3 +122,24 @@ def test_maps_of_all_layers_have_channels_first(name) -> None:
             inner = name == "convnext_tiny" and ".block." in layer and not layer.endswith("block.0")
             expected = seen[layer].movedim(-1, 1) if inner else seen[layer]
             assert torch.equal(found, expected), layer
+
+
+@pytest.mark.parametrize("name", ["resnet50_v1", "efficientnet_b0", "vgg16"])
+def test_map_is_that_of_the_package_grad_cam(name: str) -> None:
+    reference = pytest.importorskip("pytorch_grad_cam", reason="the package grad-cam is not installed")
+    from pytorch_grad_cam.utils.image import scale_cam_image
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    spec = architecture(name)
+    side = max(64, spec.minimum_size)
+    network = small_network(name)
+    images = torch.randn(2, 3, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 50
+    layers = [network.get_submodule(spec.last_conv)]
+    with reference.GradCAM(model=network, target_layers=layers) as theirs:
+        wanted = theirs(input_tensor=images, targets=[ClassifierOutputTarget(FINDING)] * 2)
+    with GradCam(network, spec.last_conv) as cam:
+        cam.logits(images)
+        found = cam.maps([0, 1], [FINDING] * 2)
+    assert found.max() > 0
+    # That package scales a map to 0..1 and enlarges it to the image's size.
+    np.testing.assert_allclose(scale_cam_image(found, (side, side)), wanted, atol=1e-3)
