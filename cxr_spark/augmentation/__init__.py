@@ -1,1 +1,1 @@
-"""Random augmentations and deterministic kernels on whole batches of images. Nothing here needs Spark."""
+"""Changes whole batches of images: random augmentations of training images, and their kernels. No Spark."""

@@ -1,4 +1,4 @@
-"""Ordered lists of augmentations: running them, and building them from settings or from saved JSON. No Spark here."""
+"""Runs ordered lists of augmentations, and builds them from settings or from saved JSON. No Spark."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ def augment(
 
 
 def without_draws(batch: torch.Tensor, augmentations: Iterable[BatchAugmentation]) -> torch.Tensor:
-    """Runs what takes the augmentations' place in validation and scoring: a random crop becomes the middle one."""
+    """Runs the deterministic counterpart of each augmentation, as validation and scoring do.
+
+    A random crop becomes the crop of the middle; all others leave the batch as it is.
+    """
     for augmentation in augmentations:
         batch = augmentation.deterministic(batch)
     return batch
@@ -65,7 +68,11 @@ def output_size(augmentations: Iterable[BatchAugmentation], size: tuple[int, int
 
 
 def numbered(augmentations: Iterable[BatchAugmentation]) -> list[BatchAugmentation]:
-    """Gives each augmentation its `stream`, so that two of a kind in one list draw independently."""
+    """Numbers the augmentations of each kind by their `stream`, so that two of a kind draw independently.
+
+    >>> [a.stream for a in numbered([HorizontalFlip(), Brightness(), HorizontalFlip()])]
+    [0, 0, 1]
+    """
     seen: dict[str, int] = {}
     result = []
     for augmentation in augmentations:
@@ -79,8 +86,8 @@ def make(name: str, settings: Mapping[str, Any]) -> BatchAugmentation:
     """Builds one augmentation.
 
     Args:
-        name: one of `AUGMENTATIONS`.
-        settings: its attributes by name; those left out have their defaults.
+        name: a name in `AUGMENTATIONS`.
+        settings: the values of its settings by name. A setting that is left out has its default.
 
     Raises:
         ConfigError: the name or a setting is unknown, or a value is out of range.
@@ -100,14 +107,17 @@ def make(name: str, settings: Mapping[str, Any]) -> BatchAugmentation:
 def from_config(entries: object) -> list[BatchAugmentation]:
     """Builds augmentations from settings: a list whose entries are a name, or one name with its settings.
 
+    >>> from_config(["random_horizontal_flip", {"random_affine": {"degrees": 5}}])[1].degrees
+    5.0
+
     Args:
-        entries: such as `["random_horizontal_flip", {"random_affine": {"degrees": 5}}]`.
+        entries: the list, as a settings file gives it.
 
     Returns:
         The augmentations in order, numbered.
 
     Raises:
-        ConfigError: not such a list; or see `make`.
+        ConfigError: `entries` is not such a list, or `make` refuses one of them.
     """
     if not isinstance(entries, list | tuple):
         raise ConfigError(
@@ -117,16 +127,21 @@ def from_config(entries: object) -> list[BatchAugmentation]:
 
 
 def from_json(text: str) -> BatchAugmentation:
-    """Reads what `BatchAugmentation.to_json` wrote.
+    """Builds the augmentation that `BatchAugmentation.to_json` wrote down.
+
+    >>> from_json(Crop(size=200).to_json()) == Crop(size=200)
+    True
 
     Raises:
-        ConfigError: not JSON of an augmentation; or see `make`.
+        ConfigError: the text is not the JSON of an augmentation, or `make` refuses it.
     """
     try:
         settings = json.loads(text)
         name = settings.pop("name")
     except (ValueError, AttributeError, KeyError, TypeError):
-        raise ConfigError(f"{text!r} is no augmentation: expected a JSON object with a name and its settings") from None
+        raise ConfigError(
+            f"{text!r} is not an augmentation: expected a JSON object with a name and the settings of that augmentation"
+        ) from None
     return make(name, settings)
 
 

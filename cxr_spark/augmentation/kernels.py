@@ -1,4 +1,4 @@
-"""The image stages as pure functions on whole batches of torch tensors, on any device. No Spark, no random draws.
+"""Changes whole batches of images, as pure functions of torch tensors on any device. No Spark, no random draws.
 
 A batch of grey images is (N, H, W), uint8 or floating point with values 0..255. The network's input is (N, 3, H, W).
 """
@@ -17,7 +17,8 @@ from cxr_spark.imaging.resize import resize as resize_image
 #: (https://github.com/KaimingHe/deep-residual-networks), taken over by Keras as `preprocess_input` in "caffe" mode.
 IMAGENET_MEAN_BGR: tuple[float, float, float] = (103.939, 116.779, 123.68)
 
-#: How far the three channels of a grey image may be apart once the means are added back: float32 keeps them to 1e-5.
+#: The largest difference allowed between the three channels of a grey image once the means are added back. float32
+#: keeps them to 1e-5.
 _GREY_TOLERANCE = 1e-2
 
 
@@ -26,7 +27,7 @@ def imagenet_bgr(pixels: torch.Tensor, memory_format: torch.memory_format = torc
 
     Args:
         pixels: (N, H, W) grey or (N, 3, H, W) in red, green, blue order; uint8 or floating point, 0..255.
-        memory_format: of the result; `torch.channels_last` where the network runs in it.
+        memory_format: the memory format of the result; `torch.channels_last` where the network runs in it.
 
     Returns:
         float32 (N, 3, H, W) on the device of `pixels`.
@@ -57,8 +58,8 @@ def grey_from_bgr(bgr: torch.Tensor) -> torch.Tensor:
         uint8 (N, H, W) on the device of `bgr`.
 
     Raises:
-        DataError: another shape; the channels disagree, so the images are not grey or were prepared another way; or
-            the values are not within 0..255.
+        DataError: `bgr` has another shape; its channels disagree, so the images are not grey or were prepared another
+            way; or the values are not within 0..255.
     """
     if bgr.ndim != 4 or bgr.shape[1] != 3 or not bgr.is_floating_point():
         raise DataError(f"a {bgr.dtype} batch of shape {tuple(bgr.shape)}: expected floating point (N, 3, H, W)")
@@ -82,11 +83,11 @@ def grey_from_bgr(bgr: torch.Tensor) -> torch.Tensor:
 
 
 def flip(batch: torch.Tensor, mask: torch.Tensor, dim: int) -> torch.Tensor:
-    """Mirrors the images of a batch that a mask names.
+    """Mirrors those images of a batch that a mask chooses.
 
     Args:
         batch: (N, ..., H, W), any dtype.
-        mask: bool (N,), best on the CPU; true = mirror.
+        mask: bool (N,), best on the CPU; true means that the image is mirrored.
         dim: -1: left to right; -2: upside down.
 
     Returns:
@@ -103,14 +104,14 @@ def center_crop(batch: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
     Args:
         batch: (..., H, W), any dtype.
-        height: rows to keep, at most H.
-        width: columns to keep, at most W.
+        height: the number of rows to keep, at most H.
+        width: the number of columns to keep, at most W.
 
     Returns:
         (..., height, width), a view.
 
     Raises:
-        DataError: the images are smaller than that.
+        DataError: the images are smaller than the window.
     """
     check_crop((batch.shape[-2], batch.shape[-1]), height, width)
     top, left = (batch.shape[-2] - height) // 2, (batch.shape[-1] - width) // 2
@@ -123,14 +124,14 @@ def random_crop(batch: torch.Tensor, offsets: NDArray[np.int64], height: int, wi
     Args:
         batch: (N, H, W), any dtype.
         offsets: (N, 2), the top row and left column of each window.
-        height: rows of a window, at most H.
-        width: columns of a window, at most W.
+        height: the number of rows of a window, at most H.
+        width: the number of columns of a window, at most W.
 
     Returns:
         A new tensor (N, height, width).
 
     Raises:
-        DataError: the images are smaller than that.
+        DataError: the images are smaller than the window.
     """
     check_crop((batch.shape[-2], batch.shape[-1]), height, width)
     top, left = torch.from_numpy(np.ascontiguousarray(offsets.T)).to(batch.device)
@@ -140,12 +141,14 @@ def random_crop(batch: torch.Tensor, offsets: NDArray[np.int64], height: int, wi
 
 
 def affine(batch: torch.Tensor, matrices: NDArray[np.float64]) -> torch.Tensor:
-    """Moves each image by an affine map of its own: bilinear, black from outside the image, one call for the batch.
+    """Moves each image by an affine map of its own, with bilinear interpolation.
+
+    What comes from outside the image is black. The whole batch takes one call.
 
     Args:
         batch: (N, H, W), uint8 or floating point.
-        matrices: (N, 2, 3), from an output pixel to the input pixel that it shows, in pixels (x right, y down) from
-            the image's centre.
+        matrices: (N, 2, 3), each the map from an output pixel to the input pixel that it shows, in pixels (x to the
+            right, y down) from the image's centre.
 
     Returns:
         A new tensor of the shape and dtype of `batch`; uint8 is rounded to nearest.
@@ -186,8 +189,8 @@ def resize(batch: torch.Tensor, size: int, mode: ResizeMode = "squash") -> torch
 
     Args:
         batch: uint8 (N, H, W).
-        size: side of the result in pixels.
-        mode: squash, pad or crop.
+        size: the side of the result in pixels.
+        mode: squash, pad or crop, see `cxr_spark.imaging.resize`.
 
     Returns:
         uint8 (N, size, size) on the device of `batch`.
@@ -199,15 +202,15 @@ def resize(batch: torch.Tensor, size: int, mode: ResizeMode = "squash") -> torch
 
 
 def check_crop(size: tuple[int, int], height: int, width: int) -> None:
-    """Checks that a window fits.
+    """Checks that a window fits into images.
 
     Args:
-        size: (height, width) of the images.
-        height: of the window.
-        width: of the window.
+        size: (height, width) of the images in pixels.
+        height: the window's height in pixels.
+        width: the window's width in pixels.
 
     Raises:
-        DataError: it does not.
+        DataError: the window is larger than the images.
     """
     if size[0] < height or size[1] < width:
         raise DataError(

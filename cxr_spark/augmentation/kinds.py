@@ -1,6 +1,7 @@
-"""Random augmentations as small frozen objects: batch in, batch out. What the trainer runs on the device, every epoch.
+"""Random augmentations: small frozen objects that change a batch of images on the device, in every epoch anew.
 
-No Spark here. The stages of Spark ML (`RandomHorizontalFlip` and so on) own one of these; YAML settings build the same.
+The trainer runs them. Settings files build them by name, and the stages of Spark ML (`RandomHorizontalFlip` and so on)
+take their Params from the fields here: name, type, default, range and description. No Spark.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ class BatchAugmentation(BaseModel):
     """A random change of training images. The same image, seed and epoch always get the same change.
 
     Attributes:
-        stream: number of this augmentation among those of its kind in a list: two of a kind draw independently.
+        stream: the number of this augmentation among those of its kind in a list. Two of a kind draw independently.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     name: ClassVar[str]
-    #: How many numbers it draws an image.
+    #: How many random numbers it draws for each image.
     draws: ClassVar[int]
 
     stream: Annotated[int, Field(ge=0)] = 0
@@ -39,14 +40,14 @@ class BatchAugmentation(BaseModel):
         Args:
             batch: (N, H, W) grey, uint8 or floating point with values 0..255, on any device.
             keys: (N,) keys of the images, from `cxr_spark.augmentation.draws.image_keys`.
-            seed: of the run.
-            epoch: from 0; every epoch draws anew.
+            seed: the seed of the run.
+            epoch: the number of the epoch, from 0. Every epoch draws anew.
 
         Returns:
             (N, H', W') of the same dtype on the same device; (H', W') is `output_size((H, W))`.
 
         Raises:
-            DataError: the batch is not (N, H, W) with N keys, or its images do not fit.
+            DataError: the batch is not (N, H, W) with N keys, or its images are too small.
         """
         if batch.ndim != 3 or len(batch) != len(keys):
             raise DataError(
@@ -58,19 +59,19 @@ class BatchAugmentation(BaseModel):
         return self._apply(batch, numbers)
 
     def deterministic(self, batch: torch.Tensor) -> torch.Tensor:
-        """Returns what takes its place where nothing may be drawn (validation, scoring): here, the batch as it is."""
+        """Returns the batch as validation and scoring use it: unchanged, unless a subclass says otherwise."""
         return batch
 
     @property
     def fixed_size(self) -> int | None:
-        """The side of its square output where that does not depend on the input; else None."""
+        """The side of its output, where it is a square of always the same size; else None."""
         return None
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Returns (height, width) of its output for images of (height, width).
 
         Raises:
-            DataError: it cannot take images of that size.
+            DataError: images of that size are too small.
         """
         return size
 
@@ -107,7 +108,7 @@ class VerticalFlip(BatchAugmentation):
 
 
 class Crop(BatchAugmentation):
-    """Cuts a window of `size` x `size` pixels at a random place; the middle one where nothing may be drawn."""
+    """Cuts a window of `size` x `size` pixels at a random place; validation and scoring take the one in the middle."""
 
     name = "random_crop"
     draws = 2
@@ -116,7 +117,7 @@ class Crop(BatchAugmentation):
 
     @property
     def fixed_size(self) -> int:
-        """The window's side."""
+        """The side of the window, in pixels."""
         return self.size
 
     def deterministic(self, batch: torch.Tensor) -> torch.Tensor:
@@ -127,7 +128,7 @@ class Crop(BatchAugmentation):
         """Returns the window's (height, width).
 
         Raises:
-            DataError: the images are smaller.
+            DataError: the images are smaller than the window.
         """
         kernels.check_crop(size, self.size, self.size)
         return self.size, self.size
@@ -171,20 +172,20 @@ class Affine(BatchAugmentation):
         return kernels.affine(batch, self.matrices(numbers, batch.shape[1], batch.shape[2]))
 
     def matrices(self, numbers: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
-        """Maps uniform draws to the maps that `kernels.affine` takes.
+        """Turns uniform draws into the maps that `kernels.affine` takes.
 
         Args:
-            numbers: (N, 5) in [0, 1): rotation, shift in x, shift in y, shear, zoom.
-            height: of the images, pixels.
-            width: of the images, pixels.
+            numbers: (N, 5) in [0, 1): for rotation, shift in x, shift in y, shear and zoom.
+            height: the height of the images in pixels.
+            width: the width of the images in pixels.
 
         Returns:
-            (N, 2, 3), from output to input pixels about the centre.
+            (N, 2, 3), each the map from output pixels to input pixels, counted from the centre.
         """
-        signed = 2 * numbers - 1
-        angle, shear = np.deg2rad(self.degrees * signed[:, 0]), np.deg2rad(self.shear * signed[:, 3])
+        rotation, shift_x, shift_y, sheared, _ = (2 * numbers - 1).T
+        angle, shear = np.deg2rad(self.degrees * rotation), np.deg2rad(self.shear * sheared)
         factor = self.zoom[0] + (self.zoom[1] - self.zoom[0]) * numbers[:, 4]
-        shift = self.shift * signed[:, 1:3] * (width, height)
+        shift = np.stack([self.shift * shift_x * width, self.shift * shift_y * height], axis=1)
         cos, sin, slope = np.cos(angle), np.sin(angle), np.tan(shear)
         # Input to output is shift + factor * rotation * [[1, -slope], [0, 1]] (determinant factor^2); this inverts it.
         inverse = np.stack([cos - slope * sin, sin + slope * cos, -sin, cos], axis=1).reshape(-1, 2, 2)

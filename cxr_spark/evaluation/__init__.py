@@ -1,1 +1,1 @@
-"""AUCs with intervals, average precision, subgroups, plots and the report, from predictions of any size."""
+"""Evaluates predictions of any number of images: AUCs with intervals, average precision, subgroups and the report."""

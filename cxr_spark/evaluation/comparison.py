@@ -1,4 +1,4 @@
-"""Two models side by side on the same images: AUC and F1 of each, and the differences."""
+"""Compares two models on the same images: AUC and F1 of each, and the differences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How to compare: the arguments of `evaluate` of these names, `task` being known."""
+    """How to compare two models. The attributes are the arguments of `computation.evaluate` of the same names."""
 
     task: str
     split: str | None
@@ -37,7 +37,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Model:
-    """What one of the two reaches."""
+    """The curves and reports of one of the two models, by finding."""
 
     curves: Mapping[str, Curve]
     reports: Mapping[str, Report]
@@ -46,17 +46,18 @@ class _Model:
 def compare(labelled: DataFrame, findings: Sequence[str], baseline: Predictions, how: Comparison) -> dict[str, Any]:
     """Compares predictions with a baseline.
 
-    Both are measured on the images and findings that both have, by the labels of the former. A replicate of the
-    bootstrap draws the same patients for both, so the interval of a difference is one of pairs.
+    Both are measured on the images and findings that both have, with the labels of the first. A replicate of the
+    bootstrap draws the same patients for both, so the interval of a difference is a paired one.
 
     Args:
-        labelled: rows of `images.IMAGES`, all with labels, of whatever split.
-        findings: what the places of labels and scores stand for.
+        labelled: rows of `images.IMAGES` of any split, all with labels.
+        findings: the names of the findings, in the order of labels and scores.
         baseline: the other predictions.
-        how: see there.
+        how: the task, the split and the bootstrap.
 
     Returns:
-        For metrics.json: counts, and for each finding and their mean AUC, F1 and the differences from the baseline.
+        The part `comparison` of metrics.json: counts and, for each finding and for their mean, AUC, F1 and the
+        differences from the baseline.
 
     Raises:
         DataError: the baseline is faulty, or has no images or findings in common with the predictions.
@@ -114,7 +115,7 @@ def _common(findings: Sequence[str], baseline: Predictions, task: str) -> list[s
 
 
 def _taken(column: str, names: Sequence[str], wanted: Sequence[str]) -> Any:
-    """Returns the places of an array column that some of its names have, in their order."""
+    """Returns the elements of an array column that belong to the wanted names, in the order of those."""
     from pyspark.sql import functions as F  # noqa: N812 (its usual name)
 
     return F.array(*(F.col(column)[names.index(name)] for name in wanted))

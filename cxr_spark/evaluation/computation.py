@@ -1,4 +1,4 @@
-"""Evaluates predictions: the numbers of metrics.json, and the curves for the plots."""
+"""Computes an evaluation: the numbers of metrics.json, and the curves for the plots."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result.
+    """The numbers and curves of an evaluation.
 
     Attributes:
-        metrics: what metrics.json holds, JSON values only.
-        curves: ROC curves of the findings that have both classes.
-        micro: the ROC curve of all pairs; None where they are of one class.
+        metrics: the content of metrics.json, JSON values only.
+        curves: the ROC curves of the findings that have both classes.
+        micro: the ROC curve of all (image, finding) pairs; None where they are of one class.
     """
 
     metrics: dict[str, Any]
@@ -60,15 +60,16 @@ def evaluate(
     """Checks and evaluates predictions.
 
     Args:
-        predictions: with labels.
-        replicates: bootstrap replicates over patients; 0: no intervals.
-        seed: of the bootstrap.
-        split: evaluates the images of this split; the AUCs of the others stand beside, and thresholds are chosen on
-            `val`, where it is there. None: all images.
-        task: one of `TASKS`; None: what the predictions say, else `multi_label`.
-        baseline: predictions of another model for the same images, to compare with; its labels are not used.
+        predictions: the predictions, with labels.
+        replicates: the number of bootstrap replicates over patients; with 0 there are no intervals.
+        seed: the seed of the bootstrap.
+        split: the split whose images are evaluated; None for all images. The AUCs of the other splits are given beside
+            it, and thresholds are chosen on `val` where there is one.
+        task: one of `TASKS`; None for what the predictions say, or `multi_label` where they do not say.
+        baseline: predictions of another model for the same images, to compare with. Its labels are not used.
         synthetic: whether the images are known to be synthetic.
-        partitions: into how many ranges the scores are sorted; default by their number. Changes no number.
+        partitions: the number of ranges that the scores are sorted into; None to choose it by the number of scores. It
+            changes no number of the result.
 
     Raises:
         DataError: the predictions are faulty or have no labels.
@@ -153,7 +154,7 @@ def _groups(
 
 
 def _in_order(splits: Mapping[str, Any]) -> dict[str, Any]:
-    """Sorts splits as they come: training first, other names last."""
+    """Sorts splits: train, val and test first, other names after them."""
     return {name: splits[name] for name in sorted(splits, key=lambda n: (*SPLITS, n).index(n))}
 
 

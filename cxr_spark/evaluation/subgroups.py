@@ -10,7 +10,7 @@ from cxr_spark.evaluation.reading.images import GROUPINGS, SPLIT
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-#: Of a column with more values only the most frequent become subgroups.
+#: The most subgroups of one column. Where it has more values, the most frequent ones are taken.
 _MOST_VALUES = 6
 
 
@@ -19,11 +19,11 @@ def values_of(frame: DataFrame, split: str | None = None) -> tuple[list[Subgroup
 
     Args:
         frame: rows of `images.IMAGES`.
-        split: the one whose images are evaluated; None: all.
+        split: the split whose images are evaluated; None for all images.
 
     Returns:
-        The subgroups of those groupings that have more than one value among the evaluated images, each split being
-        one where there are several; and the number of images of each split.
+        The subgroups of each grouping that has more than one value among the evaluated images (several splits are
+        subgroups, too), and the number of images of each split.
     """
     from pyspark.sql import functions as F  # noqa: N812 (its usual name)
 

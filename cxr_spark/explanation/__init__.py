@@ -1,1 +1,1 @@
-"""What a network looks at: Grad-CAM overlays, how well they meet radiologists' boxes, and maps of single layers."""
+"""Shows what a network looks at: Grad-CAM overlays, their overlap with radiologists' boxes, maps of single layers."""

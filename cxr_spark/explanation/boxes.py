@@ -1,4 +1,4 @@
-"""Radiologists' boxes, and where they lie in a prepared image."""
+"""Radiologists' boxes, and their places in a prepared image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from cxr_spark.imaging.resize import ResizeMode
 
 
 class Box(NamedTuple):
-    """A rectangle: its upper left corner, width and height; pixels, or parts of a square image's side."""
+    """A rectangle, in pixels or in parts of a square image's side.
+
+    Attributes:
+        x: the left edge.
+        y: the upper edge.
+        w: the width.
+        h: the height.
+    """
 
     x: float
     y: float
@@ -25,8 +32,8 @@ class BoxList:
     """The boxes of a list.
 
     Attributes:
-        by_image: image_index to finding to boxes, in pixels of the image that they were drawn on.
-        counts: boxes by finding.
+        by_image: the boxes by image_index and finding, in pixels of the image that they were drawn on.
+        counts: the number of boxes of each finding.
     """
 
     by_image: dict[str, dict[str, tuple[Box, ...]]]
@@ -35,8 +42,12 @@ class BoxList:
     def of(self, findings: tuple[str, ...], source: str) -> BoxList:
         """Returns the boxes of a model's findings only.
 
+        Args:
+            findings: the model's findings.
+            source: the URI of the list, for messages.
+
         Raises:
-            DataError: there are none.
+            DataError: the list has no box of them.
         """
         kept = Counter({name: n for name, n in self.counts.items() if name in findings})
         if not kept:
@@ -52,18 +63,18 @@ class BoxList:
 
 
 def in_square(box: Box, *, drawn_on: int | None, height: int, width: int, size: int, mode: ResizeMode) -> Box | None:
-    """Follows a box from the original image into the prepared square.
+    """Finds the place of a box in the prepared square.
 
     Args:
-        box: pixels of the image that it was drawn on.
-        drawn_on: side of that image; None: it is the original itself.
-        height: of the original image, pixels.
-        width: of the original image, pixels.
-        size: side of the prepared square, pixels.
-        mode: how the image was made square: see `imaging.resize`.
+        box: the box in pixels of the image that it was drawn on.
+        drawn_on: the side of that image in pixels; None where it is the original image.
+        height: the height of the original image in pixels.
+        width: the width of the original image in pixels.
+        size: the side of the prepared square in pixels.
+        mode: how the image was made square, see `imaging.resize`.
 
     Returns:
-        The box in parts of the square's side, cut at its edges; None where nothing of it is left.
+        The box in parts of the square's side, cut at its edges; None where all of it was cut off.
     """
     x_scale, y_scale = (width / drawn_on, height / drawn_on) if drawn_on else (1.0, 1.0)
     x, y, w, h = box.x * x_scale, box.y * y_scale, box.w * x_scale, box.h * y_scale

@@ -2,8 +2,8 @@
 
     map = ReLU(sum over channels k of a_k A_k),  a_k = mean over positions of d(logit) / d(A_k)
 
-with A the output of the last layer that is still a map over the image. One forward pass serves the probabilities, the
-Grad-CAM of any number of outputs and the maps of other layers; nothing before layer A is kept for the gradients.
+A is the output of the last layer that is still a map over the image. One forward pass serves the probabilities, the
+Grad-CAM of any number of outputs and the maps of other layers. Nothing before that layer is kept for the gradients.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from torchvision.ops import Permute
 
 
 class GradCam:
-    """Grad-CAM of a network, as a context: leaving it takes the hooks off again.
+    """Computes the Grad-CAM of a network. It is a context manager: leaving it removes its hooks from the network.
 
     Args:
-        module: the network, in evaluation mode; its parameters are frozen.
-        layer: dotted name of the layer whose output is A, (N, C, h, w).
-        also: dotted names of layers whose outputs are wanted, too. Of a layer that is used more than once the last
+        module: the network, in evaluation mode. Its parameters are frozen.
+        layer: the dotted name of the layer whose output is A, (N, C, h, w).
+        also: the dotted names of other layers whose outputs are wanted. Where a layer is used more than once, its last
             output is taken.
     """
 
@@ -62,16 +62,16 @@ class GradCam:
 
         def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
             found = output.permute(0, 3, 1, 2) if turned else output
-            self.features[name] = found.detach().clone()  # what follows may well overwrite it in place
+            self.features[name] = found.detach().clone()  # the next layer may overwrite it in place
 
         return keep
 
     def _cut(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-        """Starts the graph of the gradients here.
+        """Starts the graph of the gradients at this layer.
 
-        The network works on with the very tensor that is kept, so that a ReLU in place, which is no layer of its own
-        (DenseNet's), belongs to A: then Grad-CAM is the plain class activation map where pooling and one linear layer
-        follow.
+        The network goes on with the same tensor that is kept. So a ReLU that works in place and is no layer of its own,
+        as DenseNet has it, belongs to A. Then Grad-CAM equals the plain class activation map where pooling and one
+        linear layer follow.
         """
         self._activation = output.detach().requires_grad_().clone()
         return self._activation
@@ -80,10 +80,10 @@ class GradCam:
         """Runs the network.
 
         Args:
-            images: its input (N, 3, H, W).
+            images: the network's input (N, 3, H, W).
 
         Returns:
-            float32 (N, K), without gradients. `features` holds the wanted layers' outputs of these images.
+            The logits, float32 (N, K), without gradients. `features` then holds the outputs of the other wanted layers.
         """
         with torch.enable_grad():
             self._logits = self._module(images)
@@ -93,21 +93,21 @@ class GradCam:
         """Computes the maps of one output for each of some images of the last batch.
 
         Args:
-            rows: images, each at most once.
-            outputs: for each of them the number of the output.
+            rows: the numbers of the images in the batch, each at most once.
+            outputs: for each of these images the number of the output.
 
         Returns:
-            float32 (len(rows), h, w), not negative, in the units of the logit. A map of zeros says that nothing in
-            the image speaks for the output.
+            float32 (len(rows), h, w), not negative, in the units of the logit. A map of zeros means that nothing
+            in the image is evidence for the output.
 
         Raises:
-            ValueError: no batch was run.
+            ValueError: `logits` was not called before.
         """
         if self._logits is None or self._activation is None:
             raise ValueError("run logits() on a batch first")
         index = torch.as_tensor(rows, device=self._logits.device)
         chosen = self._logits[index, torch.as_tensor(outputs, device=self._logits.device)]
-        # In evaluation mode images do not depend on each other: the gradient of the sum is each one's own.
+        # In evaluation mode images do not depend on each other, so the gradient of the sum holds the gradient of each.
         (gradient,) = torch.autograd.grad(chosen.sum(), self._activation, retain_graph=True)
         weights = gradient[index].mean(dim=(2, 3), keepdim=True)
         maps = functional.relu((weights * self._activation.detach()[index]).sum(dim=1))
@@ -115,7 +115,7 @@ class GradCam:
 
 
 def layers_with_channels_last(module: nn.Module) -> set[str]:
-    """Returns the dotted names of layers that work on (N, h, w, C): those between two permutations, as ConvNeXt has."""
+    """Returns the dotted names of layers that work on (N, h, w, C): ConvNeXt has some between two permutations."""
     found: set[str] = set()
     for above, block in module.named_modules():
         turned = False

@@ -1,4 +1,4 @@
-"""The images of a task, of a prepared file or of raw ones, each with all that its picture needs. No Spark."""
+"""Reads the images of a task from a prepared file or from image files, with all that their pictures need. No Spark."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class ViewedImage:
     """An image to explain.
 
     Attributes:
-        image_index: its name.
+        image_index: the name of the image.
         pixels: uint8 (S, S), the prepared square.
-        view: uint8 (SIDE, SIDE), the same for the eye, as sharp as the source allows.
-        height: of the original, pixels.
-        width: of the original, pixels.
-        labels: findings that it is labelled with; None where they are not known.
+        view: uint8 (SIDE, SIDE), the same square to look at, as sharp as the source allows.
+        height: the height of the original image in pixels.
+        width: the width of the original image in pixels.
+        labels: the findings that it is labelled with; None where they are not known.
     """
 
     image_index: str
@@ -51,10 +51,10 @@ def prepared_images(selection: Selection, data: str, findings: tuple[str, ...], 
     """Reads the images of a prepared file.
 
     Args:
-        selection: a file, and which of its images.
-        data: URI of the dataset.
-        findings: what its labels are of, in order.
-        batch: rows read at a time.
+        selection: the file, and which of its images are wanted.
+        data: the URI of the dataset.
+        findings: the names of the findings, in the order of the labels.
+        batch: the number of rows to read at a time.
 
     Raises:
         DataError: the file is damaged.
@@ -82,7 +82,7 @@ def prepared_images(selection: Selection, data: str, findings: tuple[str, ...], 
 
 
 def raw_images(part: RawPart, preprocessing: Preprocessing, threads: int) -> Iterator[ViewedImage | dict[str, str]]:
-    """Reads raw images; of one that cannot be used its row of the quarantine."""
+    """Reads raw images. In place of an image that cannot be used it yields its row of the quarantine."""
 
     def load(image: RawImage) -> ViewedImage:
         grey = decode_grey(read_image_file(image.uri, image.size))

@@ -1,4 +1,4 @@
-"""Which layers of a network can be shown: names are checked, and shapes found, without computing anything."""
+"""Checks which layers of a network can be shown, and finds their shapes, without computing anything."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tup
     """Checks names of layers against a model's network.
 
     Returns:
-        Channels, height and width of each layer's output.
+        The number of channels, the height and the width of each layer's output, by the layer's name.
 
     Raises:
-        UsageError: a layer does not exist, or its output is no map over the image.
+        UsageError: a layer does not exist, or its output is not a map over the image.
     """
     network = build_empty(metadata.architecture, metadata.n_outputs, **metadata.build.model_dump()).eval()
     _refuse_unknown(network, metadata.architecture, names)
     head = head_name(network)
-    network.set_submodule(head, nn.Identity())  # it asks for the device's autocast, and there is none of no device
+    # The head asks for the autocast of its device, and the device "meta" has none.
+    network.set_submodule(head, nn.Identity())
     side = metadata.preprocessing.input_size
     before = [name for name in names if name != head and not name.startswith(f"{head}.")]
     with GradCam(network, architecture(metadata.architecture).last_conv, also=before) as cam:
@@ -37,7 +38,9 @@ def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tup
     for name in names:
         shape = shapes.get(name, ())
         if len(shape) != 3:
-            raise UsageError(f"--layers: the output of {name!r} is no map: expected one of (channels, height, width)")
+            raise UsageError(
+                f"--layers: the output of {name!r} is not a map: expected an output (channels, height, width)"
+            )
         found[name] = (shape[0], shape[1], shape[2])
     return found
 
@@ -46,8 +49,8 @@ def check_layer_names(name: str, layers: Sequence[str]) -> None:
     """Checks names of layers against an architecture, before there is a model.
 
     Args:
-        name: of the architecture.
-        layers: names of layers.
+        name: the name of the architecture.
+        layers: the names of the layers.
 
     Raises:
         ConfigError: there is no such architecture.

@@ -1,4 +1,4 @@
-"""How well heat maps meet radiologists' boxes: the pointing game, and overlaps of the thresholded map."""
+"""Compares heat maps with radiologists' boxes: the pointing game, and overlaps of the thresholded map."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cxr_spark.explanation.boxes import Box
 from cxr_spark.models.folder import Preprocessing
 
-#: Overlaps that Wang et al. (ChestX-ray8, CVPR 2017) report the accuracy of localisation at.
+#: The overlaps at which Wang et al. (ChestX-ray8, CVPR 2017) report the accuracy of localisation.
 IOU_AT: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 IOBB_AT: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9)
 #: Side of the grid on which overlaps are counted.
@@ -36,18 +36,18 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
 
 
 class Meeting(NamedTuple):
-    """How the map of a finding meets the boxes of that finding in one image.
+    """The overlap of a finding's map with the boxes of that finding in one image.
 
     Attributes:
-        finding: its name.
-        boxes: how many there are.
-        visible: a part of them is in the prepared square; if not, the rest is zero.
-        evidence: the map is not all zeros; if it is, it meets nothing.
-        hit: its maximum is in a box.
-        iou: of all the thresholded map with all the boxes.
+        finding: the name of the finding.
+        boxes: the number of its boxes.
+        visible: whether a part of them lies in the prepared square. If not, all that follows is zero.
+        evidence: whether the map has values above zero. If not, it overlaps with nothing.
+        hit: whether the maximum of the map lies in a box.
+        iou: the IoU of the whole thresholded map with all boxes together.
         best_iou: the largest IoU of a region with a box.
-        best_iobb: the largest part of a region that is in a box.
-        area: part of the square that the boxes cover.
+        best_iobb: the largest part of a region that lies in a box.
+        area: the part of the square that the boxes cover.
     """
 
     finding: str
@@ -62,7 +62,7 @@ class Meeting(NamedTuple):
 
 
 def seen(preprocessing: Preprocessing) -> tuple[float, float]:
-    """Returns where the network's input begins in the prepared square, and its side, in parts of the square's."""
+    """Returns edge and side of the network's input within the prepared square, in parts of the square's side."""
     if not preprocessing.crop:
         return 0.0, 1.0
     margin = (preprocessing.stored_size - preprocessing.input_size) // 2
@@ -74,11 +74,11 @@ def on_square(cam: NDArray[np.float32], preprocessing: Preprocessing, side: int 
 
     Args:
         cam: float32 (h, w), not negative.
-        preprocessing: of the model.
-        side: side of the result, pixels.
+        preprocessing: the preprocessing of the model.
+        side: the side of the result in pixels.
 
     Returns:
-        float32 (side, side): between 0 and 1, the maximum of the map; 0 where the network did not look.
+        float32 (side, side): 0 to 1, where 1 is the maximum of the map; 0 where the network saw nothing.
     """
     start, part = seen(preprocessing)
     first, inner = round(start * side), max(1, round(part * side))
@@ -100,11 +100,11 @@ def meet(
     """Compares the map of a finding with its boxes in one image.
 
     Args:
-        finding: its name.
+        finding: the name of the finding.
         cam: float32 (h, w), not negative.
-        boxes: in parts of the prepared square's side; None for one that is not in it.
-        preprocessing: of the model.
-        threshold: part of the map's maximum.
+        boxes: the boxes in parts of the prepared square's side; None for a box outside of it.
+        preprocessing: the preprocessing of the model.
+        threshold: the part of the map's maximum from which on a pixel belongs to the thresholded map.
     """
     visible = [box for box in boxes if box is not None]
     if not visible:
@@ -128,7 +128,7 @@ def meet(
 
 
 def summarise(meetings: Iterable[Meeting]) -> dict[str, Any]:
-    """Sums up the meetings of one finding, or of all: counts, and means over those whose boxes are in the image."""
+    """Sums up the overlaps of one or of all findings: counts, and means over the images that show any of the boxes."""
     every = list(meetings)
     seen_ones = [m for m in every if m.visible]
 
@@ -150,13 +150,13 @@ def summarise(meetings: Iterable[Meeting]) -> dict[str, Any]:
 
 
 def by_finding(meetings: Sequence[Meeting]) -> dict[str, dict[str, Any]]:
-    """Returns what `summarise` gives for each finding that has boxes, by name."""
+    """Returns the summary of each finding that has boxes, by its name."""
     counted = Counter(m.finding for m in meetings)
     return {name: summarise(m for m in meetings if m.finding == name) for name in sorted(counted)}
 
 
 def _maximum_in(cam: NDArray[np.float32], boxes: Iterable[Box], preprocessing: Preprocessing) -> bool:
-    """Interpolation between cells never rises above them: the maximum is at the middle of a cell."""
+    """Whether the maximum lies in a box. It is at the middle of a cell: interpolation never rises above the cells."""
     row, column = np.unravel_index(int(cam.argmax()), cam.shape)
     start, part = seen(preprocessing)
     x = start + part * (column + 0.5) / cam.shape[1]
@@ -172,7 +172,7 @@ def _pixels(start: float, length: float) -> slice:
 def _regions(mask: NDArray[np.bool_]) -> list[Box]:
     """Returns the upright rectangles around connected (also by corners) pixels, in parts of the side."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    found = stats[1:, : cv2.CC_STAT_HEIGHT + 1] / len(mask)  # the first is the background
+    found = stats[1:, : cv2.CC_STAT_HEIGHT + 1] / len(mask)  # the first region is the background
     return [Box(*map(float, row)) for row in found]
 
 

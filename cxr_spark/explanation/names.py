@@ -1,4 +1,4 @@
-"""File names for images that may be called anything."""
+"""Names the picture files of images, whose own names can be any text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ _OTHER = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 def file_name(image_index: str) -> str:
-    """Returns the name of an image's picture: one part of a path, visible to all tools, and its own.
+    """Returns the file name of an image's picture: without folders, not hidden, and different for every image.
 
-    An image_index can be a path (CheXpert's and a class folder's are) or anything else that stands in a label file. A
-    plain name of a PNG file is kept; of another, what is plain in it, and a part of its SHA-256 that keeps it distinct.
+    An image_index can be a path, as in CheXpert and in class folders, or any other text of a label file. A plain name
+    of a PNG file stays as it is. In any other name all other characters become `_`, and a part of the SHA-256 of the
+    whole name keeps it distinct.
+
+    >>> file_name("00000001_000.png")
+    '00000001_000.png'
+    >>> file_name("patient1/view1.jpg")
+    'patient1_view1.jpg~1b684f0256a6bac9.png'
     """
     if _PLAIN.fullmatch(image_index):
         return image_index

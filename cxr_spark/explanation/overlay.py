@@ -1,4 +1,4 @@
-"""Draws the pictures: an image beside its heat map, and the maps of a layer. No Spark, no torch."""
+"""Draws the pictures of an explanation: an image beside its heat map, and the maps of a layer. No Spark, no torch."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from cxr_spark.errors import RunError
 from cxr_spark.explanation.boxes import Box
 from cxr_spark.reporting.style import FAINT, GREY, INK, VERMILLION, display_name
 
-#: Side of each of the two pictures, pixels.
+#: The side of each of the two pictures in pixels.
 SIDE = 512
-#: Channels of a layer that are shown.
+#: The most channels of a layer that are shown.
 MAX_TILES = 64
 
 _MARGIN, _GAP, _HEAD, _FOOT = 14, 10, 84, 34
 _TILE, _TILE_GAP, _COLUMNS = 96, 6, 8
-#: The strongest colour covers this much of the image; where the map is zero the image is as it was.
+#: The strongest colour covers this part of the image. Where the map is zero, the image stays as it is.
 _OPACITY = 0.65
 
 
 class Caption(NamedTuple):
-    """What is written above an overlay.
+    """The text above an overlay.
 
     Attributes:
-        finding: that the map is of.
-        probability: that the model gives it.
-        image_index: of the image.
-        labels: findings that the image is labelled with; None where that is not known.
+        finding: the finding that the map belongs to.
+        probability: the probability that the model gives to it.
+        image_index: the name of the image.
+        labels: the findings that the image is labelled with; None where they are not known.
         note: one more line, about the method.
     """
 
@@ -47,7 +47,13 @@ class Caption(NamedTuple):
 
 
 class DrawnBox(NamedTuple):
-    """A box to draw: where it is, in parts of the side; of what; whether that is the finding of the map."""
+    """A box to draw.
+
+    Attributes:
+        box: its place, in parts of the image's side.
+        finding: the finding that it belongs to.
+        is_own: whether that is the finding of the map.
+    """
 
     box: Box
     finding: str
@@ -57,13 +63,13 @@ class DrawnBox(NamedTuple):
 def overlay(
     image: NDArray[np.uint8], heat: NDArray[np.float32], caption: Caption, boxes: Sequence[DrawnBox] = ()
 ) -> bytes:
-    """Draws an image at the left and the same under its heat map at the right.
+    """Draws an image at the left, and at the right the same image under its heat map.
 
     Args:
         image: uint8 (SIDE, SIDE), grey.
         heat: float32 (SIDE, SIDE), 0 to 1.
-        caption: what is written above.
-        boxes: to draw on both.
+        caption: the text above.
+        boxes: the boxes that are drawn on both.
 
     Returns:
         A PNG file.
@@ -98,15 +104,15 @@ def overlay(
 
 
 def contact_sheet(maps: NDArray[np.float32], layer: str, image_index: str) -> bytes:
-    """Draws the channels of a layer's output, the strongest `MAX_TILES` of them, in order of their numbers.
+    """Draws the channels of a layer's output: the strongest `MAX_TILES` of them, in the order of their numbers.
 
     Args:
         maps: float32 (C, h, w).
-        layer: its name.
-        image_index: of the image.
+        layer: the name of the layer.
+        image_index: the name of the image.
 
     Returns:
-        A PNG file; every tile is grey from its own lowest value to its own highest.
+        A PNG file. Every tile is grey from its own lowest value to its own highest value.
     """
     channels, height, width = maps.shape
     strength = np.abs(maps).reshape(channels, -1).mean(axis=1)
@@ -131,7 +137,7 @@ def contact_sheet(maps: NDArray[np.float32], layer: str, image_index: str) -> by
 
 
 def _draw_box(draw: ImageDraw.ImageDraw, one: DrawnBox, left: int) -> None:
-    """Draws a box; that of the map's finding stands out."""
+    """Draws a box. A box of the map's finding is drawn bolder than others."""
     x0, y0 = left + one.box.x * (SIDE - 1), _HEAD + one.box.y * (SIDE - 1)
     x1, y1 = x0 + one.box.w * (SIDE - 1), y0 + one.box.h * (SIDE - 1)
     draw.rectangle((x0, y0, x1, y1), outline=VERMILLION if one.is_own else "white", width=3 if one.is_own else 1)
@@ -143,7 +149,7 @@ def _draw_box(draw: ImageDraw.ImageDraw, one: DrawnBox, left: int) -> None:
 
 
 def _scale(page: Image.Image, draw: ImageDraw.ImageDraw, left: int) -> None:
-    """Draws what the colours mean."""
+    """Draws the colour scale."""
     top, width = _HEAD + SIDE + 12, 160
     ramp = _colour_map()[np.linspace(0, 255, width).astype(np.uint8)]
     page.paste(Image.fromarray(np.repeat(ramp[None], 10, axis=0)), (left, top))
@@ -160,7 +166,7 @@ def _text(
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
-    """Takes characters out of the middle until a text fits."""
+    """Takes characters out of the middle of a text until it fits."""
     text = text if len(text) <= 400 else f"{text[:200]}{text[-200:]}"
     shown, kept = text, len(text)
     while kept > 2 and font.getlength(shown) > room:
@@ -177,7 +183,7 @@ def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=1)
 def _colour_map() -> NDArray[np.uint8]:
-    """Viridis, uint8 (256, 3) RGB: readers with any colour vision see it rise, in print as well."""
+    """Returns viridis, uint8 (256, 3) RGB. Readers with any colour vision see it rise, in print as well."""
     colours: NDArray[np.uint8] = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
     return colours
 

@@ -1,4 +1,4 @@
-"""Which images are explained by which task: the score job's parts, or some images of them. No Spark."""
+"""Chooses the images that each task explains: the parts of the score job, or some of their images. No Spark."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cxr_spark.storage.store import Store
 
 @dataclass(frozen=True)
 class Selection:
-    """Images that one task explains.
+    """The images that one task explains.
 
     Attributes:
-        part: where they are.
-        names: those of a prepared file that are wanted; None for all.
+        part: the file or the images that they come from.
+        names: the wanted images of a prepared file; None for all of them.
     """
 
     part: Part
@@ -31,16 +31,16 @@ def select(
 ) -> list[Selection]:
     """Chooses images.
 
-    Only where some are left out are the names of prepared images read here, and no more of them than needed.
+    The names of prepared images are read only where some are left out, and no more of them than needed.
 
     Args:
-        parts: of the work.
+        parts: the parts of the work.
         data: the prepared dataset; None for raw images.
-        only: names of images; None for all.
-        limit: explain the first so many, in the order of the parts.
+        only: the names of the wanted images; None for all images.
+        limit: the most images that are explained, the first in the order of the parts; None for all.
 
     Returns:
-        The work of each task; tasks without any are left out.
+        The images of each task. Tasks without an image are left out.
 
     Raises:
         DataError: no image is left.

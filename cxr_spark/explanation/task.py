@@ -1,4 +1,4 @@
-"""What a task of the explain job does: Grad-CAM of its images, pictures written, maps compared with boxes. No Spark."""
+"""One task of the explain job: computes the Grad-CAM of its images, writes pictures, compares with boxes. No Spark."""
 
 from __future__ import annotations
 
@@ -34,20 +34,21 @@ from cxr_spark.scoring.task import write_quarantine
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.schema import QUARANTINE
 
-#: The value of `explain.finding` that stands for the most probable one of each image.
+#: The value of `explain.finding` that means the most probable finding of each image.
 TOP = "top"
-#: Pictures that are drawn and written while the network works on the next images.
+#: The number of threads that draw and write pictures while the network works on the next images, and the number of
+#: pictures that may wait for them.
 _WRITERS, _AHEAD = 4, 32
 
 
 @dataclass(frozen=True)
 class ExplainedPart:
-    """What the driver learns of a part.
+    """The result of a part, as the driver gets it.
 
     Attributes:
-        images: number of explained images.
-        quarantined: images that could not be read, by reason.
-        meetings: of maps with boxes, one for each image and finding.
+        images: the number of explained images.
+        quarantined: the number of images that could not be read, by reason.
+        meetings: the comparisons of maps with boxes, one for each image and finding.
     """
 
     images: int
@@ -57,21 +58,21 @@ class ExplainedPart:
 
 @dataclass(frozen=True)
 class PartExplainer:
-    """Explains parts. It travels to the executors.
+    """Explains parts. Spark sends it to the executors.
 
     Attributes:
-        out: URI of the output folder.
-        model: what computes.
-        data: URI of the prepared dataset; None for raw images.
-        data_findings: what its labels are of.
-        resize: how its images were made square.
-        finding: a name of the model's, or `TOP`.
-        layers: names of layers whose maps are drawn.
-        boxes: image_index to finding to boxes, pixels of the image that they were drawn on.
-        box_side: side of that image; None: it is the original itself.
-        threshold: part of a map's maximum, for the overlap with boxes.
-        threads: CPU threads of a task.
-        batch: images a forward pass.
+        out: the URI of the output folder.
+        model: the model that is explained.
+        data: the URI of the prepared dataset; None for raw images.
+        data_findings: the names of the findings, in the order of the dataset's labels.
+        resize: how the images were made square.
+        finding: the name of the finding that is explained, or `TOP`.
+        layers: the names of the layers whose maps are drawn.
+        boxes: the boxes by image_index and finding, in pixels of the image that they were drawn on.
+        box_side: the side of that image in pixels; None where it is the original image.
+        threshold: the part of a map's maximum from which on it counts as overlap with boxes.
+        threads: the number of CPU threads of a task.
+        batch: the number of images in a forward pass.
     """
 
     out: str
@@ -167,7 +168,7 @@ class PartExplainer:
                 writer.write(f"layers/{layer}/{own}", contact_sheet, features[layer][i], layer, image.image_index)
 
     def _shown(self, probabilities: NDArray[np.float32], findings: tuple[str, ...]) -> int:
-        """Returns the number of the finding to show. That an image has none has no place in it: it is never the top."""
+        """Returns the number of the finding to show. `No Finding` has no place, so it is never the top one."""
         if self.finding != TOP:
             return findings.index(self.finding)
         order = np.argsort(-probabilities, kind="stable")
@@ -181,7 +182,7 @@ class PartExplainer:
 
 
 class _Writer:
-    """Draws and writes pictures in other threads, some ahead of the one that is waited for."""
+    """Draws and writes pictures in other threads; a limited number of them may wait."""
 
     def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
         self._store = store
@@ -198,14 +199,14 @@ class _Writer:
         """Waits for all pictures.
 
         Raises:
-            RunError: one could not be written.
+            RunError: a picture could not be written.
         """
         while self._waiting:
             self._waiting.popleft().result()
 
 
 def _maps(cam: GradCam, wanted: list[list[int]]) -> list[list[NDArray[np.float32]]]:
-    """Returns the maps of some outputs for each image of the last batch, in as few passes as it takes."""
+    """Returns the maps of the wanted outputs for each image of the last batch, in few backward passes."""
     maps: list[list[NDArray[np.float32]]] = [[] for _ in wanted]
     for turn in range(max(map(len, wanted))):
         rows = [i for i, outputs in enumerate(wanted) if len(outputs) > turn]

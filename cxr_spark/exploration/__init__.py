@@ -1,1 +1,1 @@
-"""What is in a prepared dataset: counts by Spark, plots and a page."""
+"""Shows what a prepared dataset holds: counts by Spark, plots and a page."""

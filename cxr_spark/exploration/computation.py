@@ -1,4 +1,4 @@
-"""Explores a prepared dataset: all counts, and the pictures and the page made of them."""
+"""Computes an exploration of a prepared dataset: all counts, and the plots and the page made from them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exploration:
-    """What was found.
+    """The counts and mean images of a prepared dataset.
 
     Attributes:
-        facts: what explore.json holds.
-        mean_images: of each split, float64 (s, s), 0 to 255.
+        facts: the content of explore.json.
+        mean_images: the mean image of each split, float64 (s, s), 0 to 255.
     """
 
     facts: dict[str, Any]
@@ -39,10 +39,10 @@ class Exploration:
 
 
 def explore(spark: SparkSession, dataset: PreparedDataset) -> Exploration:
-    """Counts what is in a prepared dataset.
+    """Counts what a prepared dataset holds.
 
     Raises:
-        DataError: it has no images, or is damaged.
+        DataError: the dataset has no images, or is damaged.
         RunError: a file cannot be read.
     """
     counted = count_facts(spark, dataset)
@@ -73,7 +73,7 @@ def explore(spark: SparkSession, dataset: PreparedDataset) -> Exploration:
 
 
 def write(store: Store, exploration: Exploration) -> None:
-    """Writes plots and page, explore.json last: it says that the rest is there."""
+    """Writes the plots and the page, and last explore.json, which shows that the others are complete."""
     facts = exploration.facts
     pictures = {name: io.BytesIO() for name in ("class_balance", "co_occurrence", "patients", "intensity")}
     plots.class_balance(facts["findings"], facts["splits"], pictures["class_balance"])

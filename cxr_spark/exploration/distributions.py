@@ -33,7 +33,7 @@ def value_counts(images: DataFrame, name: str) -> Counts:
 
 
 def age_histogram(images: DataFrame) -> Counts:
-    """Counts images by split and age; a bin is called by the age at which it begins."""
+    """Counts images by split and age. The name of a bin is the age at which it begins."""
     from pyspark.sql import functions as F  # noqa: N812
 
     start = (F.floor(F.col("age") / AGE_BIN) * AGE_BIN).alias("start")
@@ -45,7 +45,7 @@ def age_histogram(images: DataFrame) -> Counts:
 
 
 def images_per_patient(images: DataFrame) -> dict[str, dict[str, Any]]:
-    """Counts, by split, patients by how many images they have."""
+    """Counts the patients of each split by their number of images."""
     each = images.where("patient_id is not null").groupBy("split", "patient_id").count()
     rows = each.withColumnRenamed("count", "images").groupBy("split", "images").count().orderBy("images").collect()
     found: dict[str, dict[str, Any]] = {}
@@ -60,7 +60,7 @@ def images_per_patient(images: DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def co_occurrence(images: DataFrame, n: int) -> list[list[int]]:
-    """Counts the images that have both findings of a pair; on the diagonal, those that have the one."""
+    """Counts the images that have both findings of each pair. The diagonal counts the images with that finding."""
     from pyspark.sql import functions as F  # noqa: N812
 
     one = images.select("present", F.explode("present").alias("a"))

@@ -27,15 +27,15 @@ log = logging.getLogger(__name__)
 
 
 def count_facts(spark: SparkSession, dataset: PreparedDataset) -> dict[str, Any]:
-    """Counts all but pixels.
+    """Counts everything but the pixels.
 
     Args:
         spark: the session.
-        dataset: what to count.
+        dataset: the dataset whose images are counted.
 
     Returns:
-        A JSON value: `findings`, see `classes`; `splits`, of each split with images what `_split_facts` gives;
-        `co_occurrence`; `image_shapes`.
+        A JSON value with `findings` (see `classes`), `n_images`, `n_patients`, `splits` (for each split with images its
+        counts), `co_occurrence` and `image_shapes`.
 
     Raises:
         DataError: the dataset has no images, or is damaged.
@@ -120,7 +120,7 @@ def _shape_columns() -> list[Column]:
 
 
 def _shape(row: Row) -> dict[str, Any]:
-    """Returns the smallest and the largest image (by area), and the mean of each side, [width, height] in pixels."""
+    """Returns [width, height] in pixels of the smallest and the largest image (by area), and the mean of each side."""
     return {
         "smallest": [row["smallest"]["width"], row["smallest"]["height"]],
         "largest": [row["largest"]["width"], row["largest"]["height"]],
@@ -131,7 +131,7 @@ def _shape(row: Row) -> dict[str, Any]:
 def _split_facts(
     row: Row, findings: Sequence[str], positives: Mapping[str, int], masked: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Returns images, patients, and of each finding how many images have it, do not, or are not known to."""
+    """Returns the images and patients of a split and, for each finding, the positive, negative and unknown images."""
     images = row["images"]
     counts = {}
     for name in findings:

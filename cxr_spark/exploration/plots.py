@@ -1,4 +1,4 @@
-"""The pictures of an exploration: class balance, co-occurrence, patients, and grey values."""
+"""Draws the plots of an exploration: class balance, co-occurrence, patients, and grey values."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from cxr_spark.tables.schema import SPLITS
 
 Splits = Mapping[str, Mapping[str, Any]]
 
-#: More findings than this are too many numbers to print in a matrix.
+#: The most findings whose numbers are printed in a matrix.
 _MAX_PRINTED = 20
-#: With more images of one patient than this their axis is logarithmic.
+#: Where a patient has more images than this, their axis is logarithmic.
 _MOST_LINEAR = 20
 
 
 def class_balance(findings: Sequence[str], splits: Splits, target: IO[bytes]) -> None:
-    """Draws, as PNG, the part of the known images that have each finding, the most frequent on top, by split."""
+    """Draws, as PNG, for each split the part of the known images that have each finding, the most frequent on top."""
     positives = {name: sum(split["findings"][name]["positive"] for split in splits.values()) for name in findings}
     ranked = sorted(findings, key=lambda name: -positives[name])
     height = 0.8 / len(splits)
@@ -74,7 +74,7 @@ def co_occurrence(matrix: Mapping[str, Any], target: IO[bytes]) -> None:
 
 
 def patients(splits: Splits, target: IO[bytes]) -> None:
-    """Draws, as PNG, images per patient, ages, sexes and views by split: those of them that are known of any image."""
+    """Draws, as PNG, images per patient, ages, sexes and view positions by split, as far as any of them are known."""
     each = splits.values()
     panels: list[Callable[[Axes, Splits], None]] = []
     if any(split["images_per_patient"] for split in each):
@@ -87,7 +87,7 @@ def patients(splits: Splits, target: IO[bytes]) -> None:
     rows = max(1, -(-len(panels) // 2))
     with figure(10, 3.3 * rows, target) as drawing:
         if not panels:
-            empty_note(drawing.add_subplot(), "nothing is known of patients, ages, sexes and views")
+            empty_note(drawing.add_subplot(), "patients, ages, sexes and view positions are not known")
         for number, draw in enumerate(panels, start=1):
             draw(drawing.add_subplot(rows, min(2, len(panels)), number), splits)
 
@@ -117,7 +117,7 @@ def _images_per_patient(axes: Axes, splits: Splits) -> None:
         histogram = {int(images): n for images, n in split["images_per_patient"]["histogram"].items()}
         patients_with = [histogram.get(images, 0) for images in range(1, max(histogram) + 1)]
         at_least = np.cumsum(patients_with[::-1])[::-1]
-        # Each number's part lies around its tick.
+        # The step of each number is centred at its tick.
         axes.stairs(
             100 * at_least / at_least[0], np.arange(len(at_least) + 1) + 0.5,
             color=_colour(name), linewidth=1.4, label=name,
@@ -147,7 +147,7 @@ def _ages(axes: Axes, splits: Splits) -> None:
 
 
 def _shares(axes: Axes, splits: Splits, key: str, title: str) -> None:
-    """Draws one stacked bar a split."""
+    """Draws one stacked bar for each split."""
     axes.set(title=title, xlabel="% of the images")
     totals: dict[str, int] = {}
     for split in splits.values():

@@ -1,4 +1,4 @@
-"""The page that shows an exploration: one HTML file that needs nothing else, on or off line."""
+"""Renders the page that shows an exploration: one HTML file that needs no other file and no network."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from cxr_spark.reporting.page import count, environment, shown_width
 
 
 def render(facts: Mapping[str, Any], pngs: Mapping[str, bytes], created: str) -> str:
-    """Renders the page; every value in it is escaped.
+    """Renders the page. Every value in it is escaped.
 
     Args:
-        facts: what explore.json holds.
-        pngs: the plots by name.
-        created: when, for the reader.
+        facts: the content of explore.json.
+        pngs: the plots as PNG files, by name.
+        created: the time of the exploration, for the reader.
 
     Returns:
-        The page.
+        The page as HTML.
     """
     made = environment("cxr_spark.exploration")
     made.filters |= {"shape": _shape, "number": _number}
@@ -52,7 +52,7 @@ def _any_pair(images: Sequence[Sequence[int]]) -> bool:
 
 
 def _anyone(split: Mapping[str, Any]) -> bool:
-    """Whether anything is known of the people in a split, or of how they were taken."""
+    """Whether sex, view position, patient or age of any image of a split is known."""
     known = {*split["sex"], *split["view_position"]} - {NOT_KNOWN}
     return bool(known) or split["patients"] is not None or split["ages"]["known"] > 0
 

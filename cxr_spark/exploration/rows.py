@@ -20,12 +20,16 @@ _COLUMNS = ("patient_id", "view_position", "sex", "age", "labels", "height", "wi
 
 
 def classes(findings: Sequence[str]) -> tuple[str, ...]:
-    """Returns what images are counted by: the findings; of one finding alone its absence, too."""
+    """Returns the classes that images are counted by: the findings and, where there is only one, its absence.
+
+    >>> classes(["Pneumonia"])
+    ('Pneumonia', 'no Pneumonia')
+    """
     return (*findings, f"no {findings[0]}") if len(findings) == 1 else tuple(findings)
 
 
 def read_rows(spark: SparkSession, dataset: PreparedDataset) -> DataFrame:
-    """Reads all but the pixels; labels become the numbers of the findings that are present, and that are not known."""
+    """Reads all columns but the pixels. Labels become two lists of numbers: present and unknown findings."""
     from pyspark.sql import functions as F  # noqa: N812 (its usual name)
 
     folders = [dataset.store.uri_of(f"data/split={split}") for split in SPLITS if dataset.files(split)]

@@ -1,1 +1,1 @@
-"""What all pages and plots share: style, page frame, provenance, and the curves of a training."""
+"""The style and frame of all pages and plots, the provenance of images, and the curves of a training."""

@@ -1,4 +1,4 @@
-"""What all HTML pages share: the frame and style in `page.html.j2`, escaping, and how numbers are written."""
+"""Renders HTML pages with one frame and style (`page.html.j2`), with escaping, and with one way to write numbers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from cxr_spark.reporting.style import DPI
 _NONE = "none"
 #: A picture of 10 inches fills the width of a page.
 _PIXELS_AN_INCH = 100
+#: The bytes of a PNG file that hold the width: the first field of the header chunk (PNG specification, 11.2.2).
+_PNG_WIDTH = slice(16, 20)
 
 
 def environment(package: str) -> Environment:
-    """Returns what renders a package's templates, and `page.html.j2`, which they extend. Every value is escaped.
+    """Returns the environment that renders a package's templates and `page.html.j2`, which they extend.
+
+    Every value is escaped.
 
     Args:
-        package: its dotted name; the templates are in its folder `templates`.
+        package: the dotted name of the package; its templates are in its folder `templates`.
     """
     packages = dict.fromkeys((package, __package__))
     made = Environment(
@@ -33,11 +37,16 @@ def environment(package: str) -> Environment:
 
 def shown_width(png: bytes) -> int:
     """Returns the width, in CSS pixels, at which a small picture has the type size of those that fill the page."""
-    return int.from_bytes(png[16:20], "big") * _PIXELS_AN_INCH // DPI  # of the header chunk, which comes first
+    width = int.from_bytes(png[_PNG_WIDTH], "big")
+    return width * _PIXELS_AN_INCH // DPI
 
 
 def count(value: int) -> str:
-    """Writes a count."""
+    """Writes a count with commas.
+
+    >>> count(25596)
+    '25,596'
+    """
     return f"{value:,}"
 
 

@@ -1,4 +1,4 @@
-"""Whether predictions are of synthetic images, by what the jobs before left behind."""
+"""Finds out whether images are synthetic, from what earlier jobs left beside them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def is_synthetic(predictions: str, labels: Sequence[str]) -> bool:
     """Whether the labels lie beside the notice of the sample-data job.
 
     Args:
-        predictions: URI of predictions; those of the score job lead to the prepared data and from there to its labels.
-        labels: URIs of the label files that were given.
+        predictions: the URI of predictions. Those of the score job name the prepared data, which names its label files.
+        labels: the URIs of the label files that were given.
 
     Returns:
-        False also where that can no longer be told.
+        True where a notice is found. False also where the files that would tell are gone.
     """
     told = _json(_json(predictions, DONE_NAME, "inputs").get("data"), MANIFEST_NAME, "sources").get("labels")
     sources = [*labels, *(told if isinstance(told, list) else [told])]
@@ -28,7 +28,7 @@ def is_synthetic(predictions: str, labels: Sequence[str]) -> bool:
 
 
 def _json(uri: Any, name: str, key: str) -> dict[str, Any]:
-    """Returns an object in a JSON file; an empty one where there is none."""
+    """Returns an object within a JSON file; an empty object where there is none."""
     if not isinstance(uri, str):
         return {}
     try:

@@ -1,6 +1,6 @@
-"""The look of all plots: one type, one grid, colours that colour-blind readers can tell apart.
+"""The style of all plots: one typeface, one grid, and colours that colour-blind readers can tell apart.
 
-Figures are made without pyplot, so nothing global changes and no display is needed.
+Figures are made without pyplot, so no global state changes and no display is needed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ INK, GREY, FAINT = "#1b1f24", "#6b7280", "#d7dbe0"
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#E69F00"
 #: Okabe and Ito's palette (2008) without yellow, which is faint on white; purple is Tol's darker one.
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE)
-#: Each colour comes in these line styles before it comes again.
+#: The line styles, in this order, once all colours have been used.
 DASHES = ("solid", (0, (5, 1.6)), (0, (1.2, 1.3)), (0, (6, 1.5, 1.2, 1.5)))
 
-#: Pixels an inch of every picture.
+#: The pixels per inch of every picture.
 DPI = 150
 _LONGEST_NAME = 34
 
@@ -62,25 +62,29 @@ def figure(width: float, height: float, target: str | Path | IO[bytes]) -> Itera
     """Gives a figure to draw on and saves it as PNG when the block ends.
 
     Args:
-        width: inches.
-        height: inches.
+        width: the width in inches.
+        height: the height in inches.
         target: a path or a binary file.
     """
     with matplotlib.rc_context(dict(_STYLE)):
         drawing = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(drawing)
         yield drawing
-        # No version in the file: the same numbers give the same bytes.
+        # The file holds no version of matplotlib, so the same numbers give the same bytes.
         drawing.savefig(target, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def line_look(number: int) -> dict[str, Any]:
-    """Returns colour and line style of the curve with a number, distinct for the first 20."""
+    """Returns the colour and line style of the curve with a number; the first 20 curves all look different."""
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
 
 
 def display_name(name: str) -> str:
-    """Returns a finding's name as plots show it: one line, underscores as blanks, not too long."""
+    """Returns a finding's name as plots show it: one line, with blanks for underscores, cut where it is too long.
+
+    >>> display_name("Pleural_Thickening")
+    'Pleural Thickening'
+    """
     text = "".join(c if c.isprintable() else " " for c in name.replace("_", " "))
     text = " ".join(text.split()) or "(blank)"
     return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1].rstrip() + "…"

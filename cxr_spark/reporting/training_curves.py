@@ -1,4 +1,4 @@
-"""The picture of a training run: loss, validation AUC and accuracy, and learning rate by epoch."""
+"""Draws the curves of a training: loss, validation AUC and accuracy, and learning rate by epoch."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 from cxr_spark.reporting.style import BLUE, GREEN, GREY, PURPLE, VERMILLION, empty_note, figure
 
-#: With more epochs than this the points are not marked, only the line.
+#: Where there are more epochs than this, a line has no marks at its points.
 _MOST_MARKED = 40
 
 
 def training_curves(
     history: Sequence[Mapping[str, Any]], target: str | Path | IO[bytes], best_by: str = "val_macro_auc"
 ) -> None:
-    """Draws training history as PNG.
+    """Draws the history of a training as PNG.
 
     Args:
-        history: one entry an epoch, as `history.json` has them: `epoch`, `train_loss`, `val_loss`, `val_macro_auc`,
+        history: one entry for each epoch, as in `history.json`: `epoch`, `train_loss`, `val_loss`, `val_macro_auc`,
             `val_accuracy`, `learning_rate`; a value may be missing or None.
         target: a path or a binary file.
-        best_by: the metric that tells which epoch is marked as the best; `epoch` for the last one.
+        best_by: the metric whose best epoch is marked; `epoch` marks the last epoch.
     """
     epochs = np.array([entry.get("epoch", i + 1) for i, entry in enumerate(history)], dtype=np.float64)
     series = {
@@ -62,7 +62,7 @@ def _number(value: Any) -> float:
 
 
 def _best(series: Mapping[str, NDArray[np.float64]], by: str) -> int | None:
-    """Returns the place of the best epoch by a metric, or by the next one where that one is nowhere defined."""
+    """Returns the place of the best epoch by a metric, or by the next metric where that one is never defined."""
     for name in dict.fromkeys((by, "val_macro_auc", "val_loss")):
         values = -series[name] if name.endswith("loss") else series[name]
         if np.isfinite(values).any():

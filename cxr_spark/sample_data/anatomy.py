@@ -20,14 +20,14 @@ class Anatomy:
     """The proportions of one patient on one picture.
 
     Attributes:
-        lung_width: largest distance of the outer lung border from the midline.
-        diaphragm: height of the tops of the two domes, right then left.
-        dome: how far the diaphragm falls from its top to the costophrenic angle.
-        heart: half width and half height of the heart.
-        heart_x: how far the heart's middle lies to the patient's left.
-        air: how much darker lungs are than soft tissue.
-        vessels: strength of the lung's vessel markings.
-        breasts: strength of the breasts' shadows, 0 for none.
+        lung_width: the largest distance of the outer lung border from the midline.
+        diaphragm: the height of the tops of the two domes, first right, then left.
+        dome: the drop of the diaphragm from its top to the costophrenic angle.
+        heart: half the width and half the height of the heart.
+        heart_x: the distance of the heart's middle from the midline, to the patient's left.
+        air: the difference in brightness between soft tissue and lungs.
+        vessels: the strength of the lung's vessel markings.
+        breasts: the strength of the breasts' shadows, 0 for none.
     """
 
     lung_width: float = 0.36
@@ -54,7 +54,7 @@ class Anatomy:
         )
 
     def lying(self) -> Anatomy:
-        """Returns the anatomy as a bedside picture from the front (AP) shows it: less air, a larger heart."""
+        """Returns the anatomy as a bedside picture (AP) shows it: with less air and a larger heart."""
         right, left = self.diaphragm
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""Draws the patients of a synthetic set: how many pictures each has, in which split, with which findings."""
+"""Draws the patients of a synthetic set at random: their pictures, the findings of these, and their splits."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from cxr_spark.datasets.base import LabelTable, label_table
 from cxr_spark.datasets.findings import NIH_FINDINGS, NO_FINDING
 from cxr_spark.datasets.splits import assign_splits
 
-#: NIH's patients are 1 to 30805: numbers up here can never be taken for one of them.
+#: The first patient number. NIH's patients have the numbers 1 to 30805, so no number is mistaken for one of theirs.
 FIRST_PATIENT = 90_000_001
 PICTURES_PER_FOLDER = 100
 MAX_FOLDERS = 12  # as many as NIH's
 
 _TEST_FRACTION = 0.2
 _HEALTHY_FRACTION = 0.3
-#: How many pictures a patient has, 1 to 6: falling, as NIH's.
+#: The probabilities that a patient has 1 to 6 pictures. They fall, as in NIH's set.
 _PICTURES = (0.42, 0.22, 0.14, 0.10, 0.07, 0.05)
-#: How often a picture with a finding has 0, 1 or 2 more.
+#: The probabilities that a picture with a finding has 0, 1 or 2 more findings.
 _COMPANIONS = (0.45, 0.40, 0.15)
-#: A picture with more would be a jumble.
+#: The most findings of one picture; more could not be told apart.
 _MOST_FINDINGS = 4
 
-#: Share of each finding among the pictures with any. In NIH's order of frequency but much flatter: a set of a few
-#: hundred pictures has enough of each to learn from.
+#: The share of each finding among the pictures with findings. The order is that of NIH's frequencies, but the shares
+#: are much more alike, so that a set of a few hundred pictures has enough of each to learn from.
 _SHARES: Mapping[str, float] = MappingProxyType(
     {
         "Infiltration": 10, "Effusion": 9, "Atelectasis": 9, "Nodule": 8, "Mass": 8, "Pneumothorax": 7,
@@ -37,7 +37,7 @@ _SHARES: Mapping[str, float] = MappingProxyType(
     }
 )  # fmt: skip
 
-#: What most often comes with a finding in NIH's label file (Wang et al., CVPR 2017, figure 2).
+#: The findings that occur most often together with a finding in NIH's label file (Wang et al., CVPR 2017, figure 2).
 _OFTEN_WITH: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "Atelectasis": ("Effusion", "Infiltration"),
@@ -60,17 +60,17 @@ _OFTEN_WITH: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture to be drawn.
+    """The description of one picture.
 
     Attributes:
         patient: the patient's number.
-        follow_up: number of the picture among the patient's, from 0.
-        folder: NIH's folder, from 1.
-        test: whether it is in the list of test images.
-        age: years.
-        sex: M or F.
-        view: PA or AP.
-        findings: in NIH's order; empty for `No Finding`.
+        follow_up: the number of the picture among the patient's pictures, from 0.
+        folder: the number N of the folder `images_00N`, from 1.
+        test: whether the picture is in the list of test images.
+        age: the patient's age in years.
+        sex: the patient's sex, M or F.
+        view: the view position, PA or AP.
+        findings: the findings in NIH's order; empty for `No Finding`.
     """
 
     patient: int
@@ -84,7 +84,7 @@ class Picture:
 
     @property
     def name(self) -> str:
-        """File name in NIH's way."""
+        """The file name, in NIH's format."""
         return f"{self.patient:08d}_{self.follow_up:03d}.png"
 
     @property
@@ -96,12 +96,12 @@ class Picture:
 def draw_cohort(images: int, seed: int) -> list[Picture]:
     """Draws the pictures of a set, in order of patient and follow-up.
 
-    Shares of findings are kept within each split, validation as `prepare` draws it by default included: a label that is
-    missing from one would have no AUC there.
+    The shares of the findings are kept within each split, also within the validation split that `prepare` makes by
+    default: a label that is missing from a split has no AUC there.
 
     Args:
-        images: how many pictures; at least 3.
-        seed: seed of the draw.
+        images: the number of pictures, at least 3.
+        seed: the seed of the draw.
 
     Returns:
         The pictures. All 15 labels are in each split from 300 pictures on.
@@ -138,7 +138,7 @@ def draw_cohort(images: int, seed: int) -> list[Picture]:
 
 
 def _picture_counts(images: int, rng: np.random.Generator) -> list[int]:
-    """Draws how many pictures each patient has; a third at most, so that each split has a patient."""
+    """Draws the number of each patient's pictures: at most a third of all, so that each split has a patient."""
     counts: list[int] = []
     left = images
     while left:
@@ -160,7 +160,7 @@ def _test_patients(counts: Sequence[int], images: int, rng: np.random.Generator)
 
 
 def _groups(owners: Sequence[int], testing: frozenset[int]) -> list[list[int]]:
-    """Returns the rows of each split, as `prepare` splits them when nothing else is asked of it."""
+    """Returns the rows of each split, as `prepare` splits them by default."""
     names = [str(row) for row in range(len(owners))]
     patients = [str(FIRST_PATIENT + owner) for owner in owners]
     test = [row for row, owner in enumerate(owners) if owner in testing]
@@ -181,7 +181,7 @@ def _groups(owners: Sequence[int], testing: frozenset[int]) -> list[list[int]]:
 
 
 def _draw_findings(count: int, rng: np.random.Generator) -> list[tuple[str, ...]]:
-    """Draws the findings of `count` pictures: every share is kept and, where there is room, nothing is missing."""
+    """Draws the findings of `count` pictures with the given shares, each finding at least once where there is room."""
     ill = count - round(_HEALTHY_FRACTION * count)
     names = list(_SHARES)
     shares = np.array([_SHARES[name] for name in names]) / sum(_SHARES.values())

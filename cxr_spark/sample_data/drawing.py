@@ -1,4 +1,4 @@
-"""Turns a drawn-up picture into the bytes of a PNG that says of itself that it is synthetic."""
+"""Draws a picture into the bytes of a PNG file, which carries a mark and a text that it is synthetic."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from cxr_spark.sample_data.cohort import Picture
 from cxr_spark.sample_data.patterns import Box, draw, reshaped
 from cxr_spark.sample_data.thorax import Scene, finish
 
-#: Below this side a scene is drawn larger and scaled down: thin structures would fall between the pixels.
+#: The smallest side that a scene is drawn at. Smaller pictures are scaled down from it, since thin structures would
+#: fall between their pixels.
 _SMALLEST_SCENE = 128
 
-#: Said in a text chunk of every PNG.
+#: The text chunk of every PNG.
 NOTICE = "SYNTHETIC: drawn by cxr-spark sample-data. It shows no person and says nothing about any disease."
 MARK = "SYNTHETIC"
 #: Letters of 3 x 5 pixels, the top row first; bit 2 is the left column.
@@ -32,7 +33,7 @@ _LETTERS = {
     "I": (7, 2, 2, 2, 7),
     "C": (7, 4, 4, 4, 7),
 }
-#: The mark with a margin of one pixel at scale 1: no smaller picture can carry it.
+#: The size in pixels of the mark with its margin: no smaller picture can carry it.
 MARK_WIDTH, MARK_HEIGHT = 4 * len(MARK) + 1, 7
 
 
@@ -40,9 +41,9 @@ def draw_picture(picture: Picture, size: int, seed: int) -> tuple[bytes, list[tu
     """Draws a picture.
 
     Args:
-        picture: what to draw.
-        size: side in pixels, at least `MARK_WIDTH`.
-        seed: seed of the set; with the picture's own numbers it decides every pixel.
+        picture: the description of the picture.
+        size: the side in pixels, at least `MARK_WIDTH`.
+        seed: the seed of the set. Together with the picture's numbers it decides every pixel.
 
     Returns:
         A grey 8-bit PNG of size x size, and the boxes of its findings as fractions of the side.
@@ -60,7 +61,7 @@ def draw_picture(picture: Picture, size: int, seed: int) -> tuple[bytes, list[tu
 
 
 def _burn_mark(pixels: NDArray[np.uint8]) -> None:
-    """Writes the mark into the lower left corner, the same in every picture: it tells no label from another."""
+    """Writes the mark into the lower left corner. It is the same in every picture, so it tells nothing about labels."""
     scale = max(1, pixels.shape[0] // 128)
     mark = np.zeros((MARK_HEIGHT, MARK_WIDTH), dtype=np.uint8)
     for place, letter in enumerate(MARK):

@@ -15,7 +15,7 @@ from cxr_spark.sample_data.thorax import Map, Scene
 
 
 class Box(NamedTuple):
-    """Where a finding is, in fractions of the picture's side."""
+    """The place of a finding, in fractions of the picture's side."""
 
     x: float
     y: float
@@ -27,8 +27,8 @@ class Pattern(NamedTuple):
     """How a finding is drawn.
 
     Attributes:
-        draw: paints the sign and returns where it is.
-        reshape: changes the anatomy before it is drawn; None where the finding does not.
+        draw: the function that paints the sign and returns its places.
+        reshape: the function that changes the anatomy before it is drawn; None where the finding changes nothing.
     """
 
     draw: Callable[[Scene, int, np.random.Generator], Places]
@@ -36,7 +36,12 @@ class Pattern(NamedTuple):
 
 
 def reshaped(anatomy: Anatomy, sides: Mapping[str, int]) -> Anatomy:
-    """Returns the anatomy with all findings; `sides` has for each the lung that it is in."""
+    """Returns the anatomy as all findings change it.
+
+    Args:
+        anatomy: the anatomy of a healthy patient.
+        sides: the lung of each finding: -1 for the right one, +1 for the left one.
+    """
     for finding, side in sides.items():
         change = PATTERNS[finding].reshape
         anatomy = change(anatomy, side) if change else anatomy
@@ -47,12 +52,12 @@ def draw(scene: Scene, sides: Mapping[str, int], rng: np.random.Generator) -> li
     """Draws findings into a scene.
 
     Args:
-        scene: a thorax of the anatomy that `reshaped` gave.
-        sides: the findings, and for each the lung that it is in: -1 the right one, +1 the left.
-        rng: draws places, sizes and shapes.
+        scene: a thorax with the anatomy that `reshaped` gave.
+        sides: the lung of each finding: -1 for the right one, +1 for the left one.
+        rng: the generator that draws places, sizes and shapes.
 
     Returns:
-        Each finding's boxes.
+        The boxes, each with the name of its finding.
     """
     boxes = []
     for finding in sorted(sides, key=list(PATTERNS).index):
@@ -64,7 +69,7 @@ def draw(scene: Scene, sides: Mapping[str, int], rng: np.random.Generator) -> li
 
 
 def _box(place: Map) -> Box | None:
-    """Returns the box of all that is at least half as strong as the strongest; None for an empty place."""
+    """Returns the box around all pixels that are at least half as strong as the strongest; None for an empty place."""
     strong = place > 0.5 * place.max() if place.max() > 0 else np.zeros_like(place, dtype=bool)
     rows, columns = np.flatnonzero(strong.any(axis=1)), np.flatnonzero(strong.any(axis=0))
     if not len(rows):
@@ -74,7 +79,7 @@ def _box(place: Map) -> Box | None:
     return Box(left / size, top / size, (columns[-1] + 1 - left) / size, (rows[-1] + 1 - top) / size)
 
 
-#: In the order of drawing: what lies over the rest comes last.
+#: The patterns in the order of drawing: a sign that covers others comes last.
 PATTERNS: Mapping[str, Pattern] = MappingProxyType(
     {
         "Cardiomegaly": Pattern(signs.cardiomegaly, signs.large_heart),

@@ -26,11 +26,11 @@ class Scene:
     """One picture while it is drawn.
 
     Attributes:
-        anatomy: the proportions.
-        x: distance of each pixel to the right of the midline, float32 of shape (size, size), as are the others.
-        y: distance of each pixel from the top.
-        lungs: mask of each lung, by side, 0 to 1.
-        picture: brightness.
+        anatomy: the proportions of the thorax.
+        x: the distance of each pixel from the midline to the right, float32 of shape (size, size). So are all others.
+        y: the distance of each pixel from the top.
+        lungs: the mask of each lung, by side, 0 to 1.
+        picture: the brightness of each pixel.
     """
 
     def __init__(self, size: int, anatomy: Anatomy, rng: np.random.Generator) -> None:
@@ -98,8 +98,8 @@ class Scene:
         """Returns the mask of polylines.
 
         Args:
-            paths: arrays of shape (points, 2): x and y.
-            width: thickness as a fraction of the picture; below one pixel the line is fainter instead.
+            paths: arrays of shape (points, 2) with x and y.
+            width: the thickness as a fraction of the picture. Below one pixel the line gets fainter instead.
         """
         canvas = np.zeros((self.size, self.size), dtype=np.uint8)
         pixels = width * self.size
@@ -120,7 +120,7 @@ class Scene:
         self.picture += mask * np.float32(brightness)
 
     def fill(self, mask: Map, brightness: float) -> None:
-        """Moves the picture towards a brightness, as far as the mask says: what fills a lung replaces its air."""
+        """Moves the picture towards a brightness, in proportion to the mask: what fills a lung replaces its air."""
         self.picture += np.minimum(mask, 1) * (np.float32(brightness) - self.picture)
 
     def _to_pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -193,12 +193,12 @@ class Scene:
 
 
 def finish(scene: Scene, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Exposes a drawn scene: contrast, quantum noise, 8 bits.
+    """Turns a drawn scene into a picture with contrast, quantum noise and 8 bits.
 
     Args:
-        scene: what was drawn, at the size of the picture or larger.
-        size: side of the picture in pixels.
-        rng: draws exposure and noise.
+        scene: the drawn scene, of the size of the picture or larger.
+        size: the side of the picture in pixels.
+        rng: the generator that draws exposure and noise.
 
     Returns:
         Grey uint8 array of shape (size, size).
@@ -214,7 +214,7 @@ def finish(scene: Scene, size: int, rng: np.random.Generator) -> NDArray[np.uint
 
 
 def _bands(phase: NDArray[np.floating[Any]], width: float) -> Map:
-    """Returns a band at every whole phase, `width` of a period wide each way."""
+    """Returns a bright band at every whole number of the phase; `width` is its spread, in periods."""
     off = phase - np.round(phase)
     bands: Map = np.exp(np.float32(-0.5) * np.square(off / np.float32(width)))
     return bands

@@ -1,4 +1,4 @@
-"""Writes a synthetic set in the layout of NIH's download."""
+"""Writes a synthetic set in the layout of NIH's download. Several processes draw, several threads write."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ TRAIN_LIST_NAME, TEST_LIST_NAME = "train_val_list.txt", "test_list.txt"
 README_NAME = "README.md"
 
 _CHUNK = 32
-#: A file on HDFS takes 0.4 s, whatever its size, most of which is waiting.
+#: The number of threads that write. A file on HDFS takes 0.4 s whatever its size, and most of that is waiting.
 _WRITERS = 8
-#: A process takes about as long to start as it draws pixels in that time: fewer are not worth one.
+#: The number of pixels that are drawn in the time that a process takes to start. Fewer are not worth a process.
 _PIXELS_PER_PROCESS = 5_000_000
-#: NIH's pictures show about 40 cm; its label file gives the size of a pixel in mm.
+#: The width of what a picture shows, about 40 cm in NIH's set. The label file gives the size of a pixel in mm.
 _WIDTH_MM = 400.0
 _LABELS_HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],"
 )
 _BOXES_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
-#: NIH's list of boxes has another word for one finding than its label file.
+#: The names in NIH's list of boxes that differ from those in its label file.
 _BOX_NAMES = {"Infiltration": "Infiltrate"}
 
 Boxes = list[tuple[str, Box]]
@@ -49,17 +49,17 @@ Boxes = list[tuple[str, Box]]
 def write_sample_data(store: Store, images: int, size: int, seed: int) -> dict[str, object]:
     """Writes a set: pictures in `images_00N/images/`, label file, boxes and both lists, all as NIH has them.
 
-    The same arguments give the same bytes. The notice comes first and the label file last, so what a killed run leaves
-    behind says that it is synthetic and cannot be taken for a whole set.
+    The same arguments give the same bytes. The notice is written first and the label file last. So the files of a run
+    that was killed say that they are synthetic, and nobody takes them for a complete set.
 
     Args:
-        store: the folder.
-        images: how many pictures, at least 3.
-        size: side of the pictures in pixels.
-        seed: seed of everything that is drawn.
+        store: the folder to write into.
+        images: the number of pictures, at least 3.
+        size: the side of the pictures in pixels.
+        seed: the seed of all random draws.
 
     Returns:
-        Counts of images, patients, both lists and each label.
+        The numbers of images and patients, of images in both lists, and of images with each label.
     """
     started = time.monotonic()
     store.write_bytes(NOTICE_NAME, f"{NOTICE}\n".encode())
@@ -106,7 +106,7 @@ def _draw_chunk(store: Store, pictures: Sequence[Picture], size: int, seed: int)
             written.append(pool.submit(store.write_bytes, name, data))
             boxes.append(found)
     for each in written:
-        each.result()  # raises what its writing met
+        each.result()  # raises the error of a file that could not be written
     return boxes
 
 

@@ -25,9 +25,12 @@ def auc_of_counts(twice_u: int, n_positive: int, n_negative: int) -> float | Non
 def roc_auc(scores: ArrayLike, labels: ArrayLike) -> float | None:
     """Computes the exact AUC of one finding in memory.
 
+    >>> roc_auc([0.1, 0.4, 0.4, 0.9], [0, 0, 1, 1])
+    0.875
+
     Args:
         scores: shape (n,), any real dtype.
-        labels: shape (n,): 1 present, 0 absent, NaN not known (left out).
+        labels: shape (n,): 1 for present, 0 for absent, NaN for not known (left out).
 
     Returns:
         The AUC with ties counted half, or None where there are not both classes.
@@ -50,7 +53,7 @@ def macro_micro_auc(scores: ArrayLike, labels: ArrayLike) -> tuple[float | None,
 
     Args:
         scores: shape (n, n_findings).
-        labels: the same shape: 1 present, 0 absent, NaN not known.
+        labels: an array of the same shape: 1 for present, 0 for absent, NaN for not known.
 
     Returns:
         Macro: the mean AUC of the findings that have both classes (None where none has). Micro: the AUC of all
@@ -62,6 +65,10 @@ def macro_micro_auc(scores: ArrayLike, labels: ArrayLike) -> tuple[float | None,
 
 
 def mean_of_defined(values: Sequence[float | None]) -> float | None:
-    """Returns the mean of the values that are not None; None where there is none."""
+    """Returns the mean of the values that are not None; None where there is none.
+
+    >>> mean_of_defined([0.5, None, 1.0])
+    0.75
+    """
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None

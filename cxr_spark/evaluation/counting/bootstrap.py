@@ -1,4 +1,4 @@
-"""Bootstrap weights of patients that any machine can compute for itself, and the intervals made from them.
+"""Draws bootstrap weights of patients, which any machine can compute for itself, and makes intervals from replicates.
 
 Images of one patient are not independent, so patients are resampled, with all their images. Instead of drawing n of n
 patients, each patient counts Poisson(1) times in a replicate (Hanley and MacGibbon, "Creating non-parametric bootstrap
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cxr_spark.augmentation.splitmix import GOLDEN_GAMMA, mix
 
-#: An interval needs this share of replicates in which both classes occur; e.g. 3 positive patients give 95 %.
+#: An interval needs this part of the replicates to have both classes. 3 positive patients give 95 %, for example.
 MIN_DEFINED = 0.95
 
 _ROWS_AT_ONCE = 4096
@@ -33,9 +33,9 @@ def poisson_weights(patients: NDArray[np.int64], seed: int, first: int, stop: in
 
     Args:
         patients: shape (n,), 64-bit keys of patients.
-        seed: of the whole bootstrap.
-        first: first replicate.
-        stop: the replicate after the last one.
+        seed: the seed of the whole bootstrap.
+        first: the number of the first replicate.
+        stop: the number after that of the last replicate.
 
     Returns:
         uint8 of shape (n, stop - first).
@@ -76,7 +76,7 @@ def percentile_interval(replicates: NDArray[np.float64]) -> list[float] | None:
 
 
 def _poisson_thresholds() -> list[np.uint64]:
-    """The cumulative probabilities of Poisson(1) as 64-bit fractions: a number at or above k of them means k."""
+    """Returns the cumulative probabilities of Poisson(1) as 64-bit fractions: the variate is how many are reached."""
     thresholds, probability, total = [], math.exp(-1), 0.0
     for k in range(1, 20):
         total += probability

@@ -20,7 +20,7 @@ from cxr_spark.evaluation.counting.bootstrap import poisson_weights
 from cxr_spark.evaluation.counting.curves import Counts, F1Point, OperatingPoint
 from cxr_spark.evaluation.counting.pair_counts import weighted_pair_counts
 
-#: One image's score for one curve. `patient` is a 64-bit key.
+#: The columns of one image's score for one curve. `patient` is a 64-bit key.
 PAIRS = pa.schema(
     [
         pa.field("curve", pa.int32(), nullable=False),
@@ -29,7 +29,8 @@ PAIRS = pa.schema(
         pa.field("patient", pa.int64(), nullable=False),
     ]
 )
-#: One bucket. The binary columns are int64 arrays as bytes: counts for each replicate, points of the ROC curve.
+#: The columns of one bucket. The binary ones are int64 arrays as bytes: counts for each replicate, points of the ROC
+#: curve.
 BUCKETS = pa.schema(
     [
         pa.field("curve", pa.int32(), nullable=False),
@@ -42,7 +43,7 @@ BUCKETS = pa.schema(
         *(pa.field(name, pa.float64(), nullable=False) for name in ("f1", "f1_threshold")),
     ]
 )
-#: Memory for the weights of some patients in some replicates.
+#: The most bytes of bootstrap weights that are held at once.
 _WEIGHT_BYTES = 64 << 20
 
 
@@ -52,8 +53,8 @@ class Ranges:
 
     Attributes:
         lowest: float64, the smallest score of each bucket.
-        positive: int64, positives in each bucket.
-        negative: int64, negatives in each bucket.
+        positive: int64, the number of positives in each bucket.
+        negative: int64, the number of negatives in each bucket.
     """
 
     lowest: NDArray[np.float64]
@@ -62,14 +63,14 @@ class Ranges:
 
     @property
     def total(self) -> Counts:
-        """Counts of the whole curve."""
+        """The positives and negatives of the whole curve."""
         return Counts(int(self.positive.sum()), int(self.negative.sum()))
 
     def above(self, lowest: float) -> Counts:
-        """Counts of the buckets above the one that begins at a score.
+        """Returns the positives and negatives of all buckets above the one that begins at a score.
 
         Raises:
-            KeyError: no bucket begins there: the pairs are not those that were counted before.
+            KeyError: no bucket begins there, so the pairs are not those that were counted before.
         """
         if not np.any(self.lowest == lowest):
             raise KeyError(lowest)
@@ -82,8 +83,8 @@ class CurveSettings:
     """Which numbers are counted for which curves.
 
     Attributes:
-        drawn: curves below this number also get average precision, operating points and ROC points.
-        replicates: bootstrap replicates beside the sample itself.
+        drawn: curves whose number is below this one also get average precision, operating points and ROC points.
+        replicates: the number of bootstrap replicates beside the sample itself.
         seed: the seed of the bootstrap.
     """
 
@@ -98,9 +99,9 @@ def count_buckets(
     """Counts every bucket of some pairs.
 
     Args:
-        pairs: rows of `PAIRS`, in any order, not none: all the rows of one or more buckets.
+        pairs: rows of `PAIRS` in any order, at least one: all the rows of one or more buckets.
         settings: which numbers to count.
-        ranges: the buckets of every curve; None where `pairs` are all there are, each curve being one bucket.
+        ranges: the buckets of every curve; None where `pairs` holds all pairs, so that each curve is one bucket.
 
     Yields:
         Rows of `BUCKETS`.

@@ -1,7 +1,7 @@
 """ROC curves, average precision and operating points, from the counts of images above each threshold.
 
-All of it can be computed for one range of scores alone, given how many images score above that range; the parts then
-add up to the whole, exactly. A finding is called present where score >= threshold. Nothing here needs Spark.
+All of them can be computed for one range of scores, given how many images score above that range, and the results of
+all ranges add up exactly. A finding is called present where score >= threshold. Nothing here needs Spark.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LOW_BITS = 27
 
 @dataclass(frozen=True)
 class Counts:
-    """How many positives and negatives there are, or lie above something."""
+    """A number of positives and of negatives."""
 
     positive: int
     negative: int
@@ -28,13 +28,13 @@ class Counts:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The distinct scores of a range, descending, and how many images of the whole score at or above each.
+    """The distinct scores of a range, descending, and how many images of the whole curve score at or above each.
 
     Attributes:
-        score: float64, shape (n,).
-        true_positives: int64, shape (n,).
-        false_positives: int64, shape (n,).
-        positives_here: int64, shape (n,): positives with that very score.
+        score: float64, shape (n,), the distinct scores.
+        true_positives: int64, shape (n,), the positives at or above each score.
+        false_positives: int64, shape (n,), the negatives at or above each score.
+        positives_here: int64, shape (n,), the positives with exactly that score.
     """
 
     score: NDArray[np.float64]
@@ -49,7 +49,7 @@ def thresholds_of(scores: NDArray[np.float64], labels: NDArray[np.bool_], above:
     Args:
         scores: shape (n,), ascending, n > 0.
         labels: shape (n,), whether the finding is present.
-        above: images of the whole that score above all of these.
+        above: the images of the whole curve that score above all of these.
     """
     first = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])
     positives = np.add.reduceat(labels.astype(np.int64), first)
@@ -89,9 +89,9 @@ class OperatingPoint:
 
     Attributes:
         index: (sensitivity + specificity - 1) * n_positive * n_negative, an integer.
-        threshold: score at or above which the finding is called present.
-        true_positives: images at or above it that have the finding.
-        false_positives: images at or above it that have not.
+        threshold: the score at or above which the finding is called present.
+        true_positives: the number of images at or above it that have the finding.
+        false_positives: the number of images at or above it that do not have it.
     """
 
     index: int
@@ -101,7 +101,7 @@ class OperatingPoint:
 
 
 def youden_point(thresholds: Thresholds, total: Counts) -> OperatingPoint:
-    """Returns the best threshold of a range; of equally good ones the highest."""
+    """Returns the best operating point of a range; of equally good ones the one with the highest threshold."""
     index = thresholds.true_positives * total.negative - thresholds.false_positives * total.positive
     best = int(np.argmax(index))
     return OperatingPoint(
@@ -122,8 +122,8 @@ class F1Point:
     """The threshold with the largest F1; of two points the larger is the better one.
 
     Attributes:
-        f1: 2 * true positives / (called present + all positives).
-        threshold: score at or above which the finding is called present.
+        f1: 2 * true positives / (images called present + all positives).
+        threshold: the score at or above which the finding is called present.
     """
 
     f1: float
@@ -131,7 +131,7 @@ class F1Point:
 
 
 def f1_point(thresholds: Thresholds, total: Counts) -> F1Point:
-    """Returns the threshold of a range with the largest F1; of equally good ones the highest."""
+    """Returns the point of a range with the largest F1; of equally good ones the one with the highest threshold."""
     called = thresholds.true_positives + thresholds.false_positives
     f1 = 2 * thresholds.true_positives / (called + total.positive)
     best = int(np.argmax(f1))
@@ -149,8 +149,8 @@ def thin(
 
     Args:
         true_positives: shape (n,), never falling along the curve.
-        false_positives: shape (n,), the same.
-        total: of the whole curve, both above 0.
+        false_positives: shape (n,), never falling along the curve.
+        total: the positives and negatives of the whole curve, both above 0.
 
     Returns:
         The points that stay, at most 1,998.

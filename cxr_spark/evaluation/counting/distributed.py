@@ -1,7 +1,7 @@
 """Exact curves of predictions of any size: Spark sorts the scores into ranges, executors count, the driver adds up.
 
-Only counts come to the driver: one row a range, never a row an image. What fits one task well is not sorted into ranges
-at all: a test set of the size of NIH's takes a second of one core, less than a shuffle of its pairs.
+Only counts come to the driver: one row for each range, never one for each image. Pairs that fit one task are not sorted
+into ranges at all: a test set of the size of NIH's takes one core a second, which is less than a shuffle of its pairs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Pairs that one task counts: some 300 MB in the executor's Python process, and one or two seconds of work.
+#: The number of pairs that one task counts. It takes about 300 MB in the executor's Python process and one or two
+#: seconds.
 _PAIRS_PER_TASK = 4_000_000
 
 
@@ -43,18 +44,18 @@ def curves_of(
     """Computes exact curves.
 
     Args:
-        images: rows of `images.IMAGES`, all with labels; read twice or more: persist them.
-        n_images: how many they are.
-        n_findings: length of their labels and scores.
-        subgroups: those to make curves of.
-        replicates: bootstrap replicates over patients.
-        seed: of the bootstrap.
-        split: see `pairs_of`.
-        partitions: into how many ranges to sort; default by the number of pairs. The result is the same for any. Equal
-            scores of a curve go to one range, so a range can be larger than others where most scores are equal.
+        images: rows of `images.IMAGES`, all with labels. They are read twice or more, so the caller persists them.
+        n_images: the number of images.
+        n_findings: the length of their labels and scores.
+        subgroups: the subgroups that get curves.
+        replicates: the number of bootstrap replicates over patients.
+        seed: the seed of the bootstrap.
+        split: the split that is evaluated, see `pairs_of`.
+        partitions: the number of ranges to sort into; None to choose it by the number of pairs. The result is the same
+            for any. Equal scores of a curve go to one range, so that range is large where most scores are equal.
 
     Returns:
-        Curve by number (`pairs.first_curve`); those without any pair are absent.
+        The curves by their numbers (`pairs.first_curve`). A curve without any pair is absent.
     """
     started = time.monotonic()
     copies = 2 + len({group.grouping for group in subgroups})

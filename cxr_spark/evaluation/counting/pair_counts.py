@@ -1,4 +1,4 @@
-"""The pair counts behind the AUC for many weightings of the same images at once: the inner loop of the bootstrap.
+"""Counts the pairs that the AUC is made of, for many weightings of the same images: the inner loop of the bootstrap.
 
 Nothing here needs Spark.
 """
@@ -23,7 +23,7 @@ def weighted_pair_counts(
     Args:
         scores: shape (n,), ascending.
         labels: shape (n,), whether the finding is present.
-        patients: shape (n,), row of `weights` of each image's patient.
+        patients: shape (n,), for each image the row of `weights` that belongs to its patient.
         weights: shape (n_patients, n_weightings): how many times a patient's images count.
 
     Returns:

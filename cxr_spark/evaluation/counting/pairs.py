@@ -18,13 +18,13 @@ MICRO = -1
 
 @dataclass(frozen=True)
 class Subgroup:
-    """Images that share a value.
+    """The images that have the same value in one column.
 
     Attributes:
-        grouping: one of `images.GROUPINGS`, or `images.SPLIT`.
-        value: what they share: `F`, `20-39`, `PA`.
-        n_images: how many with labels there are.
-        number: from 1, unique over all groupings.
+        grouping: the column: one of `images.GROUPINGS`, or `images.SPLIT`.
+        value: the value, such as `F`, `20-39` or `PA`.
+        n_images: the number of its images with labels.
+        number: the subgroup's number, from 1, unique over all groupings.
     """
 
     grouping: str
@@ -43,12 +43,14 @@ def pairs_of(images: pa.Table, n_findings: int, subgroups: Sequence[Subgroup], s
 
     Args:
         images: rows of `images.IMAGES`, all with labels.
-        n_findings: length of their labels and scores.
-        subgroups: those to make curves of.
-        split: images of other splits belong to the curves of their split alone; None: all are evaluated.
+        n_findings: the length of their labels and scores.
+        subgroups: the subgroups that get curves.
+        split: the split that is evaluated; images of other splits belong to the curves of their own split only. None
+            to evaluate all images.
 
     Returns:
-        Rows of `buckets.PAIRS`: the pairs whose label is known, each in micro, in its finding, and in its subgroups.
+        Rows of `buckets.PAIRS`: each pair whose label is known, once for micro, once for its finding, and once for each
+        of its subgroups.
     """
     labels = matrix_of(images, "labels", n_findings)
     scores = matrix_of(images, "scores", n_findings) + 0.0  # -0.0 becomes 0.0: they are one threshold

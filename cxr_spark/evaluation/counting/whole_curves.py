@@ -20,13 +20,15 @@ class Curve:
     """One whole curve.
 
     Attributes:
-        counts: positives and negatives.
-        auc: exact, ties counted half; None where a class is empty.
-        replicate_aucs: float64, shape (replicates,): NaN where a replicate has one class only.
-        average_precision: as scikit-learn defines it; None where a class is empty or it was not asked for.
-        best: the operating point of Youden; None likewise.
-        best_f1: the threshold with the largest F1; None likewise.
-        roc: true and false positive rates, float64 of shape (2, n) from (0, 0) to (1, 1); None likewise.
+        counts: the number of positives and negatives.
+        auc: the exact AUC, ties counted half; None where a class is empty.
+        replicate_aucs: float64 of shape (replicates,), the AUC of each bootstrap replicate; NaN where a replicate has
+            one class only.
+        average_precision: the average precision as scikit-learn defines it. This and all that follow are None where a
+            class is empty or the curve was counted without them, see `CurveSettings.drawn`.
+        best: the operating point of Youden.
+        best_f1: the threshold with the largest F1.
+        roc: true and false positive rates, float64 of shape (2, n) from (0, 0) to (1, 1).
     """
 
     counts: Counts
@@ -42,8 +44,11 @@ def combine(rows: Sequence[Mapping[str, Any]], settings: CurveSettings) -> dict[
     """Adds up the buckets of all partitions.
 
     Args:
-        rows: of `BUCKETS`, in any order.
-        settings: the ones that they were counted by.
+        rows: rows of `BUCKETS`, in any order.
+        settings: the settings that they were counted with.
+
+    Returns:
+        The curves by their numbers.
     """
     by_curve: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Names of the rules by which images are decided on.
+#: The names of the rules that decide which findings an image is called to have.
 HALF, VALIDATION, MOST_PROBABLE = "0.5", "validation", "most_probable"
-#: In words, after "Precision, recall, F1".
+#: Each rule in words, which follow "Precision, recall, F1".
 RULES: Mapping[str, str] = MappingProxyType(
     {
         HALF: "at threshold 0.5",
@@ -32,10 +32,10 @@ def report_of_findings(
     """Reports decisions on each finding by itself.
 
     Args:
-        findings: their names.
+        findings: the names of the findings.
         counts: int64 of shape (findings, 4): true positives, false positives, false negatives, true negatives.
-        thresholds: at which they were made.
-        unchosen: findings whose threshold could not be chosen.
+        thresholds: the threshold of each finding.
+        unchosen: the findings whose threshold could not be chosen.
 
     Returns:
         `findings`: for each its threshold, precision, recall, F1, support (images that have it) and the counts;
@@ -65,8 +65,9 @@ def report_of_classes(classes: Sequence[str], confusion: NDArray[np.int64]) -> R
     """Reports decisions for one of several classes.
 
     Args:
-        classes: their names.
-        confusion: int64 of shape (classes, classes): images of a class (row) that were taken for a class (column).
+        classes: the names of the classes.
+        confusion: int64 of shape (classes, classes): the images of each class (row) by the class
+            that they were taken for (column).
 
     Returns:
         `findings`: for each class precision, recall, F1 and support; `accuracy`, `macro`, `weighted`,

@@ -1,7 +1,7 @@
 """Counts what a model's decisions get right and wrong. This runs on executors; nothing here needs Spark.
 
-A decision is made of scores alone. With one label an image it is the class with the highest score, of equal ones the
-first; else a finding is called present where its score is at or above a threshold.
+A decision depends on scores alone. Where each image has one label, it is the class with the highest score, and the
+first of equal ones. Otherwise a finding is called present where its score is at or above a threshold.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 
 from cxr_spark.evaluation.reading.images import matrix_of
 
-#: What some images add to the counts: the arrays of `Tally` one after the other, int64 as bytes.
+#: The column of the counts of some images: the arrays of a `Tally` one after the other, int64 as bytes.
 TALLIES = pa.schema([pa.field("tally", pa.binary(), nullable=False)])
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of some images.
+    """The counts of some images.
 
     Attributes:
         by_finding: int64 of shape (rules, findings, 4): true positives, false positives, false negatives and true
             negatives at each rule's thresholds, images with a known label only.
-        confusion: int64 of shape (findings, findings): images of a class (row) that were taken for a class (column),
-            of those that have exactly one label.
+        confusion: int64 of shape (findings, findings): the images with exactly one label, by their class (row) and the
+            class that they were taken for (column).
     """
 
     by_finding: NDArray[np.int64]
@@ -54,10 +54,10 @@ class Tally:
 
 @dataclass(frozen=True)
 class Counter:
-    """Counts the decisions on images.
+    """Counts the decisions on images. Spark sends it to the executors.
 
     Attributes:
-        thresholds: float64 of shape (rules, findings).
+        thresholds: float64 of shape (rules, findings), the threshold of each rule for each finding.
     """
 
     thresholds: NDArray[np.float64]
@@ -75,8 +75,8 @@ class Counter:
         """Counts some images.
 
         Args:
-            labels: shape (images, findings): 1 present, 0 absent, NaN not known.
-            scores: the same shape.
+            labels: shape (images, findings): 1 for present, 0 for absent, NaN for not known.
+            scores: an array of the same shape.
         """
         tally = Tally.zero(*self.thresholds.shape)
         present, absent = labels == 1, labels == 0

@@ -1,4 +1,4 @@
-"""Decides on images and reports how right the decisions are; Spark counts."""
+"""Decides which findings images have, and reports how often the decisions are right. Spark counts."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ if TYPE_CHECKING:
 
 
 def reports_of(labelled: DataFrame, findings: Sequence[str], *, task: str, split: str | None) -> dict[str, Report]:
-    """Decides on the images of a split and reports.
+    """Decides on the images of a split and reports how often the decisions are right.
 
     Args:
-        labelled: rows of `images.IMAGES`, all with labels, of whatever split.
-        findings: what the places of labels and scores stand for.
+        labelled: rows of `images.IMAGES` of any split, all with labels.
+        findings: the names of the findings, in the order of labels and scores.
         task: `multi_label` or `single_label`.
-        split: the one that is evaluated; None: all.
+        split: the split that is evaluated; None for all images.
 
     Returns:
-        Reports by rule. `single_label`: `most_probable`. `multi_label`: `0.5`, and `validation` where a split is
-        evaluated and validation images are there, apart from it: the thresholds with the largest F1 on those.
+        The reports by rule. A `single_label` task has the rule `most_probable`. A `multi_label` task has the rule `0.5`
+        and, where a split other than the validation split is evaluated and there are validation images, the rule
+        `validation`: the thresholds with the largest F1 on those.
     """
     evaluated = labelled if split is None else labelled.where(labelled[SPLIT] == split)
     if task == "single_label":

@@ -1,4 +1,4 @@
-"""The picture of what decisions get right and wrong: one confusion matrix of all classes, or one a finding."""
+"""Draws confusion matrices: one of all classes, or one for each finding."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from cxr_spark.evaluation.decisions.classification import RULES
 from cxr_spark.reporting.style import BLUE, INK, display_name, empty_note, figure
 
 _COLOURS = LinearSegmentedColormap.from_list("cxr", ["#ffffff", BLUE])
-#: From this part of a row on its cell is so dark that white is easier to read on it.
+#: A cell that holds at least this part of its row is so dark that its text is white.
 _DARK = 0.7
-#: Small matrices in a row of the picture of several findings.
+#: The number of small matrices side by side.
 _COLUMNS = 5
-#: Characters that a small matrix's name may have side by side, so that it does not reach the next one's.
+#: The most characters in a line of a small matrix's title, so that it does not reach the next one.
 _TITLE = 26
 
 
@@ -28,7 +28,8 @@ def draw_decisions(reports: Mapping[str, Mapping[str, Any]], target: str | Path 
     """Draws the last of some reports as PNG.
 
     Args:
-        reports: by rule, as `verdicts.reports_of` gives them: `confusion_matrix`, or else the counts of each finding.
+        reports: the reports by rule, as `verdicts.reports_of` gives them. The last one is drawn: its `confusion_matrix`
+            where it has one, else the counts of each finding.
         target: a path or a binary file.
     """
     rule, report = list(reports.items())[-1]
@@ -78,7 +79,7 @@ def _draw_each(findings: Mapping[str, Mapping[str, Any]], rule: str, target: str
 
 
 def _cells(axes: Axes, counts: NDArray[np.int64], size: float, shares: bool) -> None:
-    """Draws a matrix; a cell is as dark as its part of its row, and says its count, and that part where asked."""
+    """Draws a matrix. A cell is the darker the larger its part of the row is, and `shares` writes that part into it."""
     totals = counts.sum(axis=1, keepdims=True)
     parts = counts / np.maximum(totals, 1)
     axes.imshow(parts, cmap=_COLOURS, vmin=0, vmax=1)

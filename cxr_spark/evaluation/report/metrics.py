@@ -1,4 +1,4 @@
-"""From curves to the numbers of metrics.json. No Spark."""
+"""Turns curves into the numbers of metrics.json. No Spark."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ FEW_POSITIVES = 10
 
 
 def of_finding(curve: Curve) -> dict[str, Any]:
-    """Returns the numbers of one finding; those that need both classes are None without them.
+    """Returns the numbers of one finding. Those that need both classes are None where one class is empty.
 
-    `threshold` is Youden's: chosen on these very images, so sensitivity, specificity and F1 at it are optimistic.
+    `threshold` is Youden's. It is chosen on these images themselves, so sensitivity, specificity and F1 at it are
+    optimistic.
     """
     positive, negative = curve.counts.positive, curve.counts.negative
     known = positive + negative
@@ -45,7 +46,7 @@ def of_finding(curve: Curve) -> dict[str, Any]:
 
 
 def macro(curves: Mapping[str, Curve]) -> dict[str, Any]:
-    """Returns the mean over the findings that have both classes, and says which have not.
+    """Returns the means over the findings that have both classes, and names the others.
 
     A bootstrap replicate's macro AUC is the mean over those findings that have both classes in the replicate.
     """
@@ -60,7 +61,7 @@ def macro(curves: Mapping[str, Curve]) -> dict[str, Any]:
 
 
 def mean_replicates(replicates: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Returns the mean AUC of each bootstrap replicate, over the findings that have both classes in it; else NaN."""
+    """Returns the mean AUC of each bootstrap replicate over the findings with both classes in it; NaN without any."""
     if not replicates:
         return np.empty(0)
     values = np.stack(replicates)
@@ -97,7 +98,7 @@ def of_subgroup(curves: Mapping[str, Curve], n_images: int) -> dict[str, Any]:
 
 
 def warnings_of(metrics: Mapping[str, Any]) -> list[str]:
-    """Returns what a reader of the numbers should know, a sentence each."""
+    """Returns what a reader of the numbers should know, as one sentence for each point."""
     return list(_warnings(metrics))
 
 
@@ -148,7 +149,7 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _all_the_same(finding: Mapping[str, Any]) -> bool:
-    """Whether even the highest score takes in all images: without gain the operating point is that of the highest."""
+    """Whether all images have one score: then the operating point is that score, and calls every image positive."""
     return (finding["auc"], finding["sensitivity"], finding["specificity"]) == (0.5, 1.0, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""The page that shows an evaluation: one HTML file that needs nothing else, on or off line."""
+"""Renders the page that shows an evaluation: one HTML file that needs no other file and no network."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from cxr_spark.reporting.page import count, environment, shown_width
 
 
 def render(metrics: Mapping[str, Any], *, pictures: Mapping[str, bytes], created: str) -> str:
-    """Renders the report; every value in it is escaped.
+    """Renders the report. Every value in it is escaped.
 
     Args:
-        metrics: what metrics.json holds.
-        pictures: the plots `roc`, `auc` and `confusion_matrix`, PNG.
-        created: when, for the reader.
+        metrics: the content of metrics.json.
+        pictures: the plots `roc`, `auc` and `confusion_matrix` as PNG files.
+        created: the time of the evaluation, for the reader.
 
     Returns:
-        The page.
+        The page as HTML.
     """
     return (
         environment("cxr_spark.evaluation.report")

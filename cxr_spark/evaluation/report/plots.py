@@ -1,4 +1,4 @@
-"""The pictures of an evaluation: ROC curves, and AUCs with their intervals."""
+"""Draws the plots of an evaluation: ROC curves, and AUCs with their intervals."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ __all__ = ["RocCurve", "auc_bars", "macro_curve", "roc_curves"]
 
 _MACRO, _MICRO = {"color": INK, "linestyle": "solid"}, {"color": INK, "linestyle": (0, (4, 2))}
 _CHANCE = 0.5
-#: A bar: name, AUC, interval, number of positive images, colour.
+#: One bar: name, AUC, interval, number of positive images, colour.
 _Row = tuple[str, float, Sequence[float] | None, str, str]
-#: False positive rates at which curves are averaged.
+#: The false positive rates at which curves are averaged.
 _GRID = np.linspace(0.0, 1.0, 1001)
 
 
 @dataclass(frozen=True)
 class RocCurve:
-    """A curve to draw.
+    """A ROC curve to draw.
 
     Attributes:
-        name: of the finding.
-        auc: the exact AUC, not that of the points.
+        name: the finding's name.
+        auc: the exact AUC, not the one of the points.
         points: true and false positive rates, float64 of shape (2, n) from (0, 0) to (1, 1).
     """
 
@@ -54,9 +54,9 @@ def roc_curves(
     """Draws the ROC curves of all findings, macro and micro, with the AUCs in the legend, as PNG.
 
     Args:
-        curves: of the findings that have both classes.
-        macro_auc: mean of their AUCs.
-        micro: the curve of all pairs.
+        curves: the curves of the findings that have both classes.
+        macro_auc: the mean of their AUCs.
+        micro: the curve of all (image, finding) pairs.
         target: a path or a binary file.
     """
     ranked = sorted(curves, key=lambda curve: -curve.auc)
@@ -104,9 +104,9 @@ def auc_bars(
     """Draws the AUC of each finding as a bar with its interval, sorted, with the number of positive images, as PNG.
 
     Args:
-        findings: name to `auc`, `auc_ci95` and `n_positive`, as in metrics.json; those without an AUC are left out.
-        macro: `auc` and `auc_ci95`.
-        micro: the same.
+        findings: by name `auc`, `auc_ci95` and `n_positive`, as in metrics.json. Findings without an AUC are left out.
+        macro: `auc` and `auc_ci95` of the mean.
+        micro: `auc` and `auc_ci95` of all pairs.
         target: a path or a binary file.
     """
     ranked = sorted(((f["auc"], name, f) for name, f in findings.items() if f["auc"] is not None), reverse=True)

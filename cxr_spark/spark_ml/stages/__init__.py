@@ -1,7 +1,7 @@
-"""Image stages: pure batch kernels, and the Spark ML stages that own them.
+"""The image stages of Spark ML.
 
-The Spark ML stages are attributes of this package, loaded when first asked for, so that executors and training ranks
-can import the kernels beside them without Spark.
+They are attributes of this package and are loaded when they are first asked for, so that executors can import the
+modules beside them without Spark.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the image stages have in common: deterministic Transformers, random stages, and what a random stage fits to."""
+"""The base classes of the image stages: deterministic Transformers, random stages, and the models these fit."""
 
 from __future__ import annotations
 
@@ -27,21 +27,24 @@ _COMMON_DEFAULTS = MappingProxyType({"handleInvalid": "error", "seed": 0, "epoch
 
 
 class ImageTransformer(Transformer, HasImageColumns, HasInvalidPolicy, DefaultParamsReadable, DefaultParamsWritable):
-    """Base of the stages that draw nothing. A subclass says what it does by `kernel` and `output_column`."""
+    """Base of the stages that draw nothing. A subclass defines `kernel` and `output_column`."""
 
     def __init__(self) -> None:
         super().__init__()
         self._setDefault(inputCol="pixels", outputCol="pixels", handleInvalid="error")
 
     def kernel(self) -> Kernel:
-        """Returns the function on batches that the stage applies; it pickles, and needs no Spark."""
+        """Returns the function on batches that the stage applies. It can be pickled and needs no Spark."""
         raise NotImplementedError
 
     def output_column(self, column: ImageColumn) -> ImageColumn:
-        """Returns what the stage makes of images such as `column` holds.
+        """Returns the content of the output column.
+
+        Args:
+            column: the content of the input column.
 
         Raises:
-            DataError: it cannot take such images.
+            DataError: the stage cannot take such images.
         """
         raise NotImplementedError
 
@@ -64,7 +67,7 @@ class RandomStage(
     DefaultParamsReadable,
     DefaultParamsWritable,
 ):
-    """Base of the stages that draw.
+    """Base of the random stages.
 
     Alone, `transform` draws for each image of a DataFrame by the Params `seed` and `epoch`. In a Pipeline it is an
     Estimator whose model changes no image and only tells the classifier, through the column's metadata, what to draw
@@ -105,7 +108,7 @@ class RandomStage(
             """Stands for the generated setters, getters and Params, which a type checker cannot see."""
 
     def kernel(self) -> BatchAugmentation:
-        """Returns the augmentation with this stage's settings; it pickles, and needs no Spark.
+        """Returns the augmentation with this stage's settings. It can be pickled and needs no Spark.
 
         Raises:
             ConfigError: a Param is out of range.
@@ -122,8 +125,8 @@ class RandomStage(
         """Draws for each image of a DataFrame and applies what was drawn.
 
         Args:
-            dataset: with the input column, and the image's name in `imageIndexCol` (or `path`).
-            params: values of Params that hold for this call only.
+            dataset: a DataFrame with the input column, and with the image's name in `imageIndexCol` or in `path`.
+            params: values of Params for this call only.
 
         Returns:
             The DataFrame with the output column. The same image, seed and epoch give the same result always.
@@ -162,7 +165,7 @@ class RandomStage(
 
 
 class RandomStageModel(Model, HasImageColumns, DefaultParamsReadable, DefaultParamsWritable):
-    """What a random stage fits to: it hands images on unchanged, and the augmentation to whoever trains on them."""
+    """The model that a random stage fits: it leaves images unchanged and passes the augmentation on to the trainer."""
 
     augmentation: Param[str] = Param(
         Params._dummy(),
@@ -196,7 +199,7 @@ def _size_after(augmentation: BatchAugmentation, size: tuple[int, int] | None) -
 
 
 def check_not_after_random_crop(column: ImageColumn, name: str, stage: str) -> None:
-    """Raises DataError if a random crop waits on a column: it would run, in training, on what `stage` gives."""
+    """Raises DataError if a random crop of a column is pending: training would run it after `stage`, on its output."""
     if any(augmentation.fixed_size is not None for augmentation in column.augmentations):
         raise DataError(
             f"{stage} comes after a RandomCrop of column {name!r}, which runs in training, after every other stage: "

@@ -18,9 +18,9 @@ class CenterCrop(ImageTransformer, HasSize):
     """Keeps the middle `size` x `size` pixels of each image.
 
     Args:
-        inputCol: column to read (default: pixels).
-        outputCol: column to write (default: pixels).
-        size: side of the result in pixels (default: 224); images must not be smaller.
+        inputCol: the column to read (default: pixels).
+        outputCol: the column to write (default: pixels).
+        size: the side of the result in pixels (default: 224). Images must not be smaller.
         handleInvalid: error (default), skip or keep.
 
     Raises:
@@ -45,7 +45,7 @@ class CenterCrop(ImageTransformer, HasSize):
         return partial(kernels.center_crop, height=self.getSize(), width=self.getSize())
 
     def output_column(self, column: ImageColumn) -> ImageColumn:
-        """Returns the same images, smaller; see `ImageTransformer.output_column`."""
+        """Returns the content of the output column: the same kind of images, of the window's size."""
         check_not_after_random_crop(column, self.getInputCol(), "CenterCrop")
         if column.size is not None:
             kernels.check_crop(column.size, self.getSize(), self.getSize())

@@ -1,4 +1,4 @@
-"""Applies batch functions to image columns of DataFrames: the driver's side of `execution.py`."""
+"""Applies batch functions to image columns of DataFrames. This runs on the driver, `execution.py` on executors."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def image_index_column(dataset: DataFrame, name: str, is_set: bool) -> Column | 
     """Returns the column that names each image.
 
     Args:
-        dataset: with that column, or with a column `path`.
-        name: of the column.
-        is_set: whether the user asked for it by name; then nothing stands in for it.
+        dataset: a DataFrame with that column, or with a column `path`.
+        name: the name of the column.
+        is_set: whether the user set the name; then `path` does not take its place.
 
     Returns:
         The column; else the base name of `path`, as `spark.read.format("binaryFile")` gives it; else None.
 
     Raises:
-        DataError: the column is asked for and absent, or holds no strings.
+        DataError: the user set the name and there is no such column, or the column holds no strings.
     """
     if name in dataset.columns:
         kind = dataset.schema[name].dataType.simpleString()
@@ -68,11 +68,11 @@ def map_column(
 
     Args:
         dataset: any DataFrame.
-        work: from arrays of objects, one for each argument, to an array of bytes or None.
-        arguments: columns, the images first.
-        source: what the images are, and what to do with rows that are none.
-        output_name: of the new column.
-        output: what the new column holds; goes into its metadata.
+        work: a function from arrays of objects, one for each argument, to an array of bytes or None.
+        arguments: the columns that `work` gets, the images first.
+        source: the input column, and the policy for rows without a usable image.
+        output_name: the name of the new column.
+        output: the content of the new column, which goes into its metadata.
     """
     limit_arrow_batches(dataset, source.column, output)
 

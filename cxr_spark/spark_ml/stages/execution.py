@@ -20,7 +20,7 @@ from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.imaging.resize import ResizeMode, resize
 from cxr_spark.spark_ml.stages.metadata import ImageColumn
 
-#: Images that go through a kernel at once, in bytes of input: enough to amortise a call, small beside a worker.
+#: The most bytes of images that go through a kernel at once: enough that the call costs little, and little memory.
 _CHUNK_BYTES = 16 * 2**20
 
 InvalidPolicy = Literal["error", "skip", "keep"]
@@ -30,12 +30,12 @@ Kernel = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Source:
-    """Where values come from, for the worker and its messages.
+    """The input column, as a worker and its messages need to know it.
 
     Attributes:
-        name: of the column.
-        column: what it holds.
-        on_invalid: `error` raises at a row without a usable image; otherwise that row's result is null.
+        name: the name of the column.
+        column: the content of the column.
+        on_invalid: the policy for a row without a usable image: `error` raises, otherwise the row's result is null.
     """
 
     name: str
@@ -47,15 +47,15 @@ def map_images(values: Objects, source: Source, kernel: Kernel) -> Objects:
     """Runs a kernel over a column of images.
 
     Args:
-        values: bytes, each an image as `source.column` says; or None.
-        source: what the column holds.
-        kernel: from a batch (n, H, W) or (n, 3, H, W) to a batch of as many images.
+        values: the images as bytes, laid out as `source.column` says; or None.
+        source: the column that the values come from.
+        kernel: a function from a batch (n, H, W) or (n, 3, H, W) to a batch of as many images.
 
     Returns:
         The bytes of each result, None where a row was invalid.
 
     Raises:
-        DataError: an invalid row, where the policy is `error`; or what the kernel raises.
+        DataError: a row is invalid and the policy is `error`, or the kernel refuses the images.
     """
     use_one_thread()
     results = np.full(len(values), None, dtype=object)
@@ -72,9 +72,9 @@ def augment_images(
     seed: int,
     epoch: int,
 ) -> Objects:
-    """Runs a random augmentation over a column of images; see `map_images`.
+    """Runs a random augmentation over a column of images, as `map_images` runs a kernel.
 
-    The network's input is augmented as the grey image behind it, which is what the training loop does.
+    Where the column holds the network's input, the grey image that it was made from is augmented, as in training.
     """
     results = np.full(len(values), None, dtype=object)
     named = np.array([index is not None for index in image_indices], dtype=bool)
@@ -98,7 +98,7 @@ def decode_images(
     size: int,
     mode: ResizeMode,
 ) -> Objects:
-    """Decodes a column of image files and resizes each to `size` x `size` grey; see `map_images`."""
+    """Decodes a column of image files and resizes each to `size` x `size` grey; invalid rows as in `map_images`."""
     use_one_thread()
     results = np.full(len(values), None, dtype=object)
     for i, data in enumerate(values):

@@ -1,8 +1,8 @@
-"""What a binary image column holds, as its metadata says: `{"cxr": {"shape": [H, W], "dtype": "uint8", ...}}`.
+"""The content of a binary image column, as its metadata says: `{"cxr": {"shape": [H, W], "dtype": "uint8", ...}}`.
 
-Two kinds of column go between stages, both row-major in the machine's byte order: grey images, uint8 (H, W), and the
-network's input, float32 (3, H, W), as `ImageNetBGR` makes it. The metadata also lists the random augmentations that
-a fitted pipeline leaves to the training loop. No Spark is imported here.
+Stages pass on two kinds of column, both row-major in the machine's byte order: grey images, uint8 (H, W), and the
+network's input, float32 (3, H, W), as `ImageNetBGR` makes it. The metadata also lists the random augmentations that a
+fitted pipeline leaves to the trainer. No Spark is imported here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cxr_spark.errors import CxrError, DataError
 if TYPE_CHECKING:
     from pyspark.sql.types import StructField, StructType
 
-#: The key of ours among a column's metadata.
+#: The key under which a column's metadata holds the content.
 METADATA_KEY = "cxr"
 
 
@@ -29,10 +29,10 @@ class ImageColumn:
     """The content of a binary image column.
 
     Attributes:
-        size: (height, width) in pixels; None where it is not known before the data is read: then an image is square
+        size: (height, width) in pixels. None where it is not known before the data is read; then an image is square,
             and its side follows from the length of its value.
         is_bgr: true for the network's input, float32 (3, H, W); false for grey, uint8 (H, W).
-        augmentations: what the training loop is to run on each batch, in order.
+        augmentations: the augmentations that the trainer is to run on each batch, in order.
     """
 
     size: tuple[int, int] | None = None
@@ -46,12 +46,12 @@ class ImageColumn:
 
     @property
     def bytes_per_pixel(self) -> int:
-        """The bytes that one pixel takes, all channels together."""
+        """The number of bytes of one pixel, all channels together."""
         return self.dtype.itemsize * (3 if self.is_bgr else 1)
 
     @property
     def row_bytes(self) -> int | None:
-        """The length of one value, where the size is known."""
+        """The length of one value in bytes; None where the size is not known."""
         return None if self.size is None else self.bytes_per_pixel * self.size[0] * self.size[1]
 
     def shape_of(self, length: int) -> tuple[int, ...] | None:
@@ -65,7 +65,7 @@ class ImageColumn:
         return (3, *size) if self.is_bgr else size
 
     def with_augmentation(self, augmentation: BatchAugmentation) -> ImageColumn:
-        """Returns the same with one more augmentation for the training loop."""
+        """Returns the same content with one more augmentation for the trainer."""
         return replace(self, augmentations=tuple(numbered([*self.augmentations, augmentation])))
 
     def to_metadata(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class ImageColumn:
         return {METADATA_KEY: entry}
 
     def __str__(self) -> str:
-        """Says what a value is, for messages."""
+        """Describes a value, for messages."""
         size = "N x N" if self.size is None else f"{self.size[0]} x {self.size[1]}"
         return f"float32 of 3 x {size}" if self.is_bgr else f"uint8 of {size}"
 
@@ -103,14 +103,14 @@ def has_image_metadata(field: StructField) -> bool:
 
 
 def image_column(schema: StructType, name: str) -> ImageColumn:
-    """Reads what a column holds; one without metadata is taken for square uint8 images.
+    """Reads the content of a column from its metadata. A column without metadata is taken for square uint8 images.
 
     Args:
-        schema: of the DataFrame.
-        name: of the column.
+        schema: the schema of the DataFrame.
+        name: the name of the column.
 
     Raises:
-        DataError: no such column, not binary, or metadata that is not ours.
+        DataError: there is no such column, it is not binary, or its metadata describes no images.
     """
     field = image_field(schema, name)
     if not has_image_metadata(field):
@@ -126,7 +126,7 @@ def image_column(schema: StructType, name: str) -> ImageColumn:
 
 
 def pending_augmentations(field: StructField) -> list[BatchAugmentation]:
-    """Returns the augmentations that a fitted pipeline left on a column for the training loop, in order.
+    """Returns the augmentations that a fitted pipeline left on a column for the trainer, in order.
 
     Raises:
         ConfigError: an entry is not an augmentation.

@@ -12,11 +12,13 @@ from cxr_spark.spark_ml.stages.metadata import ImageColumn
 
 
 class ImageNetBGR(ImageTransformer):
-    """Makes float32 (3, H, W): blue, green, red, 0..255, each minus its ImageNet mean (103.939, 116.779, 123.68).
+    """Makes the input of the network, float32 (3, H, W): blue, green and red, each 0..255 minus its ImageNet mean.
+
+    The means are 103.939, 116.779 and 123.68, see `cxr_spark.augmentation.kernels.IMAGENET_MEAN_BGR`.
 
     Args:
-        inputCol: column to read, grey uint8 (default: pixels).
-        outputCol: column to write (default: pixels).
+        inputCol: the column to read, grey uint8 (default: pixels).
+        outputCol: the column to write (default: pixels).
         handleInvalid: error (default), skip or keep.
 
     Raises:
@@ -35,7 +37,7 @@ class ImageNetBGR(ImageTransformer):
         return kernels.imagenet_bgr
 
     def output_column(self, column: ImageColumn) -> ImageColumn:
-        """Returns the network's input; see `ImageTransformer.output_column`."""
+        """Returns the content of the output column: the network's input."""
         if column.is_bgr:
             raise DataError(f"column {self.getInputCol()!r} is {column} already: expected grey uint8 images")
         return ImageColumn(column.size, True, column.augmentations)

@@ -1,4 +1,4 @@
-"""The Params that image stages share, with their setters and getters, and checks as soon as a value is set."""
+"""The Params that image stages share, with setters and getters. Values are checked as soon as they are set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ P = TypeVar("P", bound="CheckedParams")
 
 
 class CheckedParams(Params):
-    """Params whose ranges are checked whenever one is set; what is refused leaves all as it was."""
+    """Params whose ranges are checked whenever one is set. When a value is refused, all Params stay as they were."""
 
     def check_params(self) -> None:
         """Raises ConfigError, with the value and what was expected, if a value is out of range."""
@@ -45,19 +45,19 @@ class CheckedParams(Params):
 
 
 class HasImageColumns(CheckedParams, HasInputCol, HasOutputCol):
-    """Mixin for an input and an output column of images, both `pixels` unless set: a stage works in place."""
+    """Mixin for an input and an output column of images. Unless set, both are `pixels`, so a stage works in place."""
 
     def setInputCol(self: P, value: str) -> P:
         """Sets the column to read."""
         return self._set(inputCol=value)
 
     def setOutputCol(self: P, value: str) -> P:
-        """Sets the column to write; one that exists is replaced."""
+        """Sets the column to write. A column of that name is replaced."""
         return self._set(outputCol=value)
 
 
 class HasInvalidPolicy(CheckedParams, HasHandleInvalid):
-    """Mixin for what to do with rows that hold no usable image."""
+    """Mixin for the policy for rows without a usable image."""
 
     handleInvalid: Param[str] = Param(
         Params._dummy(),
@@ -68,7 +68,7 @@ class HasInvalidPolicy(CheckedParams, HasHandleInvalid):
     )
 
     def setHandleInvalid(self: P, value: InvalidPolicy) -> P:
-        """Sets what to do with a row without a usable image: error, skip or keep."""
+        """Sets the policy for a row without a usable image: error, skip or keep."""
         return self._set(handleInvalid=value)
 
     def check_params(self) -> None:
@@ -80,7 +80,7 @@ class HasInvalidPolicy(CheckedParams, HasHandleInvalid):
 
 
 class HasImageIndexCol(CheckedParams):
-    """Mixin for the column that names an image; where it is not set and absent, `path`'s base name stands in."""
+    """Mixin for the column that names an image. Unless it is set, the base name of `path` serves where it is absent."""
 
     imageIndexCol: Param[str] = Param(
         Params._dummy(),
@@ -99,7 +99,7 @@ class HasImageIndexCol(CheckedParams):
 
 
 class HasSize(CheckedParams):
-    """Mixin for the side of the square images that come out."""
+    """Mixin for the side of a stage's square output images."""
 
     size: Param[int] = Param(
         Params._dummy(), "size", "side of the square result, in pixels", typeConverter=TypeConverters.toInt
@@ -121,7 +121,7 @@ class HasSize(CheckedParams):
 
 
 class HasSeedAndEpoch(CheckedParams):
-    """Mixin for what a random stage draws by when it is used alone on a DataFrame."""
+    """Mixin for the seed and the epoch of a random stage that is used alone on a DataFrame."""
 
     seed: Param[int] = Param(
         Params._dummy(),

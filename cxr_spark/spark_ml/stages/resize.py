@@ -1,4 +1,4 @@
-"""The stage that makes square grey images, out of image files or of other grey images."""
+"""The stage that makes square grey images from image files or from other grey images."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from cxr_spark.spark_ml.stages.params import HasImageIndexCol, HasSize
 
 
 class Resize(ImageTransformer, HasSize, HasImageIndexCol):
-    """Resizes to `size` x `size` grey uint8: averaged over areas where it shrinks, linear where it grows.
+    """Resizes images to `size` x `size` grey uint8: by averages over areas where they shrink, linearly where they grow.
 
     The input column holds grey images as another stage or the prepare job left them, with their shape in the column's
     metadata; or, where there is no such metadata, image files (PNG, JPEG), as `spark.read.format("binaryFile")` reads
     them into `content`.
 
     Args:
-        inputCol: column to read (default: pixels).
-        outputCol: column to write (default: pixels).
-        imageIndexCol: names an image in errors, where there is such a column (default: image_index, else path).
-        size: side of the result in pixels (default: 224).
+        inputCol: the column to read (default: pixels).
+        outputCol: the column to write (default: pixels).
+        imageIndexCol: the column that names an image in errors (default: image_index, else path).
+        size: the side of the result in pixels (default: 224).
         mode: squash (stretch each axis, default), pad (black, keeps the aspect ratio) or crop (middle square).
         handleInvalid: error (default), skip or keep.
 
@@ -79,7 +79,7 @@ class Resize(ImageTransformer, HasSize, HasImageIndexCol):
         return partial(kernels.resize, size=self.getSize(), mode=self.getMode())
 
     def output_column(self, column: ImageColumn) -> ImageColumn:
-        """Returns grey squares; see `ImageTransformer.output_column`."""
+        """Returns the content of the output column: grey squares."""
         if column.is_bgr:
             raise DataError(
                 f"Resize takes grey images, and column {self.getInputCol()!r} is {column}: resize them first"

@@ -104,7 +104,12 @@ def test_layers_and_their_shapes() -> None:
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("layer44", "did you mean layer4"), ("zzzz", "at its top are conv1"), ("fc", "no map"), ("fc.output", "no map")],
+    [
+        ("layer44", "did you mean layer4"),
+        ("zzzz", "at its top are conv1"),
+        ("fc", "is not a map"),
+        ("fc.output", "is not a map"),
+    ],
 )
 def test_layers_that_cannot_be_shown(name: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
