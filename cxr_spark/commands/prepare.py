@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     from cxr_spark.datasets.registry import LabelSource, dataset_named
     from cxr_spark.datasets.selection import Subset, select
     from cxr_spark.datasets.splits import assign_splits
-    from cxr_spark.imaging.listing import find_images
+    from cxr_spark.imaging.listing import survey_images
     from cxr_spark.preparation.headers import with_headers
     from cxr_spark.preparation.job import Request, prepare
     from cxr_spark.preparation.plan import make_plan
@@ -80,7 +80,8 @@ def run(args: argparse.Namespace) -> dict[str, object]:
 
     lists = {name: _read(name, uri) for name in OFFICIAL_LISTS if (uri := getattr(sources, name)) is not None}
     files = tuple(LabelFile(_read("labels", uri), uri) for uri in sources.labels)
-    found = find_images(sources.images)
+    found, ignored = survey_images(sources.images)
+    ignored.warn()
     log.info("found %d images and %d other files", len(found.files), found.ignored)
     images = {dataset.image_index(file.uri, file.root): file.uri for file in found.files if file.problem is None}
     labels = dataset.read_labels(LabelSource(files, list(images), settings.uncertain, settings.positive_class))
@@ -121,6 +122,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             sources=sources.recorded(),
             notes={**labels.notes, **assignment.notes},
             selection=selected,
+            ignored=ignored.recorded(),
         )
         manifest = prepare(application.spark, request, store, claimed.lock.check)
         summary = _summary(store, manifest)

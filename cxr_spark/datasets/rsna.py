@@ -57,8 +57,10 @@ def read_rsna_labels(files: Sequence[LabelFile]) -> LabelTable:
 
 
 def rsna_image_index(uri: str, root: str) -> str:
-    """Returns the `patientId` of an image: its file's name without the suffix."""
-    return posixpath.splitext(posixpath.basename(uri))[0]
+    """Returns the `patientId` of an image: its file's name without the suffix (numbers are none: 1.2.840.5)."""
+    name = posixpath.basename(uri)
+    stem, suffix = posixpath.splitext(name)
+    return name if suffix[1:].isdigit() else stem
 
 
 def _read_file(file: LabelFile) -> LabelTable:

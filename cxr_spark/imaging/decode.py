@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 
 from cxr_spark.imaging import jpeg, png
 from cxr_spark.imaging.dicom import decode as dicom
+from cxr_spark.imaging.dicom.file import SNIFFED_BYTES
 from cxr_spark.imaging.rejected import EMPTY, NOT_AN_IMAGE, TOO_LARGE, UNSUPPORTED_FORMAT, ImageRejected
+
+__all__ = ["SNIFFED_BYTES", "check_file_size", "decode_grey", "is_image"]
 
 #: The largest radiography detectors have about 16 megapixels and a stitched spine image three times that: what is
 #: larger than this is a decompression bomb or an error. It is checked before anything is allocated.
@@ -17,6 +20,8 @@ MAX_INFLATED_BYTES = 2 * MAX_PIXELS
 #: No radiograph below `MAX_PIXELS` needs more, even as uncompressed 16-bit grey; it bounds what a worker reads at once.
 MAX_FILE_BYTES = 256 * 2**20
 
+#: As what a DICOMDIR, the list of the files on a disk, declares itself: DICOM PS3.4, table B.5-1.
+_DICOM_INDEX = b"1.2.840.10008.1.3.10"
 #: First bytes of formats that are images, but not read here: so that the reason can name them.
 _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (b"GIF8", "GIF"),
@@ -67,6 +72,13 @@ def decode_grey(data: bytes | memoryview) -> NDArray[np.uint8]:
         if start.startswith(signature):
             raise ImageRejected(UNSUPPORTED_FORMAT, f"{name} file, expected PNG, JPEG or DICOM")
     raise ImageRejected(NOT_AN_IMAGE, f"file begins with {start[:8]!r}, expected PNG, JPEG or DICOM")
+
+
+def is_image(start: bytes) -> bool:
+    """Whether a file is a PNG, JPEG or DICOM by its first `SNIFFED_BYTES`. An index of a DICOM disk is none."""
+    if start.startswith((png.SIGNATURE, jpeg.SIGNATURE)):
+        return True
+    return dicom.is_dicom(memoryview(start)) and _DICOM_INDEX not in start
 
 
 def check_file_size(size: int) -> None:

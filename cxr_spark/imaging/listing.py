@@ -1,17 +1,27 @@
-"""Finding image files below folders and globs, on any file system. Only names and sizes are looked at."""
+"""Finding image files below folders and globs, on any file system.
+
+Of files with a usual suffix, of images or of tables and texts, only names and sizes are looked at. Of files with an
+unusual one, or none, the first bytes are read: DICOM archives name files by numbers alone, and browsers save JPEGs as
+`.jfif`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from cxr_spark.errors import DataError
+from cxr_spark.errors import DataError, RunError, StorageAwayError
+from cxr_spark.imaging.decode import SNIFFED_BYTES, is_image
+from cxr_spark.imaging.ignored import OTHER_SUFFIXES, Ignored, suffix_of
 from cxr_spark.imaging.rejected import HIDDEN_NAME, UNUSABLE_NAME
-from cxr_spark.storage.store import FileInfo, Store
+from cxr_spark.storage.store import FileInfo, Store, read_uri
 
-#: Names that end otherwise are not images and are only counted: label files, lists and notes lie among NIH's images.
+#: Files with these names are taken for images without a look into them.
 IMAGE_SUFFIXES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".dcm")
+#: Files whose first bytes are read at the same time: hides the latency of HDFS and object stores.
+_THREADS = 16
 
 _GLOB = re.compile(r"[*?\[{]")
 #: Line breaks, and the lone surrogates in which Python keeps bytes that are not UTF-8.
@@ -21,7 +31,7 @@ _WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 class ImageFile(NamedTuple):
-    """A file with the name of an image.
+    """A file that has the name or the first bytes of an image.
 
     Attributes:
         uri: full URI.
@@ -50,8 +60,20 @@ class ImageFiles(NamedTuple):
     ignored: int
 
 
+class Survey(NamedTuple):
+    """What was found, and what was left aside.
+
+    Attributes:
+        found: the image files.
+        ignored: the other files, and the folders that may not be read.
+    """
+
+    found: ImageFiles
+    ignored: Ignored
+
+
 def find_images(patterns: Sequence[str]) -> ImageFiles:
-    """Lists the image files of folders and globs, with all folders below them.
+    """Lists the image files of folders and globs, with all folders below them, and warns of what was left aside.
 
     A glob may have `*` and `?` (within a name), `**` (any folders), `[abc]` and `{png,jpg}`; where it matches a folder,
     all below that folder is found.
@@ -61,29 +83,66 @@ def find_images(patterns: Sequence[str]) -> ImageFiles:
 
     Raises:
         DataError: a folder does not exist, or no file at all matches a glob.
+        RunError: a folder cannot be listed.
     """
+    survey = survey_images(patterns)
+    survey.ignored.warn()
+    return survey.found
+
+
+def survey_images(patterns: Sequence[str]) -> Survey:
+    """Does what `find_images` does, and returns what was left aside instead of warning of it."""
     images: dict[str, ImageFile] = {}
-    ignored: set[str] = set()
+    others: dict[str, tuple[FileInfo, str]] = {}
+    refused: list[str] = []
     for pattern in patterns:
-        root, infos = _list(pattern)
+        root, infos = _list(pattern, refused)
         for info in infos:
             if info.uri.lower().endswith(IMAGE_SUFFIXES):
-                image = ImageFile(info.uri, root, info.size, info.modified, _problem(info.uri[len(root) :]))
-                images.setdefault(info.uri, image)
+                images.setdefault(info.uri, _image_file(info, root))
             else:
-                ignored.add(info.uri)
-    return ImageFiles([images[uri] for uri in sorted(images)], len(ignored))
+                others.setdefault(info.uri, (info, root))
+    for uri in _told_by_content(info for info, _ in others.values()):
+        images.setdefault(uri, _image_file(*others.pop(uri)))
+    files = [images[uri] for uri in sorted(images)]
+    ignored = Ignored.of(others, (image.uri for image in files), sorted(set(refused)))
+    return Survey(ImageFiles(files, len(others)), ignored)
 
 
-def _list(pattern: str) -> tuple[str, list[FileInfo]]:
+def _image_file(info: FileInfo, root: str) -> ImageFile:
+    return ImageFile(info.uri, root, info.size, info.modified, _problem(info.uri[len(root) :]))
+
+
+def _told_by_content(infos: Iterable[FileInfo]) -> list[str]:
+    """Returns the URIs of those files that are images by their first bytes."""
+    asked = [info.uri for info in infos if info.size and suffix_of(info.uri) not in OTHER_SUFFIXES]
+    if not asked:
+        return []
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="first-bytes") as pool:
+        return [uri for uri, found in zip(asked, pool.map(_is_image, asked), strict=True) if found]
+
+
+def _is_image(uri: str) -> bool:
+    """Whether a file is an image by its first bytes; one that cannot be read counts, so that reading it says why."""
+    try:
+        return is_image(read_uri(uri, SNIFFED_BYTES))
+    except StorageAwayError:
+        raise
+    except RunError:
+        return True
+    except FileNotFoundError:  # gone since it was listed
+        return False
+
+
+def _list(pattern: str, refused: list[str]) -> tuple[str, list[FileInfo]]:
     """Returns the folder that was searched, and the files below it that a pattern means."""
     try:
-        return pattern, list(Store(pattern).files())
+        return pattern, list(Store(pattern).files(refused=refused))
     except FileNotFoundError:
         root, rest = _split(pattern)
     wanted = _glob_regex(rest)
     try:
-        infos = [info for info in Store(root).files() if wanted.fullmatch(info.name)]
+        infos = [info for info in Store(root).files(refused=refused) if wanted.fullmatch(info.name)]
     except FileNotFoundError:
         infos = []
     if not infos:

@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cxr_spark.errors import DataError, RunError
@@ -40,6 +40,7 @@ class Request:
         sources: URIs of what was read, by kind.
         notes: what was dropped or changed in the labels, by kind.
         selection: what `datasets.selection.select` counted.
+        ignored: what the search for images left aside, as `imaging.ignored.Ignored.recorded` gives it.
     """
 
     plan: Plan
@@ -51,6 +52,7 @@ class Request:
     sources: Mapping[str, Any]
     notes: Mapping[str, int]
     selection: Mapping[str, Any]
+    ignored: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare(spark: SparkSession, request: Request, store: Store, check_held: Callable[[], None]) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def prepare(spark: SparkSession, request: Request, store: Store, check_held: Cal
         sources=request.sources,
         notes=request.notes,
         selection=request.selection,
+        ignored=request.ignored,
     )
     _refuse_too_many_bad(store, request, manifest, files)
     check_held()

@@ -33,6 +33,7 @@ def make_manifest(
     sources: Mapping[str, Any],
     notes: Mapping[str, int],
     selection: Mapping[str, Any],
+    ignored: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Builds the manifest.
 
@@ -44,6 +45,7 @@ def make_manifest(
         sources: URIs of what was read, by kind.
         notes: what was dropped or changed in the labels, by kind.
         selection: counts of subset and sample; empty where all was taken.
+        ignored: what the search for images left aside; stands at the manifest's top level.
 
     Returns:
         A JSON value: `format`, `created`; the counts of `plan.Counts`; `prepared`; `quarantined` (images by reason);
@@ -60,6 +62,7 @@ def make_manifest(
         "format": FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **met,
+        **(ignored or {}),
         "prepared": prepared,
         "quarantined": quarantined(files),
         "bad_fraction": (wanted - prepared) / wanted,

@@ -64,7 +64,7 @@ class Counts:
 
     Attributes:
         images_found: image files, hidden ones too.
-        ignored_files: files that do not have the name of an image.
+        ignored_files: files that are no images by their names or first bytes.
         labels_found: labelled images in the label file.
         joined: image files that have a label.
         images_without_label: image files that have none.
@@ -124,7 +124,10 @@ def make_plan(
         DataError: there are no images, or none of them has a label and a split.
     """
     if not found.files:
-        raise DataError(f"no .png, .jpg, .jpeg or .dcm file found among {found.ignored} files: check --images")
+        raise DataError(
+            f"no .png, .jpg, .jpeg or .dcm file found among {found.ignored} files, nor one that is such inside: "
+            "check --images"
+        )
     # Names stay Python's own strings: those of pandas 3 are UTF-8, which the name of a file need not be.
     files = pd.DataFrame(found.files, dtype=object)
     files["image_index"] = pd.Series([image_index(file.uri, file.root) for file in found.files], dtype=object)

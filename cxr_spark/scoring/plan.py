@@ -119,7 +119,10 @@ def raw_parts(found: ImageFiles, image_index: Callable[[str, str], str], cores: 
         DataError: there are no images.
     """
     if not found.files:
-        raise DataError(f"no .png, .jpg, .jpeg or .dcm file found among {found.ignored} files: check --images")
+        raise DataError(
+            f"no .png, .jpg, .jpeg or .dcm file found among {found.ignored} files, nor one that is such inside: "
+            "check --images"
+        )
     names = [image_index(file.uri, file.root) for file in found.files]
     times = Counter(name for name, file in zip(names, found.files, strict=True) if file.problem is None)
     images: list[RawImage] = []

@@ -25,6 +25,7 @@ _OF_THE_NETWORK = frozenset({
     errno.EHOSTDOWN, errno.ENETUNREACH,
 })  # fmt: skip
 Data = bytes | memoryview
+Refused = Callable[[str], None]
 
 
 class Entry(NamedTuple):
@@ -64,8 +65,12 @@ class FileSystem(Protocol):
     def create(self, path: str, data: Data) -> bool:
         """Writes a file as a whole unless it is there; returns whether it did."""
 
-    def walk(self, folder: str, recursive: bool) -> Iterator[Entry]:
-        """Lists the files below a folder, in no order."""
+    def walk(self, folder: str, recursive: bool, refused: Refused | None = None) -> Iterator[Entry]:
+        """Lists the files below a folder, in no order.
+
+        `refused` is called with the path of each folder below that may not be read; without it the first one is an
+        error. File systems that cannot tell such folders apart fail in either case.
+        """
 
     def names(self, folder: str) -> list[str]:
         """Returns the names of what lies in a folder: files, folders and links."""

@@ -16,7 +16,7 @@ import pyarrow.fs as pafs
 from hdfs_native import WriteOptions
 from hdfs_native import fsspec as native
 
-from cxr_spark.storage.file_system import COPY_BYTES, Data, Entry, temporary_name
+from cxr_spark.storage.file_system import COPY_BYTES, Data, Entry, Refused, temporary_name
 from cxr_spark.storage.name_node import NameNode, NoAnswerError, is_starting, put_piece
 
 log = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ class HdfsFileSystem:
         if copies > 1:
             self._client.set_replication(path, copies)
 
-    def walk(self, folder: str, recursive: bool) -> Iterator[Entry]:
+    def walk(self, folder: str, recursive: bool, refused: Refused | None = None) -> Iterator[Entry]:
         """Lists the files below a folder."""
         if not self._client.get_file_info(folder).isdir:  # HDFS lists a file as if it were in itself
             raise FileNotFoundError(f"no such folder: {folder}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
 import shutil
@@ -13,7 +14,7 @@ from typing import BinaryIO
 
 import pyarrow.fs as pafs
 
-from cxr_spark.storage.file_system import COPY_BYTES, Data, Entry, temporary_name
+from cxr_spark.storage.file_system import COPY_BYTES, Data, Entry, Refused, temporary_name
 
 
 class LocalFileSystem:
@@ -77,14 +78,14 @@ class LocalFileSystem:
                 os.fsync(stream.fileno())
             yield temporary
 
-    def walk(self, folder: str, recursive: bool) -> Iterator[Entry]:
+    def walk(self, folder: str, recursive: bool, refused: Refused | None = None) -> Iterator[Entry]:
         """Lists the regular files below a folder; links are followed, but not back to a folder above.
 
-        A link that leads nowhere is listed as a file of 0 bytes, so that whoever reads it says that it is missing.
+        A link that leads nowhere, or to itself, is listed as a file of 0 bytes, so that whoever reads it says so.
         """
         if not Path(folder).is_dir():
             raise FileNotFoundError(f"no such folder: {folder}")
-        yield from _walk(folder.rstrip("/"), recursive, (os.path.realpath(folder),))
+        yield from _walk(folder.rstrip("/"), recursive, (os.path.realpath(folder),), refused)
 
     def names(self, folder: str) -> list[str]:
         """Returns the names of what lies in a folder."""
@@ -106,19 +107,33 @@ class LocalFileSystem:
         return pafs.LocalFileSystem()
 
 
-def _walk(folder: str, recursive: bool, above: tuple[str, ...]) -> Iterator[Entry]:
-    with os.scandir(folder or "/") as found:
-        entries = list(found)
+def _walk(folder: str, recursive: bool, above: tuple[str, ...], refused: Refused | None) -> Iterator[Entry]:
+    try:
+        with os.scandir(folder or "/") as found:
+            entries = list(found)
+        if entries:
+            entries[0].stat(follow_symlinks=False)  # names may be listed where files may not be looked at
+    except PermissionError as error:
+        if refused is None or len(above) == 1:
+            raise PermissionError(error.errno, f"{error.strerror} for the folder {folder}") from error
+        refused(folder)
+        return
+    except FileNotFoundError:
+        if len(above) == 1:
+            raise
+        return  # gone since its parent was listed
     for entry in entries:
         path = f"{folder}/{entry.name}"
         try:
             if entry.is_dir():
                 real = os.path.realpath(path) if entry.is_symlink() else f"{above[-1].rstrip('/')}/{entry.name}"
                 if recursive and real not in above:
-                    yield from _walk(path, recursive, (*above, real))
+                    yield from _walk(path, recursive, (*above, real), refused)
                 continue
             status = entry.stat()
-        except FileNotFoundError:
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError) and error.errno != errno.ELOOP:
+                raise
             if not entry.is_symlink():  # gone since
                 continue
             status = entry.stat(follow_symlinks=False)

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import pyarrow.fs as pafs
 
-from cxr_spark.storage.file_system import Data, Entry
+from cxr_spark.storage.file_system import Data, Entry, Refused
 
 
 class RemoteFileSystem:
@@ -53,7 +53,7 @@ class RemoteFileSystem:
             return False
         return True
 
-    def walk(self, folder: str, recursive: bool) -> Iterator[Entry]:
+    def walk(self, folder: str, recursive: bool, refused: Refused | None = None) -> Iterator[Entry]:
         """Lists the objects below a prefix."""
         if not self._remote.isdir(folder):
             raise FileNotFoundError(f"no such folder: {folder}")

@@ -180,7 +180,7 @@ class Store:
         """Writes a value as indented JSON, atomically. NaN is refused: it is not JSON."""
         self.write_bytes(name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
-    def files(self, name: str = "", recursive: bool = True) -> Iterator[FileInfo]:
+    def files(self, name: str = "", recursive: bool = True, refused: list[str] | None = None) -> Iterator[FileInfo]:
         """Lists files in order of their names, those with hidden names (`_x`, `.x`) too.
 
         Links on the local disk are followed; one that leads nowhere is listed with 0 bytes.
@@ -188,13 +188,15 @@ class Store:
         Args:
             name: folder below the store.
             recursive: whether folders below are listed too.
+            refused: takes the paths of local folders below that may not be read; None makes the first one an error.
 
         Raises:
             FileNotFoundError: the folder is not there.
             RunError: it, or a folder below, cannot be read.
         """
         with _faults("list", self.uri_of(name)):
-            found = sorted(self._fs.walk(self._path(name), recursive))
+            on_refused = None if refused is None else refused.append
+            found = sorted(self._fs.walk(self._path(name), recursive, on_refused))
         skipped = len(self._root.rstrip("/") + "/")
         base = self.uri if self.uri.endswith("/") else self.uri + "/"
         for path, size, modified in found:
