@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from cxr_spark.errors import DataError
 from cxr_spark.explanation.overlay import SIDE
 from cxr_spark.explanation.plan import Selection
 from cxr_spark.imaging.decode import decode_grey
@@ -22,6 +19,7 @@ from cxr_spark.models.folder import Preprocessing
 from cxr_spark.scoring.plan import RawImage, RawPart
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import binary_images
+from cxr_spark.tables.prepared_files import naming_damage, read_batches
 
 _COLUMNS = ("image_index", "labels", "height", "width", "pixels")
 
@@ -58,27 +56,25 @@ def prepared_images(selection: Selection, data: str, findings: tuple[str, ...], 
 
     Raises:
         DataError: the file is damaged.
+        RunError: the file cannot be read.
     """
-    store = Store(data)
-    filesystem, root = store.arrow()
-    name = selection.part.name if not isinstance(selection.part, RawPart) else ""
+    store, part = Store(data), selection.part
+    if isinstance(part, RawPart):
+        raise TypeError("expected a file of a prepared dataset, got raw images")
     left = None if selection.names is None else len(selection.names)
-    try:
-        with pq.ParquetFile(f"{root}/{name}", filesystem=filesystem) as file:
-            for rows in file.iter_batches(batch, columns=list(_COLUMNS), use_threads=False):
-                pixels = binary_images(rows["pixels"])
-                facts = rows.select(["image_index", "labels", "height", "width"]).to_pylist()
-                for row, square in zip(facts, pixels, strict=True):
-                    if selection.names is not None and row["image_index"] not in selection.names:
-                        continue
-                    yield _prepared(row, square, findings)
-                    left = None if left is None else left - 1
-                if left == 0:
-                    return
-    except (pa.ArrowInvalid, KeyError, OSError) as error:
-        raise DataError(f"{store.uri_of(name)} cannot be read ({error}): prepare the data again") from error
-    except ValueError as error:
-        raise DataError(f"{store.uri_of(name)}: {error}: prepare the data again") from error
+    for rows in read_batches(store, part.name, _COLUMNS, batch, part.sha256):
+        with naming_damage(store.uri_of(part.name)):
+            pixels = binary_images(rows["pixels"])
+            facts = rows.select(["image_index", "labels", "height", "width"]).to_pylist()
+        for row, square in zip(facts, pixels, strict=True):
+            if selection.names is not None and row["image_index"] not in selection.names:
+                continue
+            with naming_damage(store.uri_of(part.name)):
+                image = _prepared(row, square, findings)
+            yield image
+            left = None if left is None else left - 1
+        if left == 0:
+            return
 
 
 def raw_images(part: RawPart, preprocessing: Preprocessing, threads: int) -> Iterator[ViewedImage | dict[str, str]]:

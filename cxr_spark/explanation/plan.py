@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from cxr_spark.errors import DataError
 from cxr_spark.scoring.plan import Part, RawPart
 from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared_files import read_columns
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,5 @@ def _names(part: Part, data: Store | None) -> list[str]:
     if isinstance(part, RawPart):
         return [image.image_index for image in part.images]
     store = data or Store("")
-    filesystem, root = store.arrow()
-    try:
-        table = pq.read_table(f"{root}/{part.name}", columns=["image_index"], filesystem=filesystem)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{store.uri_of(part.name)} cannot be read ({error}): prepare the data again") from error
+    table = read_columns(store, part.name, ["image_index"])
     return [str(name) for name in table["image_index"].to_pylist()]

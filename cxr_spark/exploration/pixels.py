@@ -29,8 +29,10 @@ def sum_pixels(spark: SparkSession, dataset: PreparedDataset) -> dict[str, Sums]
     """
     started = time.monotonic()
     parts = _parts(dataset, int(spark.sparkContext.defaultParallelism))
+    hashes = {name: dataset.sha256(name) for part in parts for name in part.names}
+    summer = PixelSummer(dataset.store.uri, dataset.size, hashes)
     found: dict[str, Sums] = {}
-    for sums in run_parts(spark, parts, PixelSummer(dataset.store.uri, dataset.size), "summing up pixels"):
+    for sums in run_parts(spark, parts, summer, "summing up pixels"):
         if sums.images:
             found[sums.split] = found[sums.split] + sums if sums.split in found else sums
     images = sum(sums.images for sums in found.values())

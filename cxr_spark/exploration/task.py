@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from cxr_spark.errors import DataError
 from cxr_spark.imaging.prepare import use_one_thread
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import binary_images
+from cxr_spark.tables.prepared_files import naming_damage, read_batches
 
 GREY_VALUES = 256
 #: The largest side of a mean image in pixels: each task sends one to the driver.
@@ -75,16 +73,19 @@ class PixelSummer:
     Attributes:
         data: the URI of the dataset.
         size: the side of its images in pixels.
+        hashes: the SHA-256 that the bytes of each file must have; a file that is not named is not compared.
     """
 
     data: str
     size: int
+    hashes: Mapping[str, str | None] = field(default_factory=dict)
 
     def __call__(self, parts: Iterable[Files]) -> Iterator[Sums]:
         """Sums up the files of each part.
 
         Raises:
             DataError: a file is damaged.
+            RunError: a file cannot be read.
         """
         use_one_thread()
         for part in parts:
@@ -97,17 +98,13 @@ class PixelSummer:
 
     def _batches(self, name: str) -> Iterator[NDArray[np.uint8]]:
         store = Store(self.data)
-        filesystem, root = store.arrow()
         rows = max(1, _BATCH_BYTES // self.size**2)
-        try:
-            with pq.ParquetFile(f"{root}/{name}", filesystem=filesystem) as file:
-                for batch in file.iter_batches(rows, columns=["pixels"], use_threads=False):
-                    images = binary_images(batch["pixels"])
-                    if images.shape[1] != self.size:
-                        raise ValueError(f"images of {images.shape[1]} pixels, the manifest says {self.size}")
-                    yield images
-        except (pa.ArrowInvalid, KeyError, OSError, ValueError) as error:
-            raise DataError(f"{store.uri_of(name)} cannot be read ({error}): prepare the data again") from error
+        for batch in read_batches(store, name, ["pixels"], rows, self.hashes.get(name)):
+            with naming_damage(store.uri_of(name)):
+                images = binary_images(batch["pixels"])
+                if images.shape[1] != self.size:
+                    raise ValueError(f"images of {images.shape[1]} pixels, the manifest says {self.size}")
+            yield images
 
     @staticmethod
     def _sums(split: str, images: NDArray[np.uint8], side: int) -> Sums:

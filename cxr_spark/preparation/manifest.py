@@ -18,10 +18,10 @@ import pyspark
 from cxr_spark import __version__
 from cxr_spark.preparation.plan import Counts
 from cxr_spark.preparation.task import WrittenFile
+from cxr_spark.tables.manifest import FORMAT
 from cxr_spark.tables.schema import SPLITS
 
-#: Raised when a reader of an older version could misread the data.
-FORMAT = 1
+__all__ = ["FORMAT", "make_manifest", "quarantined"]
 
 
 def make_manifest(

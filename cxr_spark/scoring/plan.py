@@ -76,11 +76,13 @@ class PreparedPart:
         number: position among all parts.
         split: split of its images.
         name: of the file in the dataset's store.
+        sha256: what its bytes must hash to; None to take them as they are.
     """
 
     number: int
     split: str
     name: str
+    sha256: str | None = None
 
 
 Part = PreparedPart | RawPart
@@ -101,7 +103,7 @@ def prepared_parts(dataset: PreparedDataset, split: str) -> list[PreparedPart]:
     if not files:
         counts = ", ".join(f"{name} {dataset.images(name)}" for name in SPLITS)
         raise DataError(f"{dataset.store.uri} has no images in split {split!r}: choose another --split ({counts})")
-    return [PreparedPart(i, one, name) for i, (one, name) in enumerate(files)]
+    return [PreparedPart(i, one, name, dataset.sha256(name)) for i, (one, name) in enumerate(files)]
 
 
 def raw_parts(found: ImageFiles, image_index: Callable[[str, str], str], cores: int) -> tuple[list[RawPart], pa.Table]:

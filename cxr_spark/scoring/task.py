@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from cxr_spark.errors import DataError
 from cxr_spark.imaging.prepare import prepare_image, use_one_thread
 from cxr_spark.imaging.reading import ahead, read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
@@ -21,6 +20,7 @@ from cxr_spark.scoring.plan import Part, PreparedPart, RawImage, RawPart
 from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import binary_images
+from cxr_spark.tables.prepared_files import naming_damage, read_batches
 from cxr_spark.tables.schema import PREDICTIONS, QUARANTINE
 
 #: Spark's readers do not look into folders with such a name.
@@ -85,28 +85,34 @@ class PartScorer:
 
     def _prepared(self, part: PreparedPart, model: ReadyModel) -> ScoredPart:
         store = Store(self.data or "")
-        filesystem, root = store.arrow()
         tables = []
-        try:
-            with pq.ParquetFile(f"{root}/{part.name}", filesystem=filesystem) as file:
-                for rows in file.iter_batches(self.batch, columns=[*_FACTS, "labels", "pixels"], use_threads=False):
-                    tables.append(self._predictions(rows, part.split, model))
-        except (pa.ArrowInvalid, KeyError, OSError) as error:
-            raise DataError(f"{store.uri_of(part.name)} cannot be read ({error}): prepare the data again") from error
-        except ValueError as error:
-            raise DataError(f"{store.uri_of(part.name)}: {error}: prepare the data again") from error
+        columns = (*_FACTS, "labels", "pixels")
+        for rows in read_batches(store, part.name, columns, self.batch, part.sha256):
+            with naming_damage(store.uri_of(part.name)):
+                labels, pixels = self._labels(rows), binary_images(rows["pixels"])
+            tables.append(self._predictions(rows, labels, part.split, model.predict(pixels, self.batch), model))
         table = pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
         return ScoredPart((self._write(part.number, table, model),), table.num_rows)
 
-    def _predictions(self, rows: pa.RecordBatch, split: str, model: ReadyModel) -> pa.Table:
-        facts = {name: rows[name] for name in _FACTS}
+    def _labels(self, rows: pa.RecordBatch) -> NDArray[np.float32]:
+        """Returns the labels of some rows in the order of the model's findings; NaN where they are not known."""
         labels = _matrix(rows["labels"])
         wanted = np.full((len(rows), len(self.labels)), np.nan, np.float32)
         for place, source in enumerate(self.labels):
             if source is not None:
                 wanted[:, place] = labels[:, source]
-        probabilities = model.predict(binary_images(rows["pixels"]), self.batch)
-        return _table(facts, [split] * len(rows), _lists(wanted), probabilities, model)
+        return wanted
+
+    @staticmethod
+    def _predictions(
+        rows: pa.RecordBatch,
+        labels: NDArray[np.float32],
+        split: str,
+        probabilities: NDArray[np.float32],
+        model: ReadyModel,
+    ) -> pa.Table:
+        facts = {name: rows[name] for name in _FACTS}
+        return _table(facts, [split] * len(rows), _lists(labels), probabilities, model)
 
     def _raw(self, part: RawPart, model: ReadyModel) -> ScoredPart:
         preprocessing = model.metadata.preprocessing

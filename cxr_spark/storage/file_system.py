@@ -18,11 +18,14 @@ from typing import BinaryIO, NamedTuple, Protocol
 import pyarrow.fs as pafs
 
 COPY_BYTES = 8 << 20
-#: As hdfs-native, written in Rust, words what the operating system told it.
+#: hdfs-native is written in Rust, which puts the number of the operating system's error into the text like this.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-_OF_THE_NETWORK = frozenset({
+#: Errors of the network, of disks that are gone (ENXIO, ENODEV), and of mounts whose server is gone or has restarted
+#: (ESTALE of NFS, ENOTCONN of FUSE, ...). EIO is not among them: it can be one bad sector, in one file.
+_STORAGE_IS_AWAY = frozenset({
     errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH,
-    errno.EHOSTDOWN, errno.ENETUNREACH,
+    errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN, errno.ENOTCONN, errno.ESTALE, errno.ENXIO,
+    errno.ENODEV, errno.EREMOTEIO,
 })  # fmt: skip
 Data = bytes | memoryview
 Refused = Callable[[str], None]
@@ -37,11 +40,16 @@ class Entry(NamedTuple):
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Whether an error says that the storage cannot be reached, and nothing of the one file that was asked for."""
+    """Whether an error is a fault of the storage, which says nothing about the file that was asked for.
+
+    A missing file or a missing permission is no such fault.
+    """
     if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)):
         return True
+    if isinstance(error, OSError) and error.errno in _STORAGE_IS_AWAY:
+        return True
     told = _OS_ERROR.search(str(error))
-    return told is not None and int(told[1]) in _OF_THE_NETWORK
+    return told is not None and int(told[1]) in _STORAGE_IS_AWAY
 
 
 class FileSystem(Protocol):

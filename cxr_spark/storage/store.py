@@ -8,11 +8,12 @@ stores. Files are written under names that do not change, and a manifest that na
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import fsspec
 import pyarrow.fs as pafs
@@ -23,7 +24,11 @@ from cxr_spark.storage.local import LocalFileSystem
 from cxr_spark.storage.object_store import RemoteFileSystem
 from cxr_spark.storage.uris import authority_of, join, resolve, scheme_of
 
-__all__ = ["FileInfo", "Store", "parent_and_name", "read_uri", "resolve", "scheme_of"]
+__all__ = ["FileInfo", "NotJsonError", "Store", "parent_and_name", "read_uri", "resolve", "scheme_of"]
+
+
+class NotJsonError(RunError):
+    """A file that was read whole and is not JSON: it is damaged, or another file."""
 
 
 class FileInfo(NamedTuple):
@@ -53,6 +58,38 @@ def _faults(doing: str, uri: str) -> Iterator[None]:
         detail = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0] or type(error).__name__
         kind = StorageAwayError if is_unreachable(error) else RunError
         raise kind(f"cannot {doing} {uri}: {detail}") from error
+
+
+class _Reader(io.RawIOBase):
+    """A stream of any file system, with the errors of the Store."""
+
+    def __init__(self, stream: BinaryIO, uri: str) -> None:
+        super().__init__()
+        self._stream = stream
+        self._uri = uri
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        with _faults("read", self._uri):
+            return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        with _faults("read", self._uri):
+            self._stream.seek(offset, whence)
+            return self._stream.tell()  # hdfs-native's own `seek` returns nothing
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
 
 
 def open_file_system(uri: str) -> tuple[FileSystem, str]:
@@ -149,6 +186,18 @@ class Store:
         with _faults("read", self.uri_of(name)), self._fs.open(self._path(name)) as stream:
             return bytes(stream.read(-1 if limit is None else limit))
 
+    def open(self, name: str) -> BinaryIO:
+        """Opens a file for reading in parts. What fails in a later read raises the same errors as this method.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            StorageAwayError: the storage cannot be reached.
+            RunError: it cannot be read.
+        """
+        uri = self.uri_of(name)
+        with _faults("read", uri):
+            return cast(BinaryIO, _Reader(self._fs.open(self._path(name)), uri))
+
     def write_bytes(self, name: str, data: bytes | memoryview) -> None:
         """Writes a file so that readers see the old one or the new one, never a part; parent folders are made."""
         with _faults("write", self.uri_of(name)):
@@ -168,13 +217,16 @@ class Store:
 
         Raises:
             FileNotFoundError: it is not there.
-            RunError: it cannot be read, or is not JSON.
+            NotJsonError: it is not JSON.
+            RunError: it cannot be read.
         """
         data = self.read_bytes(name)
         try:
             return json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise RunError(f"{self.uri_of(name)} is not JSON ({error}): it was damaged or is another file") from None
+            raise NotJsonError(
+                f"{self.uri_of(name)} is not JSON ({error}): it was damaged or is another file"
+            ) from None
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes a value as indented JSON, atomically. NaN is refused: it is not JSON."""

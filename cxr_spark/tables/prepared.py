@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cxr_spark.errors import DataError, RunError
-from cxr_spark.storage.store import Store
+from cxr_spark.errors import DataError
+from cxr_spark.storage.store import NotJsonError, Store
+from cxr_spark.storage.typed_json import validated
+from cxr_spark.tables.manifest import FORMAT, MANIFEST_NAME, Manifest, ManifestFile
 from cxr_spark.tables.schema import SPLITS
 
-MANIFEST_NAME = "manifest.json"
-#: The format of manifest and files that this version reads.
-FORMAT = 1
+__all__ = ["FORMAT", "MANIFEST_NAME", "PreparedDataset", "binary_images"]
 
 
 @dataclass(frozen=True)
@@ -28,19 +29,26 @@ class PreparedDataset:
         findings: names of the labels, in the order of the label column.
         size: side of the stored images, pixels.
         manifest: the whole manifest.
+        verify: whether the files that are read are compared with the SHA-256 in the manifest.
     """
 
     store: Store
     findings: tuple[str, ...]
     size: int
     manifest: dict[str, Any]
+    verify: bool = True
 
     @classmethod
-    def open(cls, uri: str) -> PreparedDataset:
+    def open(cls, uri: str, *, verify: bool = True) -> PreparedDataset:
         """Opens a prepared dataset.
 
+        Args:
+            uri: of its folder.
+            verify: whether the files that are read are compared with the SHA-256 in the manifest.
+
         Raises:
-            DataError: there is none, or its manifest is not one, or is of another version.
+            DataError: there is no dataset, or its manifest is not a manifest, or is of another version.
+            RunError: the manifest cannot be read.
         """
         store = Store(uri)
         try:
@@ -49,7 +57,7 @@ class PreparedDataset:
             raise DataError(
                 f"{uri} is not a finished prepared dataset (no {MANIFEST_NAME}): give the --out of `cxr-spark prepare`"
             ) from None
-        except RunError as error:
+        except NotJsonError as error:
             raise DataError(str(error)) from None
         where = store.uri_of(MANIFEST_NAME)
         if not isinstance(manifest, dict):
@@ -59,14 +67,8 @@ class PreparedDataset:
                 f"{where} is of format {manifest['format']!r}, this version reads {FORMAT}: prepare the data anew, or "
                 "use the version that made them"
             )
-        findings, size, splits = (manifest.get(name) for name in ("findings", "size", "splits"))
-        if not isinstance(findings, list) or not findings or not all(isinstance(name, str) for name in findings):
-            raise DataError(f"{where}: 'findings' is {findings!r}: expected a list of names")
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise DataError(f"{where}: 'size' is {size!r}: expected pixels")
-        if not isinstance(splits, dict) or not splits or not all(map(_is_split, splits.values())):
-            raise DataError(f"{where}: 'splits' is not an object of splits with their number of images")
-        return cls(store, tuple(findings), size, manifest)
+        checked = validated(Manifest, manifest, f"{where} is not a manifest of prepared data")
+        return cls(store, tuple(checked.findings), checked.size, manifest, verify=verify)
 
     def images(self, split: str) -> int:
         """Returns the number of images of a split, by the manifest."""
@@ -87,13 +89,8 @@ class PreparedDataset:
             there = {info.name: info.size for info in self.store.files(folder) if _is_visible(info.name)}
         except FileNotFoundError:
             there = {}
-        listed = self.manifest.get("files")
-        if isinstance(listed, list):
-            expected = {
-                file["name"]: file.get("bytes")
-                for file in listed
-                if isinstance(file, dict) and str(file.get("name")).startswith(f"{folder}/")
-            }
+        expected = {name: file.bytes for name, file in self._listed.items() if name.startswith(f"{folder}/")}
+        if self._lists_files:
             for name, size in expected.items():
                 if there.get(name, -1) != size:
                     raise DataError(
@@ -107,10 +104,19 @@ class PreparedDataset:
             )
         return sorted(there)
 
+    def sha256(self, name: str) -> str | None:
+        """Returns what the bytes of a file must hash to; None where that is not known, or not to be compared."""
+        file = self._listed.get(name)
+        return file.sha256 if file is not None and self.verify else None
 
-def _is_split(value: object) -> bool:
-    images = value.get("images") if isinstance(value, dict) else None
-    return isinstance(images, int) and not isinstance(images, bool) and images >= 0
+    @property
+    def _lists_files(self) -> bool:
+        return isinstance(self.manifest.get("files"), list)
+
+    @functools.cached_property
+    def _listed(self) -> dict[str, ManifestFile]:
+        files = self.manifest["files"] if self._lists_files else []
+        return {file["name"]: ManifestFile.model_validate(file) for file in files}
 
 
 def _is_visible(name: str) -> bool:

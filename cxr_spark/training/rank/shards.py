@@ -14,16 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cxr_spark.augmentation.draws import image_keys
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.imaging.resize import resize
 from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.tables.prepared_files import naming_damage, open_prepared, read_columns
 
 #: Files read side by side. Opening one costs a round trip to the store; a few at once hide it.
 _READERS = 4
+_INDEXED = ("image_index", "labels")
 
 
 @dataclass(frozen=True)
@@ -70,15 +73,12 @@ def read_index(dataset: PreparedDataset, split: str) -> Index:
     """Reads names and labels of a split.
 
     Raises:
-        DataError: an image stands twice, or labels of another length than the dataset's findings.
+        DataError: a file is damaged, an image stands twice, or labels of another length than the dataset's findings.
     """
     files = dataset.files(split)
-    filesystem, root = dataset.store.arrow()
 
-    def read(name: str) -> Any:
-        return pq.read_table(
-            f"{root}/{name}", columns=["image_index", "labels"], filesystem=filesystem, partitioning=None
-        )
+    def read(name: str) -> pa.Table:
+        return read_columns(dataset.store, name, _INDEXED)
 
     with ThreadPoolExecutor(_READERS) as pool:
         tables = list(pool.map(read, files))
@@ -86,10 +86,7 @@ def read_index(dataset: PreparedDataset, split: str) -> Index:
     names = np.concatenate([t["image_index"].to_numpy() for t in tables] or [np.empty(0, dtype=object)])
     parts = []
     for name, table in zip(files, tables, strict=True):
-        flat = table["labels"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        if len(flat) != k * len(table):
-            raise DataError(f"{dataset.store.uri_of(name)}: expected {k} labels an image, as the manifest has findings")
-        parts.append(flat.reshape(-1, k).astype(np.float32))
+        parts.append(_labels(table, k, dataset.store.uri_of(name)))
     labels = np.concatenate(parts or [np.empty((0, k), np.float32)])
     file = np.repeat(np.arange(len(files)), [len(t) for t in tables])
     row = np.concatenate([np.arange(len(t)) for t in tables] or [np.empty(0, np.int64)])
@@ -128,29 +125,58 @@ def load_shard(dataset: PreparedDataset, index: Index, start: int, end: int, sid
 
     Raises:
         RunError: the local disk has no room.
-        DataError: an image is not of the size that the manifest says.
+        DataError: a file is damaged, or an image is not of the size that the manifest says.
     """
     pixels = _spool((end - start, side, side))
-    filesystem, root = dataset.store.arrow()
 
     def fill(file: int) -> None:
         wanted = np.flatnonzero(index.file[start:end] == file)
         rows = index.row[start:end][wanted]
-        with pq.ParquetFile(f"{root}/{index.files[file]}", filesystem=filesystem) as parquet:
+        name = index.files[file]
+        uri = dataset.store.uri_of(name)
+        with open_prepared(dataset.store, name, dataset.sha256(name)) as parquet:
             first = 0
             for group in range(parquet.num_row_groups):
                 count = parquet.metadata.row_group(group).num_rows
                 here = (rows >= first) & (rows < first + count)
                 if here.any():
-                    column = parquet.read_row_group(group, columns=["pixels"])["pixels"]
-                    stored = _as_array(column, dataset, index.files[file])
-                    chosen = stored[rows[here] - first]
-                    pixels[wanted[here]] = chosen if side == dataset.size else _resized(chosen, side)
+                    with naming_damage(uri):
+                        table = parquet.read_row_group(group, columns=[*_INDEXED, "pixels"])
+                        stored = _as_array(table["pixels"], dataset, name)
+                        chosen = rows[here] - first
+                        _check_same(table, chosen, index, start + wanted[here], uri)
+                        images = stored[chosen]
+                    pixels[wanted[here]] = images if side == dataset.size else _resized(images, side)
                 first += count
 
     with ThreadPoolExecutor(_READERS) as pool:
         list(pool.map(fill, np.unique(index.file[start:end])))
     return Shard(pixels, index.labels[start:end], image_keys(index.names[start:end].tolist()))
+
+
+def _labels(table: pa.Table, k: int, uri: str) -> NDArray[np.float32]:
+    """Returns the labels of a file, float32 (rows, K).
+
+    Raises:
+        DataError: an image has another number of labels than the dataset has findings.
+    """
+    with naming_damage(uri):
+        column = table["labels"].combine_chunks()
+        flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+        even = not column.null_count and bool((pc.list_value_length(column).to_numpy() == k).all())
+    if not even:
+        raise DataError(f"{uri}: expected {k} labels an image, as the manifest has findings")
+    labels: NDArray[np.float32] = flat.reshape(-1, k)
+    return labels
+
+
+def _check_same(table: pa.Table, rows: NDArray[Any], index: Index, places: NDArray[Any], uri: str) -> None:
+    """Makes sure that a file that has been checked as a whole holds the names and labels that the index was made of."""
+    names = table["image_index"].to_numpy()[rows]
+    labels = _labels(table, index.labels.shape[1], uri)[rows]
+    same = np.array_equal(names, index.names[places])
+    if not same or not np.array_equal(labels, index.labels[places], equal_nan=True):
+        raise ValueError("its names or labels changed while it was read")
 
 
 def _as_array(column: Any, dataset: PreparedDataset, name: str) -> NDArray[np.uint8]:

@@ -43,6 +43,9 @@ AWAY = [
     ConnectionRefusedError(111, "Connection refused"),
     OSError("No route to host (os error 113)"),
     TimeoutError("no answer"),
+    OSError(116, "Stale file handle"),
+    OSError(107, "Transport endpoint is not connected"),
+    OSError("IO error: Stale file handle (os error 116)"),
 ]
 
 

@@ -1,0 +1,243 @@
+"""Prepared files that were damaged, and storage that fails: the two are told apart by every reader of pixels."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cxr_spark.errors import CxrError, DataError, RunError
+from cxr_spark.explanation.images import prepared_images
+from cxr_spark.explanation.plan import Selection, select
+from cxr_spark.exploration.task import PixelSummer
+from cxr_spark.models.device import Compute
+from cxr_spark.scoring.plan import prepared_parts
+from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
+from cxr_spark.scoring.task import PartScorer
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.tables.prepared_files import read_batches, read_columns
+from cxr_spark.training.rank.shards import load_shard, read_index
+from tests.support.prepared_sets import write_prepared
+from tests.support.storage_faults import FAULTS, break_reads
+
+SPLIT = "test"
+N = 12
+
+
+def with_files(folder: Path) -> Path:
+    """Names the files and their SHA-256 in the manifest, as the prepare job does."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"] = [
+        {
+            "name": str(path.relative_to(folder)),
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in sorted(folder.glob("data/*/*.parquet"))
+    ]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return with_files(write_prepared(tmp_path / "data", {SPLIT: N}, files=1))
+
+
+def only_file(folder: Path) -> Path:
+    (file,) = folder.glob("data/*/*.parquet")
+    return file
+
+
+def train(dataset: PreparedDataset) -> list[bytes]:
+    index = read_index(dataset, SPLIT)
+    return [image.tobytes() for image in load_shard(dataset, index, 0, len(index), dataset.size).pixels]
+
+
+def explore(dataset: PreparedDataset) -> list[bytes]:
+    names = tuple(dataset.files(SPLIT))
+    summer = PixelSummer(dataset.store.uri, dataset.size, {name: dataset.sha256(name) for name in names})
+    return [image.tobytes() for name in names for batch in summer._batches(name) for image in batch]
+
+
+def explain(dataset: PreparedDataset) -> list[bytes]:
+    parts = prepared_parts(dataset, SPLIT)
+    return [
+        image.pixels.tobytes()
+        for part in parts
+        for image in prepared_images(Selection(part), dataset.store.uri, dataset.findings, 5)
+    ]
+
+
+def score(dataset: PreparedDataset) -> list[bytes]:
+    """Scores with a network that only notes what it is given."""
+    seen: list[bytes] = []
+
+    class Noting(ReadyModel):
+        def predict(self, pixels: np.ndarray, batch: int) -> np.ndarray:
+            seen.extend(image.tobytes() for image in pixels)
+            return np.zeros((len(pixels), 3), np.float32)
+
+    class Metadata:
+        model_id, findings, task = "x" * 64, dataset.findings, "multi_label"
+
+    scorer = PartScorer(
+        out="file:///nowhere", tag="t", model=ShippedModel("x" * 64, "file:///m"), data=dataset.store.uri,
+        labels=(0, 1, 2), threads=1, batch=5,
+    )  # fmt: skip
+    object.__setattr__(scorer, "_write", lambda *_: "name")
+    model = Noting(None, Metadata, Compute(None, False))  # type: ignore[arg-type]
+    for part in prepared_parts(dataset, SPLIT):
+        scorer._prepared(part, model)
+    return seen
+
+
+READERS = [train, explore, explain, score]
+Reader = Callable[[PreparedDataset], list[bytes]]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_all_readers_give_the_pixels_that_pandas_sees(folder: Path, read: Reader) -> None:
+    expected = pd.read_parquet(only_file(folder))["pixels"].tolist()
+    assert sorted(read(PreparedDataset.open(str(folder)))) == sorted(expected)
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_single_flipped_bit_is_never_taken_for_pixels(folder: Path, read: Reader) -> None:
+    file = only_file(folder)
+    whole = file.read_bytes()
+    draw = np.random.default_rng(5)
+    for place in draw.integers(0, len(whole) * 8, 40).tolist():
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"damaged.*prepare the data again"):
+            read(PreparedDataset.open(str(folder)))
+
+
+def test_who_trusts_the_storage_reads_without_a_check(folder: Path) -> None:
+    file = only_file(folder)
+    whole = file.read_bytes()
+    pixels = pd.read_parquet(file)["pixels"][3]
+    start = whole.index(pixels[:64])  # zstd does not compress noise
+    file.write_bytes(whole[:start] + bytes([whole[start] ^ 1]) + whole[start + 1 :])
+    dataset = PreparedDataset.open(str(folder), verify=False)
+    assert len(score(dataset)) == N
+    with pytest.raises(DataError, match="SHA-256"):
+        score(PreparedDataset.open(str(folder)))
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("change", ["no hashes", "no files"])
+def test_data_without_checksums_are_still_read(folder: Path, read: Reader, change: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for file in manifest["files"]:
+        del file["sha256"]
+    if change == "no files":
+        del manifest["files"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert len(read(PreparedDataset.open(str(folder)))) == N
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_files_without_checksums_are_one_clear_error_or_an_array(folder: Path, data: st.DataObject) -> None:
+    file = folder / "data" / "damaged.parquet"
+    changed = bytearray(only_file(folder).read_bytes())
+    footer = max(8, len(changed) - 3000)
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.integers(footer, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.sampled_from([0, 0, 1, 100, len(changed) - 1]))
+    file.write_bytes(changed[: len(changed) - cut])
+    store = Store(str(folder))
+    for read in (
+        lambda: list(read_batches(store, "data/damaged.parquet", ["image_index", "labels", "pixels"], 5)),
+        lambda: read_columns(store, "data/damaged.parquet", ["image_index", "labels"]),
+    ):
+        with contextlib.suppress(DataError):
+            read()
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_the_storage_is_no_damage(
+    folder: Path, read: Reader, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = PreparedDataset.open(str(folder))
+    break_reads(monkeypatch, FAULTS[fault], lambda path: path.endswith(".parquet"))
+    with pytest.raises(RunError, match=r"cannot read .*\.parquet") as caught:
+        read(dataset)
+    assert caught.value.exit_status == 4
+    assert "prepare the data" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("good_reads", [0, 1, 2])
+def test_a_fault_in_the_middle_of_a_file_is_no_damage(
+    folder: Path, fault: str, good_reads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = PreparedDataset.open(str(folder))
+    break_reads(monkeypatch, FAULTS[fault], lambda path: path.endswith(".parquet"), good_reads)
+    with pytest.raises(RunError, match="cannot read"):
+        read_index(dataset, SPLIT)
+    with pytest.raises(RunError, match="cannot read"):
+        select(prepared_parts(dataset, SPLIT), dataset.store, None, 2)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_manifest_that_the_storage_does_not_give_is_no_damage(
+    folder: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_reads(monkeypatch, FAULTS[fault], lambda path: path.endswith(".json"))
+    with pytest.raises(RunError, match="cannot read"):
+        PreparedDataset.open(str(folder))
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_file_that_goes_away_is_named(folder: Path, read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = PreparedDataset.open(str(folder))
+    names = dataset.files(SPLIT)
+    monkeypatch.setattr(PreparedDataset, "files", lambda *_: names)
+    only_file(folder).unlink()
+    with pytest.raises(DataError, match=r"part-00000\.parquet is gone"):
+        read(dataset)
+
+
+@pytest.mark.parametrize("name", ["../x.parquet", "/etc/passwd", "data/../../x", "", "a//b", "a\nb", "data/./x"])
+def test_names_that_leave_the_folder_are_refused(folder: Path, name: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][0]["name"] = name
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="below this folder"):
+        PreparedDataset.open(str(folder))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(change=st.dictionaries(st.sampled_from(["format", "findings", "size", "splits", "files"]), JSON, min_size=1))
+def test_any_other_manifest_is_a_right_value_or_one_clear_error(folder: Path, change: dict[str, object]) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    target = folder / "other"
+    target.mkdir(exist_ok=True)
+    (target / "manifest.json").write_text(json.dumps({**manifest, **change}))
+    with contextlib.suppress(CxrError):
+        dataset = PreparedDataset.open(str(target))
+        assert 1 <= dataset.size <= 16_384
+        for split in ("train", "val", "test"):
+            dataset.images(split)
+            dataset.files(split)
