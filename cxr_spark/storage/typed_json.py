@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from cxr_spark.errors import DataError
+
+#: How pydantic begins what it says of the length of a value.
+_SIZES = re.compile(r"^(?:List|Tuple|String|Dictionary|Set) should have ")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -66,5 +70,6 @@ def first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
     text = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    text = _SIZES.sub("expected ", text).replace(" after validation, not ", ", found ")
     shown = " ".join(reprlib.repr(problem["input"]).split())
     return " ".join((f"{where!r} is {shown}: {text}" if where else text).split())

@@ -30,7 +30,9 @@ def naming_damage(uri: str) -> Iterator[None]:
         raise
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError) as error:
         detail = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise DataError(f"{uri} is damaged ({detail}): prepare the data again with --overwrite") from error
+        raise DataError(
+            f"{uri} cannot be read as prepared data ({detail}): prepare the data again with --overwrite"
+        ) from error
 
 
 @contextlib.contextmanager
