@@ -123,6 +123,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             notes={**labels.notes, **assignment.notes},
             selection=selected,
             ignored=ignored.recorded(),
+            white_level=settings.white_level,
         )
         manifest = prepare(application.spark, request, store, claimed.lock.check)
         summary = _summary(store, manifest)
@@ -168,7 +169,10 @@ def _read(option: str, uri: str) -> bytes:
 
 def _recorded(settings: PrepareSettings) -> dict[str, Any]:
     """The settings that decide the result, for fingerprint and manifest; where the inputs are is told by sources."""
-    return settings.model_dump(mode="json", exclude={"images", "labels", "train_list", "test_list"})
+    recorded = settings.model_dump(mode="json", exclude={"images", "labels", "train_list", "test_list"})
+    if settings.white_level is None:  # so that outputs from before there was this setting are still recognised
+        del recorded["white_level"]
+    return recorded
 
 
 def _fingerprint(

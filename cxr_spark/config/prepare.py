@@ -65,5 +65,11 @@ class PrepareSettings(Section):
     test_fraction: float = Field(0.2, ge=0, lt=1, description="part of all patients for testing, with split=patient")
     size: int = Field(224, ge=16, le=2048, description="side of the stored square images, in pixels")
     resize: Literal["squash", "pad", "crop"] = Field("squash", description="how an image becomes a square")
+    white_level: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="value that is white in PNG files of 16 bits, such as 4095 where they hold 12 bits; default: 65535",
+    )
     seed: Seed = Field(42, description="seed of every draw of splits and samples")
     max_bad_fraction: float = Field(0.01, ge=0, le=1, description="the job fails if more of the images are bad")

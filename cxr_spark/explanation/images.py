@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cxr_spark.explanation.overlay import SIDE
 from cxr_spark.explanation.plan import Selection
 from cxr_spark.imaging.decode import decode_grey
+from cxr_spark.imaging.grey import WHITE_LEVEL
 from cxr_spark.imaging.reading import ahead, read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.imaging.resize import ResizeMode, resize
@@ -81,7 +82,7 @@ def raw_images(part: RawPart, preprocessing: Preprocessing, threads: int) -> Ite
     """Reads raw images. In place of an image that cannot be used it yields its row of the quarantine."""
 
     def load(image: RawImage) -> ViewedImage:
-        grey = decode_grey(read_image_file(image.uri, image.size))
+        grey = decode_grey(read_image_file(image.uri, image.size), preprocessing.white_level or WHITE_LEVEL)
         mode: ResizeMode = preprocessing.resize
         square = resize(grey, preprocessing.stored_size, mode)
         return ViewedImage(image.image_index, square, resize(grey, SIDE, mode), grey.shape[0], grey.shape[1], None)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cxr_spark.imaging import jpeg, png
 from cxr_spark.imaging.dicom import decode as dicom
 from cxr_spark.imaging.dicom.file import SNIFFED_BYTES
+from cxr_spark.imaging.grey import WHITE_LEVEL, to_8_bit
 from cxr_spark.imaging.rejected import EMPTY, NOT_AN_IMAGE, TOO_LARGE, UNSUPPORTED_FORMAT, ImageRejected
 
-__all__ = ["SNIFFED_BYTES", "check_file_size", "decode_grey", "is_image"]
+__all__ = ["SNIFFED_BYTES", "DecodedImage", "check_file_size", "decode_grey", "decode_image", "is_image"]
 
 #: The largest radiography detectors have about 16 megapixels and a stitched spine image three times that: what is
 #: larger than this is a decompression bomb or an error. It is checked before anything is allocated.
@@ -34,18 +37,33 @@ _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def decode_grey(data: bytes | memoryview) -> NDArray[np.uint8]:
+class DecodedImage(NamedTuple):
+    """A decoded image.
+
+    Attributes:
+        grey: contiguous uint8 array of shape (height, width).
+        used_bits: of a PNG with 16 bits: how many of them its highest value needs; None for all other files.
+    """
+
+    grey: NDArray[np.uint8]
+    used_bits: int | None
+
+
+def decode_grey(data: bytes | memoryview, white_level: int = WHITE_LEVEL) -> NDArray[np.uint8]:
+    """Decodes a PNG, JPEG or DICOM file to 8-bit grey: `decode_image` without what it tells besides."""
+    return decode_image(data, white_level).grey
+
+
+def decode_image(data: bytes | memoryview, white_level: int = WHITE_LEVEL) -> DecodedImage:
     """Decodes a PNG, JPEG or DICOM file to 8-bit grey.
 
-    Colours become BT.601 luma, alpha is dropped, 16-bit values map by v * 255 / 65535, smaller depths spread over
-    0..255, and a JPEG is turned as its EXIF orientation says; DICOM has a chain of its own, see `dicom_grey.to_grey`.
-    The whole file must be sound: half an image is none.
+    Colours become BT.601 luma, alpha is dropped, 16-bit values of a PNG map by v * 255 / white_level, smaller depths
+    spread over 0..255, and a JPEG is turned as its EXIF orientation says. DICOM has a chain of its own, see
+    `dicom.grey.to_grey`. The whole file must be sound: half an image is none.
 
     Args:
         data: the contents of the file.
-
-    Returns:
-        Contiguous uint8 array of shape (height, width).
+        white_level: the value of a PNG with 16 bits that is white, 1 to 65535.
 
     Raises:
         ImageRejected: the file cannot be used; its `reason` is one of `rejected.REASONS`.
@@ -59,15 +77,19 @@ def decode_grey(data: bytes | memoryview) -> NDArray[np.uint8]:
         png_header = png.read_header(view)
         _check_pixels(png_header.width, png_header.height)
         _check_inflated(png_header.inflated_bytes)
-        return png.decode(view, png_header)
+        grey = png.decode(view, png_header)
+        if grey.dtype == np.uint16:
+            deep = grey.astype(np.uint16, copy=False)
+            return DecodedImage(to_8_bit(deep, white_level), int(deep.max()).bit_length())
+        return DecodedImage(grey.astype(np.uint8, copy=False), None)
     if start.startswith(jpeg.SIGNATURE):
         jpeg_header = jpeg.read_header(view)
         _check_pixels(jpeg_header.width, jpeg_header.height)
-        return jpeg.decode(view, jpeg_header)
+        return DecodedImage(jpeg.decode(view, jpeg_header), None)
     if dicom.is_dicom(view):
         dicom_header = dicom.read_header(view)
         _check_pixels(dicom_header.width, dicom_header.height)
-        return dicom.decode(dicom_header)
+        return DecodedImage(dicom.decode(dicom_header), None)
     for signature, name in _OTHER_FORMATS:
         if start.startswith(signature):
             raise ImageRejected(UNSUPPORTED_FORMAT, f"{name} file, expected PNG, JPEG or DICOM")

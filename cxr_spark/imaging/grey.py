@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TypeVar
 
 import cv2
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 _Depth = TypeVar("_Depth", np.uint8, np.uint16)
 
+#: The value of 16 bits that is white, unless a setting says otherwise.
+WHITE_LEVEL = 65535
 #: round(v * 255 / 65535) for every v; 65535 = 255 * 257 and no tie can occur, so integers are exact.
 _SIXTEEN_TO_EIGHT = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
 
@@ -34,7 +37,22 @@ def luma(pixels: NDArray[_Depth]) -> NDArray[_Depth]:
     return grey
 
 
-def to_8_bit(grey: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Maps 0..65535 to 0..255 by v * 255 / 65535, rounded to the nearest."""
-    small: NDArray[np.uint8] = _SIXTEEN_TO_EIGHT[grey]
+def to_8_bit(grey: NDArray[np.uint16], white_level: int = WHITE_LEVEL) -> NDArray[np.uint8]:
+    """Maps 0..white_level to 0..255, rounded to the nearest; what is above is white.
+
+    Args:
+        grey: uint16 of any shape.
+        white_level: the value that is white, 1 to 65535.
+
+    Returns:
+        uint8 of the same shape.
+    """
+    table = _SIXTEEN_TO_EIGHT if white_level == WHITE_LEVEL else _table(white_level)
+    small: NDArray[np.uint8] = table[grey]
     return small
+
+
+@cache
+def _table(white_level: int) -> NDArray[np.uint8]:
+    values = np.minimum(np.arange(65536, dtype=np.uint32), white_level)
+    return ((values * 510 + white_level) // (2 * white_level)).astype(np.uint8)

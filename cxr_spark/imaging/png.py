@@ -13,7 +13,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from cxr_spark.imaging.grey import luma, to_8_bit
+from cxr_spark.imaging.grey import luma
 from cxr_spark.imaging.rejected import CORRUPT, TRUNCATED, UNSUPPORTED_FORMAT, ImageRejected
 from cxr_spark.imaging.unfilter import unfilter
 
@@ -102,7 +102,7 @@ def read_header(data: memoryview) -> PngHeader:
     return PngHeader(width, height, depth, colour, bool(interlace))
 
 
-def decode(data: memoryview, header: PngHeader) -> NDArray[np.uint8]:
+def decode(data: memoryview, header: PngHeader) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Decodes a PNG file to grey.
 
     Alpha, transparency and gamma are ignored: grey is the stored value, or the luma of the stored colours.
@@ -112,7 +112,7 @@ def decode(data: memoryview, header: PngHeader) -> NDArray[np.uint8]:
         header: what `read_header` gave for it.
 
     Returns:
-        uint8 array of shape (height, width).
+        Array of shape (height, width): uint16 where the file has 16 bits, else uint8 (fewer bits spread over 0..255).
 
     Raises:
         ImageRejected: a checksum is wrong, something is missing, or there is more or less data than the header says.
@@ -122,7 +122,8 @@ def decode(data: memoryview, header: PngHeader) -> NDArray[np.uint8]:
     passes = header.passes()
     if not header.interlaced:
         return _pass_to_grey(raw, passes[0], header, palette)
-    image = np.empty((header.height, header.width), dtype=np.uint8)
+    shape = (header.height, header.width)
+    image = np.empty(shape, np.uint16) if header.bit_depth == 16 else np.empty(shape, np.uint8)
     start = 0
     for part in passes:
         size = part.height * (header.row_bytes(part.width) + 1)
@@ -188,8 +189,8 @@ def _inflate(compressed: bytes, header: PngHeader) -> bytes:
 
 def _pass_to_grey(
     raw: NDArray[np.uint8], part: _Pass, header: PngHeader, palette: memoryview | None
-) -> NDArray[np.uint8]:
-    """Unfilters one pass and converts it to grey: uint8 (part.height, part.width)."""
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Unfilters one pass and converts it to grey: (part.height, part.width), the dtype as in `decode`."""
     step = max(1, header.bits_per_pixel // 8)
     rows, bad_row = unfilter(raw, part.height, header.row_bytes(part.width), step)
     if bad_row >= 0:
@@ -203,7 +204,7 @@ def _pass_to_grey(
         return grey
     if header.bit_depth == 16:
         pixels = rows.view(">u2").astype(np.uint16).reshape(part.height, part.width, -1)
-        return to_8_bit(luma(pixels))
+        return luma(pixels)
     return luma(rows.reshape(part.height, part.width, -1))
 
 

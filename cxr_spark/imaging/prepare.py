@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_spark.imaging.decode import decode_grey
+from cxr_spark.imaging.decode import decode_image
+from cxr_spark.imaging.grey import WHITE_LEVEL
 from cxr_spark.imaging.resize import ResizeMode, resize
 
 
@@ -19,27 +20,32 @@ class PreparedImage(NamedTuple):
         pixels: contiguous uint8 array of shape (size, size).
         height: height of the original in pixels.
         width: width of the original in pixels.
+        used_bits: of a PNG with 16 bits: how many of them its highest value needs; None for all other files.
     """
 
     pixels: NDArray[np.uint8]
     height: int
     width: int
+    used_bits: int | None = None
 
 
-def prepare_image(data: bytes | memoryview, size: int, mode: ResizeMode = "squash") -> PreparedImage:
+def prepare_image(
+    data: bytes | memoryview, size: int, mode: ResizeMode = "squash", white_level: int | None = None
+) -> PreparedImage:
     """Decodes an image file and resizes it to a square.
 
     Args:
         data: the contents of a PNG, JPEG or DICOM file.
         size: side of the result in pixels.
         mode: see `resize`.
+        white_level: the value of a PNG with 16 bits that is white; None for 65535.
 
     Raises:
         ImageRejected: the file cannot be used; its `reason` says why.
     """
-    image = decode_grey(data)
-    height, width = image.shape
-    return PreparedImage(resize(image, size, mode), height, width)
+    image = decode_image(data, white_level or WHITE_LEVEL)
+    height, width = image.grey.shape
+    return PreparedImage(resize(image.grey, size, mode), height, width, image.used_bits)
 
 
 def use_one_thread() -> None:

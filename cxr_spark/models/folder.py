@@ -50,6 +50,7 @@ class Preprocessing(_Part):
         stored_size: side of the prepared images that it was trained on, pixels.
         crop: the input is the middle of a prepared image; else the whole of it, resized.
         resize: how a raw image was made square.
+        white_level: value that was white in PNG files of 16 bits; None for 65535.
     """
 
     mean_bgr: tuple[float, float, float] = IMAGENET_MEAN_BGR
@@ -57,6 +58,7 @@ class Preprocessing(_Part):
     stored_size: int = Field(ge=1, le=4096)
     crop: bool = False
     resize: ResizeMode = "squash"
+    white_level: int | None = Field(None, ge=1, le=65535)
 
     @model_validator(mode="after")
     def _check(self) -> Preprocessing:

@@ -41,6 +41,7 @@ class Request:
         notes: what was dropped or changed in the labels, by kind.
         selection: what `datasets.selection.select` counted.
         ignored: what the search for images left aside, as `imaging.ignored.Ignored.recorded` gives it.
+        white_level: the value of a PNG with 16 bits that is white; None for 65535.
     """
 
     plan: Plan
@@ -53,6 +54,7 @@ class Request:
     notes: Mapping[str, int]
     selection: Mapping[str, Any]
     ignored: Mapping[str, Any] = field(default_factory=dict)
+    white_level: int | None = None
 
 
 def prepare(spark: SparkSession, request: Request, store: Store, check_held: Callable[[], None]) -> dict[str, Any]:
@@ -89,6 +91,7 @@ def prepare(spark: SparkSession, request: Request, store: Store, check_held: Cal
         notes=request.notes,
         selection=request.selection,
         ignored=request.ignored,
+        white_level=request.white_level,
     )
     _refuse_too_many_bad(store, request, manifest, files)
     check_held()
@@ -101,7 +104,7 @@ def _run(spark: SparkSession, request: Request, store: Store) -> list[WrittenFil
     """Lets Spark's tasks write, one part each."""
     parts = request.plan.parts
     images = sum(part.images.num_rows for part in parts)
-    writer = PartWriter(store.uri, request.size, request.mode, _spark_schema(request.size))
+    writer = PartWriter(store.uri, request.size, request.mode, _spark_schema(request.size), request.white_level)
     log.info("preparing %d images in %d files of %s", images, len(parts), store.uri_of(DATA))
     started = time.monotonic()
     files = run_parts(spark, parts, writer, "preparing")
@@ -118,9 +121,24 @@ def _log_outcome(manifest: Mapping[str, Any]) -> None:
     if manifest["quarantined"]:
         reasons = ", ".join(f"{reason} {count}" for reason, count in manifest["quarantined"].items())
         log.warning("quarantined: %s", reasons)
+    _warn_of_dim_images(manifest["png_16_bit_dim"])
     for split in (TRAIN, TEST):
         if not images[split]:
             log.warning("split %s is empty", split)
+
+
+def _warn_of_dim_images(by_bits: Mapping[str, int]) -> None:
+    """Says that images of 16 bits hold fewer, so that they come out nearly black, and which setting brightens them."""
+    if by_bits:
+        bits = max(map(int, by_bits))
+        log.warning(
+            "%d PNG files of 16 bits hold values of no more than %d bits and come out dark: if white is %d in all of "
+            "them, prepare again with --set prepare.white_level=%d",
+            sum(by_bits.values()),
+            bits,
+            2**bits - 1,
+            2**bits - 1,
+        )
 
 
 def _spark_schema(size: int) -> str:

@@ -34,6 +34,7 @@ def make_manifest(
     notes: Mapping[str, int],
     selection: Mapping[str, Any],
     ignored: Mapping[str, Any] | None = None,
+    white_level: int | None = None,
 ) -> dict[str, Any]:
     """Builds the manifest.
 
@@ -46,9 +47,11 @@ def make_manifest(
         notes: what was dropped or changed in the labels, by kind.
         selection: counts of subset and sample; empty where all was taken.
         ignored: what the search for images left aside; stands at the manifest's top level.
+        white_level: the setting; None where 16-bit values were taken as they are.
 
     Returns:
         A JSON value: `format`, `created`; the counts of `plan.Counts`; `prepared`; `quarantined` (images by reason);
+        `png_16_bit_dim` (PNGs of 16 bits that leave the highest ones unused, by the bits that they need);
         `bad_fraction` (labelled images of a split that were not prepared, of all those with a file); `splits` (of each
         its `images`, `patients` and images with each of the `findings`); `findings` (the label order); the settings;
         `sources`; `notes`; `selection`; `bytes`; `files` (name, rows, bytes and SHA-256 of all that was written);
@@ -65,6 +68,7 @@ def make_manifest(
         **(ignored or {}),
         "prepared": prepared,
         "quarantined": quarantined(files),
+        "png_16_bit_dim": {} if white_level is not None else _dim(data),
         "bad_fraction": (wanted - prepared) / wanted,
         "splits": {split: _split(split, data, findings) for split in SPLITS},
         "findings": list(findings),
@@ -87,6 +91,14 @@ def make_manifest(
             "isal": isal.__version__,
         },
     }
+
+
+def _dim(files: Iterable[WrittenFile]) -> dict[str, int]:
+    """Returns the number of PNGs of 16 bits whose values leave the highest bit unused, by the bits that they need."""
+    counted: Counter[int] = Counter()
+    for file in files:
+        counted.update(file.used_bits)
+    return {str(bits): count for bits, count in sorted(counted.items()) if 0 < bits < 16}
 
 
 def quarantined(files: Iterable[WrittenFile]) -> dict[str, int]:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr_spark.imaging.prepare import prepare_image, use_one_thread
+from cxr_spark.imaging.prepare import PreparedImage, prepare_image, use_one_thread
 from cxr_spark.imaging.reading import ahead, read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.imaging.resize import ResizeMode
@@ -44,6 +44,7 @@ class WrittenFile:
         positives: images with each finding, in the order of the findings.
         patients: names of its patients.
         reasons: quarantined images by reason.
+        used_bits: PNGs of 16 bits by the bits that their highest value needs.
     """
 
     name: str
@@ -54,6 +55,7 @@ class WrittenFile:
     positives: tuple[int, ...] = ()
     patients: frozenset[str] = frozenset()
     reasons: dict[str, int] = field(default_factory=dict)
+    used_bits: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,14 @@ class PartWriter:
         size: side of the stored images, pixels.
         mode: how an image becomes a square.
         spark_schema: JSON of the Spark schema of the data files.
+        white_level: the value of a PNG with 16 bits that is white; None for 65535.
     """
 
     out: str
     size: int
     mode: ResizeMode
     spark_schema: str
+    white_level: int | None = None
 
     def __call__(self, parts: Iterable[Part]) -> Iterator[WrittenFile]:
         """Writes the data and quarantine files of each part.
@@ -93,11 +97,11 @@ class PartWriter:
         rows = part.images.to_pylist()
         for row, content in zip(rows, ahead(rows, _read), strict=True):
             try:
-                image = prepare_image(content.result(), self.size, self.mode)
+                image = prepare_image(content.result(), self.size, self.mode, self.white_level)
             except ImageRejected as error:
                 rejected.append({**row, "reason": error.reason, "detail": error.detail})
                 continue
-            data.append(row, image.pixels.tobytes(), image.height, image.width)
+            data.append(row, image)
         store = Store(self.out)
         attempt = secrets.token_hex(8)
         written = []
@@ -136,11 +140,14 @@ class _DataFile:
         )
         self._positives = 0
         self._patients: set[str] = set()
+        self._used_bits: Counter[int] = Counter()
 
-    def append(self, row: dict[str, Any], pixels: bytes, height: int, width: int) -> None:
-        image = {**row, "pixels": pixels, "height": height, "width": width}
+    def append(self, row: dict[str, Any], image: PreparedImage) -> None:
+        cells = {**row, "pixels": image.pixels.tobytes(), "height": image.height, "width": image.width}
         for name, values in self._columns.items():
-            values.append(image[name])
+            values.append(cells[name])
+        if image.used_bits is not None:
+            self._used_bits[image.used_bits] += 1
         self.rows += 1
         self._positives = self._positives + (np.asarray(row["labels"], dtype=np.float32) == 1)
         if row["patient_id"] is not None:
@@ -160,6 +167,7 @@ class _DataFile:
             rows=self.rows,
             positives=positives,
             patients=frozenset(self._patients),
+            used_bits=dict(self._used_bits),
         )
 
     def _flush(self) -> None:

@@ -119,7 +119,8 @@ class PartScorer:
 
         def pixels(image: RawImage) -> NDArray[np.uint8]:
             data = read_image_file(image.uri, image.size)
-            return prepare_image(data, preprocessing.stored_size, preprocessing.resize).pixels
+            size, mode, white_level = preprocessing.stored_size, preprocessing.resize, preprocessing.white_level
+            return prepare_image(data, size, mode, white_level).pixels
 
         names: list[str] = []
         waiting: list[NDArray[np.uint8]] = []

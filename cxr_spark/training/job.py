@@ -60,7 +60,7 @@ def train(
             default_fs=default_fs(spark),
         )
         backend.launch(spark, job)
-        metadata = finish(job, str(dataset.manifest.get("resize", "squash")))
+        metadata = finish(job, str(dataset.manifest.get("resize", "squash")), dataset.manifest.get("white_level"))
         model = run.uri_of(MODEL)
         save_params(spark, model)
         summary = {"model": model, "model_id": metadata.model_id, **metadata.metrics}

@@ -18,7 +18,7 @@ from cxr_spark.training.specification import TrainingSpec
 MODEL = "model"
 
 
-def finish(spec: TrainingSpec, resize: str) -> ModelMetadata:
+def finish(spec: TrainingSpec, resize: str, white_level: int | None = None) -> ModelMetadata:
     """Writes `history.json`, `curves.png` and the model folder of a training that is over.
 
     The model is the epoch that `train.final_model` says; the last one where its metric is not defined.
@@ -26,6 +26,7 @@ def finish(spec: TrainingSpec, resize: str) -> ModelMetadata:
     Args:
         spec: the training.
         resize: how the prepared images were made square.
+        white_level: the value that was white in PNG files of 16 bits; None for 65535.
 
     Returns:
         The model's metadata.
@@ -63,6 +64,7 @@ def finish(spec: TrainingSpec, resize: str) -> ModelMetadata:
             stored_size=spec.prepared_size,
             crop=spec.held_size != spec.input_size,
             resize=resize,
+            white_level=white_level,
         ),
         build=BuildArguments(
             dropout=spec.model.dropout, hidden=spec.model.hidden, batch_norm_epsilon=spec.batch_norm_epsilon

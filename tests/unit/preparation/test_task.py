@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cxr_spark.errors import RunError
+from cxr_spark.imaging.decode import decode_grey
 from cxr_spark.preparation.plan import WORK, Part
 from cxr_spark.preparation.task import SPARK_SCHEMA_KEY, PartWriter
 from cxr_spark.tables.schema import PREPARED
@@ -163,3 +164,31 @@ def test_disk_that_takes_no_more_is_a_run_error_and_leaves_nothing_behind(tmp_pa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+
+
+def sixteen_bits(highest):
+    values = np.linspace(0, highest, 40 * 30).reshape(40, 30).astype(np.uint16)
+    return values, cv2.imencode(".png", values)[1].tobytes()
+
+
+def test_16_bit_images_that_hold_fewer_are_counted_by_their_bits(tmp_path):
+    files = {f"{bits}.png": sixteen_bits(2**bits - 1)[1] for bits in (10, 12, 14, 16)}
+    (written,) = writer(tmp_path / "out").write(make_part(tmp_path, {**files, "8.png": png()}))
+    assert written.used_bits == {10: 1, 12: 1, 14: 1, 16: 1}
+
+
+@pytest.mark.parametrize("white", [1023, 4095, 16383, 60000])
+def test_the_white_level_is_a_setting(tmp_path, white):
+    values, content = sixteen_bits(white)
+    task = PartWriter(f"file://{tmp_path}/out", 40, "pad", "{}", white)
+    (written,) = task.write(make_part(tmp_path, {"a.png": content}))
+    stored = pq.read_table(tmp_path / "out" / written.name, partitioning=None)["pixels"][0].as_py()
+    expected = np.floor(values * (255 / white) + 0.5).astype(int)
+    assert np.abs(np.frombuffer(stored, np.uint8).reshape(40, 40)[:, 5:35] - expected).max() <= 0
+
+
+def test_what_is_above_the_white_level_is_white():
+    values, content = sixteen_bits(65535)
+    grey = decode_grey(content, 4095)
+    assert (grey[values >= 4095] == 255).all()
+    assert grey.max() == 255
