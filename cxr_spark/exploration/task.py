@@ -101,9 +101,7 @@ class PixelSummer:
         rows = max(1, _BATCH_BYTES // self.size**2)
         for batch in read_batches(store, name, ["pixels"], rows, self.hashes.get(name)):
             with naming_damage(store.uri_of(name)):
-                images = binary_images(batch["pixels"])
-                if images.shape[1] != self.size:
-                    raise ValueError(f"images of {images.shape[1]} pixels, the manifest says {self.size}")
+                images = binary_images(batch["pixels"], self.size)
             yield images
 
     @staticmethod

@@ -123,16 +123,27 @@ def _is_visible(name: str) -> bool:
     return name.endswith(".parquet") and not any(part.startswith((".", "_")) for part in name.split("/"))
 
 
-def binary_images(pixels: pa.BinaryArray) -> NDArray[np.uint8]:
-    """Views a binary column of square images as uint8 (rows, S, S), without copying.
+def binary_images(pixels: pa.BinaryArray | pa.ChunkedArray, side: int | None = None) -> NDArray[np.uint8]:
+    """Views a binary column of square images as an array. Only a column of several chunks is copied.
+
+    Args:
+        pixels: the column, one image in each value.
+        side: the side that the images must have, in pixels; None where any side is right.
+
+    Returns:
+        uint8 (rows, S, S), where S is `side` if that is given.
 
     Raises:
-        ValueError: they are not square and of one size.
+        ValueError: the images are not square, not of one size, or not of the size that is asked for.
     """
+    if isinstance(pixels, pa.ChunkedArray):
+        pixels = pixels.chunk(0) if pixels.num_chunks == 1 else pixels.combine_chunks()
     offsets = np.frombuffer(pixels.buffers()[1], np.int32)[pixels.offset : pixels.offset + len(pixels) + 1]
     sizes = np.unique(np.diff(offsets))
-    side = math.isqrt(int(sizes[0])) if len(sizes) == 1 else 0
-    if pixels.null_count or side == 0 or side * side != int(sizes[0]):
+    found = math.isqrt(int(sizes[0])) if len(sizes) == 1 else 0
+    if pixels.null_count or found == 0 or found * found != int(sizes[0]):
         raise ValueError("its images are not square and of one size")
+    if side is not None and found != side:
+        raise ValueError(f"its images are {found} x {found} pixels, the manifest says {side} x {side}")
     data = np.frombuffer(pixels.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
-    return data.reshape(len(pixels), side, side)
+    return data.reshape(len(pixels), found, found)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from cxr_spark.augmentation.draws import image_keys
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.imaging.resize import resize
-from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.tables.prepared import PreparedDataset, binary_images
 from cxr_spark.tables.prepared_files import naming_damage, open_prepared, read_columns
 
 #: Files read side by side. Opening one costs a round trip to the store; a few at once hide it.
@@ -142,7 +142,7 @@ def load_shard(dataset: PreparedDataset, index: Index, start: int, end: int, sid
                 if here.any():
                     with naming_damage(uri):
                         table = parquet.read_row_group(group, columns=[*_INDEXED, "pixels"])
-                        stored = _as_array(table["pixels"], dataset, name)
+                        stored = binary_images(table["pixels"], dataset.size)
                         chosen = rows[here] - first
                         _check_same(table, chosen, index, start + wanted[here], uri)
                         images = stored[chosen]
@@ -177,17 +177,6 @@ def _check_same(table: pa.Table, rows: NDArray[Any], index: Index, places: NDArr
     same = np.array_equal(names, index.names[places])
     if not same or not np.array_equal(labels, index.labels[places], equal_nan=True):
         raise ValueError("its names or labels changed while it was read")
-
-
-def _as_array(column: Any, dataset: PreparedDataset, name: str) -> NDArray[np.uint8]:
-    """Views a binary column as (rows, S, S) without copying."""
-    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    size = dataset.size
-    offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
-    if array.null_count or not (np.diff(offsets) == size * size).all():
-        raise DataError(f"{dataset.store.uri_of(name)} has images that are not {size} x {size}: prepare the data again")
-    data = np.frombuffer(array.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
-    return data.reshape(len(array), size, size)
 
 
 def _resized(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
