@@ -93,8 +93,9 @@ class CsvRows:
         line = self._lines.number + 1
         try:
             for cells in self._reader:
-                self._lines.end_row()
-                if len(cells) > 1 or (cells and cells[0].strip()):
+                blank = not (len(cells) > 1 or (cells and cells[0].strip()))
+                self._lines.end_row(blank)
+                if not blank:
                     return Row(line, cells)
                 line = self._lines.number + 1
         except csv.Error as fault:

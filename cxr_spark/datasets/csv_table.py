@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 #: Other names under which tools write the column of image names, in lower case without blanks and underscores.
 INDEX_NAMES = ("imageindex", "imageid", "imagename", "path", "filename", "imagepath", "filepath")
-#: The most cells of a table that is held in memory: five million images with twenty columns.
-MAX_CELLS = 100_000_000
+#: The most cells of a table that is held in memory: five million images with twelve columns.
+MAX_CELLS = 60_000_000
 #: How many values of a column are remembered, so that equal cells are one object in memory.
 _REMEMBERED = 100_000
 

@@ -20,9 +20,11 @@ from cxr_spark.errors import DataError
 MAX_TEXT_BYTES = 1 << 30
 #: The longest line, in characters. The longest line of a public label file has some hundreds.
 MAX_LINE = 1 << 20
+#: The most blank lines in a row.
+MAX_BLANK_LINES = 100_000
 #: A gzipped table that unpacks to more than this many times its size is made to fill the memory. Text of real tables
 #: shrinks to a tenth or a thirtieth of its size.
-MAX_RATIO = 300
+MAX_RATIO = 100
 #: The ratio is not looked at below this size, in bytes, which does no harm.
 _HARMLESS_BYTES = 1 << 24
 
@@ -78,7 +80,7 @@ class TextLines:
         """
         self.source = source
         self.number = 0
-        self._row = 0
+        self._row = self._blank = 0
         pieces = _unpacked(stream, source, limit)
         first = next(pieces, b"")
         _refuse_other_kinds(first, source)
@@ -93,7 +95,7 @@ class TextLines:
         return self
 
     def __next__(self) -> str:
-        line = self._ahead.pop(0) if self._ahead else self._read()
+        line = self._ahead.pop() if self._ahead else self._read()
         if not line:
             raise StopIteration
         self.number += 1
@@ -109,11 +111,20 @@ class TextLines:
         """Returns the next line and leaves it where it is; an empty text at the end."""
         if not self._ahead:
             self._ahead.append(self._read())
-        return self._ahead[0]
+        return self._ahead[-1]
 
-    def end_row(self) -> None:
-        """Says that a row is complete: `MAX_LINE` counts from here."""
+    def end_row(self, blank: bool = False) -> None:
+        """Says that a row, or a blank line, is complete: `MAX_LINE` counts from here.
+
+        Raises:
+            DataError: there are more than `MAX_BLANK_LINES` blank lines in a row.
+        """
         self._row = 0
+        self._blank = self._blank + 1 if blank else 0
+        if self._blank > MAX_BLANK_LINES:
+            raise DataError(
+                f"{self.source}, line {self.number}: more than {MAX_BLANK_LINES:,} blank lines in a row, {_EXPECTED}"
+            )
 
     def _read(self) -> str:
         try:
@@ -132,11 +143,11 @@ class TextLines:
 
     def _refuse_pages(self) -> None:
         blank: list[str] = []
-        while (line := self._read()) and not line.strip() and len(blank) < 1000:
+        while (line := self._read()) and not line.strip() and len(blank) <= MAX_BLANK_LINES:
             blank.append(line)
-        if not line:
-            raise DataError(f"{self.source}: is empty")
-        self._ahead = [*blank, line]
+        if not line.strip():
+            raise DataError(f"{self.source}: is empty" if not line else f"{self.source}: begins with blank lines only")
+        self._ahead = [line, *reversed(blank)]
         if _PAGE.match(line[:1000]):
             raise DataError(f"{self.source}: is an HTML or XML page, {_EXPECTED}: was the download refused?")
         if _JSON.match(line[:1000]) or line.strip() in ("{", "["):

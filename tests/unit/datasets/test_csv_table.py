@@ -192,7 +192,8 @@ def _hostile() -> dict[str, tuple[bytes, str]]:
         "a row of quoted line breaks": (b"a,b\n" + b'"\n",' * 2_000_000, "longer than"),
         "members": (gzip.compress(b"a,b\n1,2\n") * 200_000 + b"x", "truncated"),
         "empty members": (gzip.compress(b"") * 200_000, "empty"),
-        "blank lines": (b"\n" * 5_000_000, "empty"),
+        "blank lines": (b"\n" * 5_000_000, "blank lines only"),
+        "blank lines later": (b"a,b\n1,2\n" + b" \r\n" * 5_000_000, "more than 100,000 blank lines"),
     }
 
 
