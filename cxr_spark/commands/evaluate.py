@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--predictions",
         required=True,
         metavar="URI",
-        help="output of the score job; or a CSV or Parquet table with `Image Index` and `prob_FINDING` columns",
+        help="output of the score job; or a table (Parquet, or text such as CSV) with `Image Index` and `prob_FINDING` "
+        "columns",
     )
     add("--out", required=True, metavar="URI", help="folder of metrics.json, the plots and report.html")
     add(
@@ -47,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--baseline", metavar="URI", help="predictions of another model for the same images, to compare with")
     add("--split", help="evaluate the images of this split: train, val, test or all (default: all)")
     add("--task", help="multi_label, single_label (the most probable class) or auto (default: what the model is)")
+    add("--index-column", metavar="NAME", help="the column of another tool's predictions that names the images")
+    add("--prob-prefix", metavar="TEXT", help="what comes before the finding in the names of columns (default: prob_)")
+    add("--logits", action="store_true", default=None, help="another tool's predictions are logits")
     add("--replicates", metavar="N", help="bootstrap replicates of the intervals; 0: none (default: 1000)")
     add("--seed", metavar="N", help="seed of the bootstrap (default: 42)")
 
@@ -55,6 +59,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     """Writes OUT/metrics.json, roc.png, auc.png, confusion_matrix.png and report.html."""
     from cxr_spark.datasets.registry import dataset_named
     from cxr_spark.evaluation.computation import evaluate
+    from cxr_spark.evaluation.reading.columns import Layout
     from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
     from cxr_spark.evaluation.reading.truth import Naming, read_truth
     from cxr_spark.reporting.provenance import is_synthetic
@@ -85,7 +90,10 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         args.status_uri = store.uri
         if claimed.finished is not None:
             return claimed.finished
-        predictions = read_predictions(application.spark, uri)
+        layout = Layout(settings.index_column, settings.prob_prefix, settings.logits)
+        known = truth.findings if truth is not None else None
+        task = None if settings.task == "auto" else settings.task
+        predictions = read_predictions(application.spark, uri, layout=layout, vocabulary=known, task=task)
         if truth is not None:
             predictions = with_labels(predictions, truth, ", ".join(label_uris), Naming(dataset.name))
         evaluation = evaluate(
@@ -93,8 +101,12 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             replicates=settings.replicates,
             seed=settings.seed,
             split=None if settings.split == "all" else settings.split,
-            task=None if settings.task == "auto" else settings.task,
-            baseline=read_predictions(application.spark, baseline) if baseline else None,
+            task=task,
+            baseline=read_predictions(
+                application.spark, baseline, layout=layout, vocabulary=predictions.findings, task=task
+            )
+            if baseline
+            else None,
             synthetic=is_synthetic(uri, label_uris),
         )
         labels = label_uris[0] if len(label_uris) == 1 else label_uris or None

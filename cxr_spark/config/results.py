@@ -44,6 +44,21 @@ class EvaluateSettings(Section):
         "auto: what the predictions say, else multi_label",
     )
     baseline: str | None = Field(None, description="URI of predictions of another model, to compare with")
+    index_column: str | None = Field(
+        None,
+        description="the column of another tool's predictions that names the images; default: Image Index, image_id, "
+        "path, filename or the like, whichever is there",
+    )
+    prob_prefix: str | None = Field(
+        None,
+        description="what comes before the finding in the names of the columns of probabilities; default: prob_, or "
+        "nothing where no column begins so",
+    )
+    logits: bool = Field(
+        False,
+        description="whether another tool's predictions are logits; they become probabilities by a sigmoid, or by a "
+        "softmax where task is single_label",
+    )
     replicates: int = Field(1000, ge=0, le=100_000, description="bootstrap replicates of the intervals; 0: none")
     seed: Seed = Field(42, description="seed of the bootstrap")
 

@@ -36,6 +36,21 @@ class Row(NamedTuple):
     cells: list[str]
 
 
+class Header(NamedTuple):
+    """What the head of a table tells.
+
+    Attributes:
+        separator: what stands between the cells.
+        names: the names of the columns. A header cell like `OriginalImage[Width,Height]` names as many columns as it
+            has parts.
+        lines: how many lines of the file come before the first row.
+    """
+
+    separator: str
+    names: tuple[str, ...]
+    lines: int
+
+
 class CsvRows:
     """The rows of a table of text, one by one.
 
@@ -43,30 +58,31 @@ class CsvRows:
     the header or of rows, the line `sep=;` that Excel writes, and commas, semicolons, tabs or bars between the cells.
 
     Attributes:
-        separator: what stands between the cells.
-        names: the names of the columns. A header cell like `OriginalImage[Width,Height]` names as many columns as it
-            has parts.
-        header_line: the line of the file on which the header begins.
+        header: what the head of the table tells.
     """
 
-    def __init__(self, lines: TextLines) -> None:
+    def __init__(self, lines: TextLines, header: Header | None = None) -> None:
         """Reads the header.
 
         Args:
             lines: the lines of the file.
+            header: what the head of the table told, where the lines begin below it.
 
         Raises:
             DataError: there is no header, or a column is named twice.
         """
         self._lines = lines
-        self.separator = _separator(lines)
-        self._reader = csv.reader(lines, delimiter=self.separator, strict=True)
-        header = self._next()
-        if header is None:
-            raise DataError(f"{lines.source}: is empty")
-        self.header_line = header.line
+        separator = header.separator if header else _separator(lines)
+        self._reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
+        first = None if header else self._next()
+        number = lines.number
         self._first = self._next()
-        self.names = _names(header, len(self._first.cells) if self._first else 0, lines.source)
+        if header is None:
+            if first is None:
+                raise DataError(f"{lines.source}: is empty")
+            names = _names(first, len(self._first.cells) if self._first else 0, lines.source)
+            header = Header(separator, tuple(names), number)
+        self.header = header
 
     def __iter__(self) -> Iterator[Row]:
         """Gives the rows below the header, each with one cell a column.
@@ -74,7 +90,7 @@ class CsvRows:
         Raises:
             DataError: a row has another number of cells than the header, or its quotes are broken.
         """
-        width = len(self.names)
+        width = len(self.header.names)
         row, self._first = self._first, None
         while row is not None:
             yield row if len(row.cells) == width else Row(row.line, self._fitted(row))
@@ -85,7 +101,7 @@ class CsvRows:
         cell = cell.strip()
         if cell in MISSING:
             return ""
-        if self.separator != "," and "," in cell and _DECIMAL_COMMA.fullmatch(cell):
+        if self.header.separator != "," and "," in cell and _DECIMAL_COMMA.fullmatch(cell):
             return cell.replace(",", ".")
         return cell
 
@@ -103,12 +119,13 @@ class CsvRows:
         return None
 
     def _fitted(self, row: Row) -> list[str]:
-        width, cells = len(self.names), row.cells
+        (separator, names, _), cells = self.header, row.cells
+        width = len(names)
         if len(cells) < width or any(cell.strip() for cell in cells[width:]):
-            between = "" if self.separator == "," else f" (the cells are separated by {self.separator!r})"
+            between = "" if separator == "," else f" (the cells are separated by {separator!r})"
             raise DataError(
                 f"{self._lines.source}, line {row.line}: {len(cells)} fields, expected {width} as in the header"
-                f"{between}; the row begins {shorten(self.separator.join(cells[:20]), 60)!r}"
+                f"{between}; the row begins {shorten(separator.join(cells[:20]), 60)!r}"
             )
         return cells[:width]
 

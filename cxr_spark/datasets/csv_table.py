@@ -159,8 +159,8 @@ def read_csv(data: bytes, source: str) -> CsvTable:
             large.
     """
     rows = CsvRows(TextLines(io.BytesIO(data), source, MAX_TEXT_BYTES))
-    columns: list[list[str]] = [[] for _ in rows.names]
-    known: list[dict[str, str]] = [{} for _ in rows.names]
+    columns: list[list[str]] = [[] for _ in rows.header.names]
+    known: list[dict[str, str]] = [{} for _ in rows.header.names]
     lines: list[int] = []
     allowed = MAX_CELLS // len(columns)
     for row in rows:
@@ -179,6 +179,7 @@ def read_csv(data: bytes, source: str) -> CsvTable:
             cells.append(value)
     if not lines:
         raise DataError(f"{source}: has a first line but no rows")
-    if rows.separator != ",":
-        log.info("%s: the cells are separated by %r", source, rows.separator)
-    return CsvTable(source, dict(zip(rows.names, columns, strict=True)), lines, rows.separator)
+    separator = rows.header.separator
+    if separator != ",":
+        log.info("%s: the cells are separated by %r", source, separator)
+    return CsvTable(source, dict(zip(rows.header.names, columns, strict=True)), lines, separator)

@@ -65,27 +65,30 @@ class TextLines:
     Attributes:
         source: where the file came from, for messages.
         number: how many lines were given so far.
+        is_utf_8: whether the text is UTF-8; else it is UTF-16.
     """
 
-    def __init__(self, stream: BinaryIO, source: str, limit: int | None = None) -> None:
+    def __init__(self, stream: BinaryIO, source: str, limit: int | None = None, number: int = 0) -> None:
         """Opens the lines of a file.
 
         Args:
             stream: the file's bytes.
             source: where they came from, for messages.
             limit: how many bytes of unpacked text are too many; None: any number is read.
+            number: how many lines of the file come before the stream.
 
         Raises:
             DataError: the file is empty or not text.
         """
         self.source = source
-        self.number = 0
+        self.number = number
         self._row = self._blank = 0
         pieces = _unpacked(stream, source, limit)
         first = next(pieces, b"")
         _refuse_other_kinds(first, source)
         encoding = _encoding(first)
-        pieces = _checked_for_nul(first, pieces, source) if encoding == "utf-8-sig" else _chain(first, pieces)
+        self.is_utf_8 = encoding == "utf-8-sig"
+        pieces = _checked_for_nul(first, pieces, source) if self.is_utf_8 else _chain(first, pieces)
         raw = io.BufferedReader(_Pieces(pieces), _PIECE)
         self._text = io.TextIOWrapper(raw, encoding=encoding, newline="")
         self._ahead: list[str] = []
@@ -179,6 +182,15 @@ class _Pieces(io.RawIOBase):
 def is_gzip(start: bytes) -> bool:
     """Whether a file that begins with these bytes is gzipped."""
     return start.startswith(_GZIP_MAGIC)
+
+
+def unpacked(stream: BinaryIO, source: str) -> BinaryIO:
+    """Returns the bytes of a text file, gzipped or not, as a stream of the unpacked text.
+
+    Raises:
+        DataError: while it is read, where the gzip file is broken or unpacks to far more than a table does.
+    """
+    return io.BufferedReader(_Pieces(_unpacked(stream, source, None)), _PIECE)
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -82,7 +82,7 @@ def evaluate(
     frame = checked(predictions).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         model_id = check_rows(frame, predictions.source)
-        inventory = take_inventory(frame, predictions.source, split)
+        inventory = take_inventory(frame, predictions.source, split, truth)
         labelled = frame.where("labels is not null")
         subgroups, splits = values_of(labelled, split)
         curves = curves_of(
@@ -126,11 +126,13 @@ def evaluate(
         "images_by_split": evaluated,
         "model_id": model_id,
         "unmatched": _unmatched(inventory, None if truth is None else truth.facts.num_rows),
+        "matched_otherwise": inventory.matched,
+        "probabilities_clipped": inventory.n_clipped,
         "bootstrap": {"replicates": replicates, "seed": seed, "unit": "patient", "method": "Poisson, percentile"},
         "synthetic": synthetic,
         "versions": _versions(spark_version),
     }
-    result["warnings"] = metrics.warnings_of(result)
+    result["warnings"] = [*inventory.warnings(), *metrics.warnings_of(result)]
     drawn = [_roc(name, curve) for name, curve in by_finding.items()]
     log.info(
         "evaluated %d images of %d findings in %.1f s", inventory.n_images, len(findings), time.monotonic() - started

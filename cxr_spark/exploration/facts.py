@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cxr_spark.errors import DataError
-from cxr_spark.evaluation.reading.tables import unreadable
 from cxr_spark.exploration.distributions import (
     Counts,
     age_histogram,
@@ -17,6 +16,7 @@ from cxr_spark.exploration.distributions import (
     value_counts,
 )
 from cxr_spark.exploration.rows import classes, read_rows
+from cxr_spark.runtime.spark_tables import unreadable
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import SPLITS
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from cxr_spark.errors import DataError
-from cxr_spark.evaluation.reading.tables import literal
 from cxr_spark.runtime.spark_schema import to_spark
+from cxr_spark.runtime.spark_tables import literal
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import PREPARED, SPLITS
 

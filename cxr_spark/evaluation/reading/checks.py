@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cxr_spark.datasets.matching import WAYS, told
 from cxr_spark.errors import DataError
-from cxr_spark.evaluation.reading.images import IMAGES, checker
+from cxr_spark.evaluation.reading.images import IMAGES, ROUNDING, Truth, checker
 from cxr_spark.evaluation.reading.predictions import Predictions
+from cxr_spark.evaluation.reading.rows import then
 from cxr_spark.runtime.spark_schema import to_spark
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ class Inventory:
         n_unlabelled: images without a label row, left out.
         n_patients: of the evaluated images; None where no image names its patient.
         n_without_patient: evaluated images whose patient is not known; each is taken as a patient of its own.
+        matched: images whose label row was found by another way than the name as it stands, by way: `matching.WAYS`.
+        n_clipped: scores that left 0..1 by rounding and were put back.
     """
 
     n_images: int
@@ -31,11 +35,24 @@ class Inventory:
     n_unlabelled: int
     n_patients: int | None
     n_without_patient: int
+    matched: dict[str, int]
+    n_clipped: int
+
+    def warnings(self) -> list[str]:
+        """Says what was guessed or changed, with number and remedy."""
+        said = [
+            f"{line}: if these are not the same images, give names that are written alike in both tables"
+            for line in told(self.matched.items())
+        ]
+        if self.n_clipped:
+            said.append(f"{self.n_clipped} probabilities left 0..1 by rounding (by {ROUNDING:g} at most): clipped")
+        return said
 
 
 def checked(predictions: Predictions) -> DataFrame:
     """Returns rows of `images.IMAGES`: labels joined, every fault written down."""
-    return predictions.frame.mapInArrow(checker(predictions.findings, predictions.truth), to_spark(IMAGES))
+    work = then(predictions.reader, checker(predictions.findings, predictions.truth))
+    return predictions.tasks.mapInArrow(work, to_spark(IMAGES))
 
 
 def check_rows(frame: DataFrame, source: str) -> str | None:
@@ -80,13 +97,14 @@ def check_rows(frame: DataFrame, source: str) -> str | None:
     return model_id
 
 
-def take_inventory(frame: DataFrame, source: str, split: str | None) -> Inventory:
+def take_inventory(frame: DataFrame, source: str, split: str | None, truth: Truth | None = None) -> Inventory:
     """Counts the images that are evaluated.
 
     Args:
         frame: from `checked`, persisted.
         source: URI of the predictions, for messages.
         split: the one that is evaluated; None: all.
+        truth: labels from a file of their own, for messages.
 
     Raises:
         DataError: no image has labels, or none is of that split.
@@ -103,11 +121,14 @@ def take_inventory(frame: DataFrame, source: str, split: str | None) -> Inventor
         F.count(F.when(evaluated & ~F.col("patient_known"), 1)).alias("without_patient"),
         F.min("image_index").alias("image"),
         F.collect_set("split").alias("splits"),
+        F.sum("clipped").alias("clipped"),
+        *(F.count(F.when(labelled & (F.col("matched") == way), 1)).alias(f"by_{way}") for way in WAYS),
     ).first()
     if found is None or found["labelled"] == 0:
+        other = "" if truth is None else f"; the label file names {truth.facts.column('image_index')[0].as_py()!r}"
         raise DataError(
-            f"{source}: no image has labels (the first is {found['image'] if found else None!r}): give the label file "
-            "that names these images by --labels, and by --dataset whose it is"
+            f"{source}: no image has labels (the first is {found['image'] if found else None!r}{other}): give the "
+            "label file that names these images by --labels, and by --dataset whose it is"
         )
     if found["evaluated"] == 0:
         there = ", ".join(sorted(found["splits"])[:5]) or "none is named"
@@ -119,4 +140,6 @@ def take_inventory(frame: DataFrame, source: str, split: str | None) -> Inventor
         n_unlabelled=found["rows"] - found["labelled"],
         n_patients=found["patients"] if known else None,
         n_without_patient=found["without_patient"],
+        matched={way: found[f"by_{way}"] for way in WAYS},
+        n_clipped=found["clipped"],
     )

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from cxr_spark.datasets.matching import NameMatcher
 from cxr_spark.errors import DataError
 
 #: What else a source may know of an image.
@@ -33,6 +34,8 @@ IMAGES = pa.schema(
         *(pa.field(name, pa.string()) for name in (*GROUPINGS, SPLIT, "model_id")),
         pa.field("labels", pa.list_(pa.float64())),  # NaN: not known; null: no label row names the image
         pa.field("scores", pa.list_(pa.float64())),
+        pa.field("matched", pa.string()),  # how its label row was found, one of `matching.WAYS`; null: by its name
+        pa.field("clipped", pa.int32()),  # how many scores left 0..1 by rounding and were put back
         pa.field("fault", pa.string()),  # what is wrong with it, in words
     ]
 )
@@ -40,6 +43,9 @@ ArrowFunction = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 _BAND_YEARS, _LAST_BAND = 20, 80
 _QUOTED = 80
+_FAULT_CHARACTERS = 400
+#: By how much a probability may leave 0..1: float32 sums of a softmax, and decimals that were rounded, do.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -69,18 +75,25 @@ def checker(findings: Sequence[str], truth: Truth | None) -> ArrowFunction:
     """
 
     def check(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        index = None if truth is None else pd.Index(truth.facts.column("image_index").to_pandas())
+        known = None if truth is None else truth.facts.column("image_index").to_pylist()
+        matcher = None if known is None else NameMatcher(known)
         for batch in batches:
             columns = {name: batch.column(i) for i, name in enumerate(batch.schema.names)}
-            if truth is None or index is None:
+            matched: list[str | None] = [None] * batch.num_rows
+            if truth is None or matcher is None or known is None:
                 labels, labelled, label_fault = _matrix(columns["labels"], len(findings))
             else:
                 if truth.naming is not None:
                     columns["image_index"] = _renamed(columns["image_index"], truth.naming)
-                rows = index.get_indexer(columns["image_index"].to_pandas())
+                names = columns["image_index"].to_pylist()
+                rows, matched = matcher.find(names)
+                if any(matched):  # two names of one image are that image twice
+                    named = [known[row] if way else name for name, row, way in zip(names, rows, matched, strict=True)]
+                    columns["image_index"] = pa.array(named, pa.string())
                 labelled, label_fault = rows >= 0, np.zeros(len(rows), dtype=bool)
                 labels = np.where(labelled[:, None], truth.labels[rows], np.nan).astype(np.float64)
                 columns |= _known_facts(columns, truth.facts, pa.array(rows, mask=~labelled))
+            columns["matched"] = pa.array(matched, pa.string())
             yield _checked(columns, findings, labels, labelled, label_fault)
 
     return check
@@ -142,6 +155,8 @@ def _checked(
     patient_id = pc.utf8_trim_whitespace(columns["patient_id"].cast(pa.string())).to_pandas()
     known = (patient_id.notna() & (patient_id != "")).to_numpy()
     keys = np.where(known, "patient " + patient_id.fillna(""), "image " + names.to_pandas().fillna(""))
+    clipped = ((scores < 0) & (scores >= -ROUNDING)) | ((scores > 1) & (scores <= 1 + ROUNDING))
+    scores = np.where(clipped, np.clip(scores, 0, 1), scores)
     bad_score = ~((scores >= 0) & (scores <= 1))  # NaN is bad
     bad_label = ~(np.isnan(labels) | (labels == 0) | (labels == 1)) | label_fault[:, None]
     nameless = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(names), ""), True).to_numpy(zero_copy_only=False)
@@ -162,6 +177,8 @@ def _checked(
             columns["model_id"].cast(pa.string()),
             pa.ListArray.from_arrays(offsets, pa.array(labels.ravel()), mask=pa.array(~labelled)),
             pa.ListArray.from_arrays(offsets, pa.array(scores.ravel())),
+            columns["matched"],
+            pa.array(clipped.sum(axis=1), pa.int32()),
             pa.array(faults, pa.string()),
         ],
         schema=IMAGES,
@@ -178,7 +195,7 @@ def _fault(
     """Says what is wrong with a faulty row."""
     malformed, image = columns["malformed"][row].as_py(), columns["image_index"][row].as_py()
     if malformed is not None:
-        return str(malformed)[: 2 * _QUOTED]
+        return str(malformed)[:_FAULT_CHARACTERS]
     if image is None or not image.strip():
         return "a row has no image index"
     named, width = f"image {image[:_QUOTED]!r}", len(findings)
@@ -190,13 +207,18 @@ def _fault(
             return f"{named} has {0 if values is None else len(values)} {unit}, expected {width}"
         if name == "scores" and bad_score.any():
             place = int(np.argmax(bad_score))
-            value = "" if values[place] is None else str(values[place])[:_QUOTED]
-            return (
-                f"{named} has {value!r} for {findings[place]!r}: expected a probability from 0 to 1, not a logit or a "
-                "percentage"
-            )
+            value = "" if values[place] is None else str(values[place])
+            return not_a_probability(image, value, findings[place])
     place = int(np.argmax(~(np.isnan(labels) | (labels == 0) | (labels == 1))))
     return f"{named} has the label {labels[place]:g} for {findings[place]!r}: expected 0, 1, or NaN where not known"
+
+
+def not_a_probability(image: str | None, value: str, finding: str) -> str:
+    """Says that a score is no probability; the value is quoted as it stands in the table."""
+    return (
+        f"image {(image or '')[:_QUOTED]!r} has {value[:_QUOTED]!r} for {finding!r}: expected a probability from 0 to "
+        "1, not a percentage; if these are logits, say so by --logits"
+    )
 
 
 def _age_bands(ages: pa.Array) -> list[str | None]:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from cxr_spark.datasets.base import LabelTable
+from cxr_spark.datasets.findings import finding_named
 from cxr_spark.errors import DataError
-from cxr_spark.evaluation.reading.images import FACTS, Truth
-from cxr_spark.evaluation.reading.tables import column, data_files, open_table
+from cxr_spark.evaluation.reading.columns import PREFIX, Layout, find_columns
+from cxr_spark.evaluation.reading.images import Truth
+from cxr_spark.evaluation.reading.rows import SCORE_COLUMNS, RowReader
+from cxr_spark.evaluation.reading.tables import Table, data_files, open_table
 from cxr_spark.outputs.claim import DONE_NAME
 from cxr_spark.storage.store import Store, parent_and_name
 
@@ -22,99 +25,66 @@ if TYPE_CHECKING:
 
 #: What a model's outputs can be: a sigmoid a finding, or one softmax.
 TASKS = ("multi_label", "single_label")
-INDEX, PREFIX = "Image Index", "prob_"
-_TYPES = {"age": "double"}
-_TEXT_OR_NUMBER = ("string", "double", "float", "int", "bigint", "smallint", "tinyint")
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions as a table.
+    """Predictions that are not read yet.
 
     Attributes:
-        frame: a row an image, as `images.checker` wants it; not yet checked.
+        tasks: one row a task of Spark: its position among the tasks of the table, each in a partition of its own.
+        reader: reads the rows of a task, as `images.checker` takes them; nothing is checked yet.
         findings: what each place of `labels` and `scores` stands for.
         source: URI, for messages.
-        truth: labels from a file of their own; None where the frame has them.
+        truth: labels from a file of their own; None where the rows have them.
         task: of the model: `multi_label` or `single_label`; None where the source does not say.
     """
 
-    frame: DataFrame
+    tasks: DataFrame
+    reader: RowReader
     findings: tuple[str, ...]
     source: str
     truth: Truth | None = None
     task: str | None = None
 
 
-def read_predictions(spark: SparkSession, uri: str) -> Predictions:
+def read_predictions(
+    spark: SparkSession,
+    uri: str,
+    *,
+    layout: Layout | None = None,
+    vocabulary: Sequence[str] | None = None,
+    task: str | None = None,
+) -> Predictions:
     """Opens predictions; nothing but schemas and first lines is read yet.
 
     Args:
         spark: the session.
-        uri: output of the score job; or a CSV or Parquet table with a column `Image Index` and columns `prob_FINDING`.
+        uri: output of the score job; or a table, as Parquet or as text such as CSV, with a column `Image Index` and
+            columns `prob_FINDING`.
+        layout: what the user says of another tool's table; None: nothing.
+        vocabulary: the findings that there are labels of; then a column may be named by the finding alone.
+        task: one of `TASKS`, where the user says so; it tells how logits become probabilities.
 
     Raises:
         DataError: it is neither, or cannot be read.
     """
-    names, table = open_table(spark, uri)
-    if {"image_index", "probabilities", "labels"} <= set(names):
-        return _of_score_job(uri, names, table)
-    if INDEX in names and any(name.startswith(PREFIX) for name in names):
-        return _of_other_tool(uri, names, table)
-    seen = ", ".join(repr(name[:40]) for name in names[:12]) + (", ..." if len(names) > 12 else "")
-    raise DataError(
-        f"{uri} has the columns {seen}: expected the output of the score job, or a column {INDEX!r} and columns "
-        f"{PREFIX + 'FINDING'!r} such as 'prob_Effusion'"
-    )
+    table = open_table(uri)
+    layout = layout or Layout()
+    tasks = spark.range(0, len(table.tasks), 1, len(table.tasks))
+    if {"image_index", "probabilities", "labels"} <= set(table.names) and table.form is None:
+        _check_score_job(table)
+        findings, told = _about(uri)
+        return Predictions(tasks, RowReader(table, None), findings, uri, task=told)
+    columns = find_columns(table, layout, vocabulary)
+    softmax = (task == TASKS[1]) if layout.logits else None
+    return Predictions(tasks, RowReader(table, columns, softmax), columns.findings, uri)
 
 
-def _of_score_job(uri: str, names: Sequence[str], table: DataFrame) -> Predictions:
-    from pyspark.sql import functions as F  # noqa: N812 (its usual name)
-
-    missing = [name for name in ("image_index", *FACTS, "labels", "probabilities") if name not in names]
-    if missing:
-        raise DataError(f"{uri} is not the output of the score job: it has no column {missing[0]!r}")
-    at = {name: F.col(column(i)) for i, name in enumerate(names)}
-    frame = table.select(
-        at["image_index"].alias("image_index"),
-        *(at[name].cast(_TYPES.get(name, "string")).alias(name) for name in FACTS),
-        at["labels"].cast("array<double>").alias("labels"),
-        at["probabilities"].cast("array<double>").alias("scores"),
-        F.lit(None).cast("string").alias("malformed"),
-    )
-    findings, task = _about(uri)
-    return Predictions(frame, findings, uri, task=task)
-
-
-def _of_other_tool(uri: str, names: Sequence[str], table: DataFrame) -> Predictions:
-    from pyspark.sql import functions as F  # noqa: N812 (its usual name)
-
-    twice = sorted({name for name in names if names.count(name) > 1 and (name == INDEX or name.startswith(PREFIX))})
-    if twice:
-        raise DataError(f"{uri} has the column {twice[0]!r} twice")
-    places = [i for i, name in enumerate(names) if name.startswith(PREFIX)]
-    used = [names.index(INDEX), *places]
-    for i in used:
-        kind = table.schema[i].dataType.simpleString()
-        if kind not in _TEXT_OR_NUMBER and not kind.startswith("decimal"):
-            raise DataError(f"{uri}: column {names[i]!r} is of type {kind}: expected numbers")
-    if "_corrupt" in table.columns:
-        malformed = F.when(
-            F.col("_corrupt").isNotNull(), F.concat(F.lit("a row does not fit the header: "), F.col("_corrupt"))
-        )
-    else:
-        malformed = F.lit(None).cast("string")
-    text = any(table.schema[i].dataType.simpleString() == "string" for i in places)
-    scores = F.array(*(F.col(column(i)).cast("string" if text else "double") for i in places))
-    frame = table.select(
-        F.trim(F.col(column(used[0])).cast("string")).alias("image_index"),
-        *(F.lit(None).cast(_TYPES.get(name, "string")).alias(name) for name in FACTS),
-        F.lit(None).cast("array<double>").alias("labels"),
-        # Text stays text here, so that what is wrong with it can be quoted; numbers become double, which loses nothing.
-        scores.alias("scores"),
-        malformed.alias("malformed"),
-    )
-    return Predictions(frame, tuple(names[i].removeprefix(PREFIX) for i in places), uri)
+def _check_score_job(table: Table) -> None:
+    for name in SCORE_COLUMNS:
+        if name not in table.names:
+            raise DataError(f"{table.source} is not the output of the score job: it has no column {name!r}")
 
 
 def _about(uri: str) -> tuple[tuple[str, ...], str | None]:
@@ -167,12 +137,18 @@ def with_labels(
     Raises:
         DataError: a finding is not in the label file's vocabulary.
     """
+    findings = []
     for name in predictions.findings:
-        if name not in labels.findings:
+        finding = finding_named(name, labels.findings)
+        if finding is None:
             raise DataError(
                 f"{predictions.source}: {name!r} is not a finding of {source}: expected {PREFIX}NAME with NAME one of "
                 + ", ".join(labels.findings)
             )
-    places = [labels.findings.index(name) for name in predictions.findings]
+        if finding in findings:
+            raise DataError(f"{predictions.source}: two columns are both probabilities of {finding!r}: leave one out")
+        findings.append(finding)
+    places = [labels.findings.index(name) for name in findings]
     matrix = labels.table.column("labels").combine_chunks().flatten().to_numpy().reshape(-1, len(labels.findings))
-    return replace(predictions, truth=Truth(labels.table.drop_columns(["labels"]), matrix[:, places], naming))
+    truth = Truth(labels.table.drop_columns(["labels"]), matrix[:, places], naming)
+    return replace(predictions, findings=tuple(findings), truth=truth)

@@ -1,80 +1,75 @@
-"""Opens a Parquet or CSV table whose column names are anything at all."""
+"""Opens a table of predictions on the driver: what its columns are, and into what pieces it is cut for the executors.
+
+The table is Parquet or text, told by the first bytes and never by the name. Nothing but the head of each file is read,
+and of large files of text the places where they can be cut.
+"""
 
 from __future__ import annotations
 
-import csv
 import posixpath
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from cxr_spark.datasets.csv_rows import CsvRows
+from cxr_spark.datasets.text_lines import TextLines, is_gzip
 from cxr_spark.errors import DataError
+from cxr_spark.evaluation.reading.pieces import Piece, TextForm, first_line
 from cxr_spark.storage.store import FileInfo, Store, parent_and_name
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-
-_CSV_ENDS = (".csv", ".csv.gz")
-#: A header longer than this is not one.
-_HEADER_BYTES = 1 << 20
-#: The column that Spark fills where a CSV row does not fit the header.
-_CORRUPT = "_corrupt"
+#: About how many bytes of a table one task reads.
+TASK_BYTES = 32 << 20
+_PARQUET_MAGIC = b"PAR1"
+_SCAN_BYTES = 8 << 20
 
 
-def column(number: int) -> str:
-    """Returns the name in the data frame of the column that was at a position in the file."""
-    return f"c{number}"
+@dataclass(frozen=True)
+class Table:
+    """A table that is not read yet.
+
+    Attributes:
+        source: its URI, for messages.
+        names: the columns, as the files have them; any name may be there, and twice.
+        types: of the columns; those of a table of text are strings.
+        tasks: the pieces that each task reads.
+        form: how a table of text is written; None for Parquet.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    types: tuple[pa.DataType, ...]
+    tasks: tuple[tuple[Piece, ...], ...]
+    form: TextForm | None
 
 
-def open_table(spark: SparkSession, uri: str) -> tuple[list[str], DataFrame]:
+def open_table(uri: str) -> Table:
     """Opens a table.
 
     Args:
-        spark: the session.
-        uri: a Parquet or CSV file (gzipped or not), or a folder of one kind.
-
-    Returns:
-        The column names as the file has them, and the rows with the columns renamed `c0`, `c1`, ...: names with dots,
-        quotes or twins then need no care. CSV columns are strings; a CSV row of another length is in `_corrupt`.
+        uri: a Parquet file or a text file such as CSV (gzipped or not), or a folder of one kind.
 
     Raises:
         DataError: there is nothing, or nothing that can be read.
     """
-    with unreadable(uri):
-        files = data_files(uri)
-        csv_files = [file for file in files if file.name.lower().endswith(_CSV_ENDS)]
-        if not csv_files:
-            table = spark.read.parquet(literal(uri))
-            return table.columns, table.toDF(*(column(i) for i in range(len(table.columns))))
-        if len(csv_files) < len(files):
-            raise DataError(f"{uri} holds {len(csv_files)} CSV files and {len(files) - len(csv_files)} others")
-        names = _header(csv_files[0])
-        for file in csv_files[1:]:
-            if _header(file) != names:
-                raise DataError(f"{file.uri} has another first line than {csv_files[0].uri}: give one table")
-        schema = ", ".join(f"{name} string" for name in [*(column(i) for i in range(len(names))), _CORRUPT])
-        options = {"header": "true", "quote": '"', "escape": '"', "mode": "PERMISSIVE", "encoding": "UTF-8"}
-        trimmed = {"ignoreLeadingWhiteSpace": "true", "ignoreTrailingWhiteSpace": "true"}
-        # Without pruning Spark compares the length of every row with the header's, whatever columns are used.
-        reader = spark.read.options(**options, **trimmed, columnPruning="false", columnNameOfCorruptRecord=_CORRUPT)
-        return names, reader.csv([literal(file.uri) for file in csv_files], schema=schema)
-
-
-@contextmanager
-def unreadable(uri: str) -> Iterator[None]:
-    """Turns what Spark raises on a table that it cannot open into a DataError with one clear line."""
-    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-    from pyspark.errors import PySparkException
-
-    try:
-        yield
-    except (PySparkException, Py4JJavaError) as error:
-        java = getattr(error, "java_exception", None)
-        text = str(java.getMessage() if java is not None else error).strip().splitlines()
-        raise DataError(f"cannot read {uri} as Parquet: {text[0] if text else type(error).__name__}") from None
+    files = data_files(uri)
+    parquet = [file for file in files if _is_parquet(file)]
+    if parquet and len(parquet) < len(files):
+        other = next(file for file in files if file not in parquet)
+        raise DataError(f"{uri} holds Parquet files and others, such as {other.name}: give a table of one kind")
+    if parquet:
+        schema = _parquet_schema(files[0])
+        pieces = [(piece, size) for file in files for piece, size in _row_groups(file)]
+        return Table(uri, tuple(schema.names), tuple(schema.types), _tasks(pieces), None)
+    form = _text_form(files[0])
+    for file in files[1:]:
+        if _text_form(file).header.names != form.header.names:
+            raise DataError(f"{file.uri} has other columns than {files[0].uri}: give one table")
+    names = form.header.names
+    text = [(piece, size) for file in files for piece, size in _cut(file, form)]
+    return Table(uri, names, (pa.string(),) * len(names), _tasks(text), form)
 
 
 def data_files(uri: str) -> list[FileInfo]:
@@ -97,11 +92,6 @@ def data_files(uri: str) -> list[FileInfo]:
     return shown
 
 
-def literal(uri: str) -> str:
-    """Escapes what Hadoop takes for a pattern in a path."""
-    return re.sub(r"([\[\]{}*?\\])", r"\\\1", uri)
-
-
 def _siblings(store: Store) -> Iterator[FileInfo]:
     try:
         yield from store.files(recursive=False)
@@ -109,21 +99,94 @@ def _siblings(store: Store) -> Iterator[FileInfo]:
         return
 
 
-def _header(file: FileInfo) -> list[str]:
-    """Reads the column names of a CSV file."""
+def _open(file: FileInfo) -> Any:
     store, name = parent_and_name(file.uri)
     system, root = store.arrow()
+    return system.open_input_file(posixpath.join(root, name))
+
+
+def _is_parquet(file: FileInfo) -> bool:
+    with _open(file) as stream:
+        found = stream.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+    if not found and file.name.lower().endswith((".parquet", ".pq")):
+        raise DataError(f"cannot read {file.uri} as Parquet: it does not begin like a Parquet file")
+    return bool(found)
+
+
+def _parquet_schema(file: FileInfo) -> pa.Schema:
     try:
-        with system.open_input_stream(posixpath.join(root, name), compression="detect") as stream:
-            start = stream.read(_HEADER_BYTES)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"cannot read {file.uri}: {str(error).splitlines()[0]}") from None
-    lines = [line for line in start.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n") if line.strip()]
-    if not lines:
-        raise DataError(f"{file.uri} is empty")
+        with _open(file) as stream:
+            return pq.read_schema(stream)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"cannot read {file.uri} as Parquet: {first_line(error)}") from None
+
+
+def _row_groups(file: FileInfo) -> Iterator[tuple[Piece, int]]:
+    """Gives a small file as a whole, and the row groups of a large one."""
+    if file.size <= TASK_BYTES:
+        yield Piece(file.uri), file.size
+        return
     try:
-        text = lines[0].decode("utf-8-sig")
-        names = next(csv.reader([text], strict=True))
-    except (UnicodeDecodeError, csv.Error, StopIteration):
-        raise DataError(f"{file.uri}: the first line is not comma-separated UTF-8 text: save it as CSV UTF-8") from None
-    return [name.strip() for name in names]
+        with _open(file) as stream:
+            metadata = pq.read_metadata(stream)
+            sizes = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"cannot read {file.uri} as Parquet: {first_line(error)}") from None
+    for number, size in enumerate(sizes):
+        yield Piece(file.uri, number, number + 1), size
+
+
+def _text_form(file: FileInfo) -> TextForm:
+    with _open(file) as stream:
+        lines = TextLines(stream, file.uri)
+        return TextForm(CsvRows(lines).header, lines.is_utf_8)
+
+
+def _cut(file: FileInfo, form: TextForm) -> Iterator[tuple[Piece, int]]:
+    """Cuts a large file of plain text between rows; other files are one piece."""
+    start = lines = 0
+    if file.size > TASK_BYTES and form.is_utf_8:
+        for end, before in _row_ends(file):
+            yield Piece(file.uri, start, end, lines), end - start
+            start, lines = end, before
+    if start < file.size or start == 0:
+        yield Piece(file.uri, start, None, lines), file.size - start
+
+
+def _row_ends(file: FileInfo) -> Iterator[tuple[int, int]]:
+    """Finds places between rows, about `TASK_BYTES` apart: the byte there, and how many lines come before it.
+
+    A line break within quotes ends no row: an odd number of quotes comes before it.
+    """
+    last = position = lines = quotes = 0
+    with _open(file) as stream:
+        while block := stream.read(_SCAN_BYTES):
+            if position == 0 and is_gzip(block):
+                return
+            at = 0
+            if position + len(block) - last >= TASK_BYTES:
+                seen = quotes
+                while (found := block.find(b"\n", at)) >= 0:
+                    seen += block.count(b'"', at, found)
+                    at = found + 1
+                    if seen % 2 == 0:
+                        last = position + at
+                        yield last, lines + block.count(b"\n", 0, at)
+                        break
+            quotes += block.count(b'"')
+            lines += block.count(b"\n")
+            position += len(block)
+
+
+def _tasks(pieces: Sequence[tuple[Piece, int]]) -> tuple[tuple[Piece, ...], ...]:
+    """Puts small pieces together, so that each task has about `TASK_BYTES` to read."""
+    tasks: list[tuple[Piece, ...]] = []
+    gathered: list[Piece] = []
+    total = 0
+    for piece, size in pieces:
+        if gathered and total + size > TASK_BYTES:
+            tasks.append(tuple(gathered))
+            gathered, total = [], 0
+        gathered.append(piece)
+        total += size
+    return (*tasks, tuple(gathered))

@@ -1,0 +1,117 @@
+"""Finds the label row of an image whose name is written in another way: with a path, in other case, another suffix."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+#: How a name was found, beside literally: by the last parts of its path, without regard to case, without the suffix.
+PATH, CASE, SUFFIX = "path", "case", "suffix"
+WAYS = (PATH, CASE, SUFFIX)
+#: What is said of each way.
+WAY_WORDS = {
+    PATH: "by the last parts of their paths",
+    CASE: "without regard to upper and lower case",
+    SUFFIX: "without regard to the suffix (such as .png and .jpg)",
+}
+_MEDICAL = (".dcm", ".dicom", ".dic", ".nii", ".mha", ".npy", ".npz")
+#: Suffixes of image files. Others stay: the dots of a DICOM UID are part of the name.
+_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".tif", ".tiff", ".bmp", ".gif", ".webp", *_MEDICAL))
+_SEVERAL = -2
+
+
+class NameMatcher:
+    """Finds names among known names; what could mean two of them is not found.
+
+    >>> rows, ways = NameMatcher(["a_1.png", "b/c.png"]).find(["a_1.png", "x/a_1.png", "A_1.PNG", "c.jpg", "d"])
+    >>> rows.tolist(), ways
+    ([0, 0, 0, 1, -1], [None, 'path', 'case', 'suffix', None])
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Remembers the known names.
+
+        Args:
+            names: each once.
+        """
+        self._names = list(names)
+        self._index = pd.Index(self._names, dtype=object)
+        self._tables: list[tuple[str, Callable[[str], str], dict[str, int], dict[str, int]]] | None = None
+
+    def find(self, names: Sequence[str | None]) -> tuple[NDArray[np.int64], list[str | None]]:
+        """Finds names.
+
+        Args:
+            names: what to find.
+
+        Returns:
+            The position of each among the known names, -1 where it is not there; and how it was found, one of `WAYS`,
+            None where it was found literally or not at all.
+        """
+        rows = self._index.get_indexer(pd.Index(names, dtype=object)).astype(np.int64)
+        ways: list[str | None] = [None] * len(rows)
+        for place in np.flatnonzero(rows < 0).tolist():
+            name = names[place]
+            if name:
+                rows[place], ways[place] = self._otherwise(name)
+        return rows, ways
+
+    def _otherwise(self, name: str) -> tuple[int, str | None]:
+        if self._tables is None:  # mostly not needed
+            self._tables = [(way, key, *_tables(self._names, key)) for way, key in _KEYS]
+        for way, key, whole, tails in self._tables:
+            wanted = key(name)
+            for row in (tails.get(wanted), *(whole.get(tail) for tail in _tails(wanted))):
+                if row == _SEVERAL:
+                    return -1, None
+                if row is not None:
+                    return row, way
+        return -1, None
+
+
+def told(counts: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """Says how many names were found in each way, one line a way that was used."""
+    for way, count in counts:
+        if count:
+            yield f"{count} images were matched with their labels {WAY_WORDS[way]}"
+
+
+def _tables(names: Sequence[str], key: Callable[[str], str]) -> tuple[dict[str, int], dict[str, int]]:
+    whole: dict[str, int] = {}
+    tails: dict[str, int] = {}
+    for row, name in enumerate(names):
+        wanted = key(name)
+        whole[wanted] = row if whole.get(wanted, row) == row else _SEVERAL
+        for tail in _tails(wanted):
+            tails[tail] = row if tails.get(tail, row) == row else _SEVERAL
+    # A name that is known as a whole is meant even where it is the end of another one.
+    return whole, {**tails, **whole}
+
+
+def _tails(path: str) -> Iterator[str]:
+    """Gives a path and all that is left of it when folders are taken from its front."""
+    while True:
+        yield path
+        _, slash, path = path.partition("/")
+        if not slash:
+            return
+
+
+def _path(name: str) -> str:
+    return name.strip().replace("\\", "/").removeprefix("./").lstrip("/")
+
+
+def _case(name: str) -> str:
+    return _path(name).casefold()
+
+
+def _stem(name: str) -> str:
+    stem, suffix = posixpath.splitext(_case(name))
+    return stem if suffix in _SUFFIXES else _case(name)
+
+
+_KEYS: tuple[tuple[str, Callable[[str], str]], ...] = ((PATH, _path), (CASE, _case), (SUFFIX, _stem))

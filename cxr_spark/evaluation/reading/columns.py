@@ -1,0 +1,143 @@
+"""Which columns of another tool's table name the images, and which hold the probabilities of which finding."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from cxr_spark.datasets.csv_table import INDEX_NAMES, shorten, spelling
+from cxr_spark.datasets.findings import finding_named
+from cxr_spark.errors import DataError
+from cxr_spark.evaluation.reading.tables import Table
+
+log = logging.getLogger(__name__)
+
+INDEX, PREFIX = "Image Index", "prob_"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the user says of another tool's table.
+
+    Attributes:
+        index_column: the column that names the images; None: it is found by its name.
+        prob_prefix: what comes before the finding in the names of the columns of probabilities; None: `prob_` or
+            nothing, whichever is there.
+        logits: whether the numbers are logits, which are turned into probabilities.
+    """
+
+    index_column: str | None = None
+    prob_prefix: str | None = None
+    logits: bool = False
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table that are used.
+
+    Attributes:
+        index: position of the column that names the images.
+        scores: positions of the columns of probabilities, in rising order.
+        findings: what each of these is the probability of.
+    """
+
+    index: int
+    scores: tuple[int, ...]
+    findings: tuple[str, ...]
+
+
+def find_columns(table: Table, layout: Layout, vocabulary: Sequence[str] | None) -> Columns:
+    """Finds the columns.
+
+    Args:
+        table: of another tool.
+        layout: what the user says of it.
+        vocabulary: the findings that there are labels of; None where that is not known.
+
+    Raises:
+        DataError: there are no such columns, or several could be meant.
+    """
+    index = _index(table, layout.index_column)
+    found = _scores(table, layout.prob_prefix, vocabulary)
+    if index is None or not found:
+        raise DataError(_not_found(table, layout))
+    findings = tuple(name for _, name in found)
+    twice = sorted({name for name in findings if findings.count(name) > 1})
+    if twice:
+        names = [table.names[i] for i, name in found if name == twice[0]]
+        raise DataError(
+            f"{table.source} has the column {names[0]!r} twice"
+            if len(set(names)) == 1
+            else f"{table.source}: {names[0]!r} and {names[1]!r} are both probabilities of {twice[0]!r}: leave one out"
+        )
+    for i in (index, *(i for i, _ in found)):
+        if not _is_text_or_number(table.types[i]):
+            raise DataError(f"{table.source}: column {table.names[i]!r} is of type {table.types[i]}: expected numbers")
+    return Columns(index, tuple(i for i, _ in found), findings)
+
+
+def _index(table: Table, given: str | None) -> int | None:
+    places = [i for i, name in enumerate(table.names) if name == (given or INDEX)]
+    if not places:
+        wanted = (spelling(given),) if given else INDEX_NAMES
+        places = [i for i, name in enumerate(table.names) if spelling(name) in wanted]
+        exact = [i for i in places if spelling(table.names[i]) == spelling(INDEX)]
+        places = exact or places
+    if len(places) > 1:
+        names = ", ".join(repr(shorten(table.names[i])) for i in places)
+        if len({table.names[i] for i in places}) == 1:
+            raise DataError(f"{table.source} has the column {table.names[places[0]]!r} twice")
+        raise DataError(f"{table.source}: the columns {names} could all name the images: choose by --index-column")
+    if places and table.names[places[0]] != INDEX:
+        log.info("%s: the images are named by column %r", table.source, table.names[places[0]])
+    return places[0] if places else None
+
+
+def _scores(table: Table, given: str | None, vocabulary: Sequence[str] | None) -> list[tuple[int, str]]:
+    prefixes = (given,) if given is not None else (PREFIX, "")
+    for prefix in prefixes:
+        found = []
+        for i, name in enumerate(table.names):
+            if not name.casefold().startswith(prefix.casefold()):
+                continue
+            finding = finding_named(name[len(prefix) :], vocabulary) if vocabulary else None
+            if finding is not None or (prefix and name[len(prefix) :]):
+                found.append((i, finding or name[len(prefix) :]))
+        if found:
+            if prefix != PREFIX:
+                log.info(
+                    "%s: the probabilities are in the columns %s",
+                    table.source,
+                    ", ".join(shorten(table.names[i]) for i, _ in found[:20]),
+                )
+            return found
+    return []
+
+
+def _is_text_or_number(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_floating,
+        pa.types.is_integer,
+        pa.types.is_decimal,
+        pa.types.is_null,
+    )
+    return any(test(kind) for test in tests) or str(kind) == "string_view"
+
+
+def _not_found(table: Table, layout: Layout) -> str:
+    names = table.names
+    seen = ", ".join(repr(name[:40]) for name in names[:12]) + (", ..." if len(names) > 12 else "")
+    separator = table.form.header.separator if table.form else ","
+    between = "" if separator == "," else f" (separated by {separator!r})"
+    index, prefix = layout.index_column or INDEX, PREFIX if layout.prob_prefix is None else layout.prob_prefix
+    return (
+        f"{table.source} has the columns {seen}{between}: expected the output of the score job, or a column {index!r} "
+        f"(--index-column) and columns {prefix + 'FINDING'!r} (--prob-prefix) such as {prefix + 'Effusion'!r}"
+    )

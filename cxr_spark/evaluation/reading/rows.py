@@ -1,0 +1,162 @@
+"""Reads the rows of predictions on executors, as `images.checker` takes them. Nothing here needs Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from cxr_spark.datasets.csv_rows import MISSING
+from cxr_spark.errors import DataError
+from cxr_spark.evaluation.reading.columns import Columns
+from cxr_spark.evaluation.reading.images import FACTS, not_a_probability
+from cxr_spark.evaluation.reading.pieces import Piece, column, first_line, read_parquet, read_text
+from cxr_spark.evaluation.reading.tables import Table
+
+#: What `images.checker` takes.
+ROWS = pa.schema(
+    [
+        pa.field("image_index", pa.string()),
+        *(pa.field(name, pa.float64() if name == "age" else pa.string()) for name in FACTS),
+        pa.field("labels", pa.list_(pa.float64())),
+        pa.field("scores", pa.list_(pa.float64())),
+        pa.field("malformed", pa.string()),
+    ]
+)
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Reads the pieces of a table, each task its own.
+
+    Attributes:
+        table: the table.
+        columns: of another tool's table; None for the output of the score job.
+        softmax: None where the numbers are probabilities; else they are logits, of one softmax or of sigmoids.
+    """
+
+    table: Table
+    columns: Columns | None
+    softmax: bool | None = None
+
+    def __call__(self, numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Reads what tasks read.
+
+        Args:
+            numbers: batches with one column: the positions of the tasks in `table.tasks`.
+
+        Yields:
+            Batches of `ROWS`. What cannot be read is told by a row of its own, in `malformed`.
+        """
+        for batch in numbers:
+            for number in batch.column(0).to_pylist():
+                for piece in self.table.tasks[number]:
+                    yield from self._read(piece)
+
+    def _read(self, piece: Piece) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in self._batches(piece):
+                yield _of_score_job(batch, self.table) if self.columns is None else self._of_other_tool(batch)
+        except (DataError, pa.ArrowException) as error:
+            told = first_line(error).removeprefix(self.table.source).lstrip(":, ")
+            empty = [pa.nulls(1, field.type) for field in list(ROWS)[:-1]]
+            yield pa.RecordBatch.from_arrays([*empty, pa.array([told])], schema=ROWS)
+
+    def _batches(self, piece: Piece) -> Iterator[pa.RecordBatch]:
+        if self.columns is None:
+            wanted: Sequence[int] = [self.table.names.index(name) for name in SCORE_COLUMNS]
+        else:
+            wanted = sorted({self.columns.index, *self.columns.scores})
+        if self.table.form is not None:
+            return read_text(piece, self.table.form, wanted)
+        return read_parquet(piece, self.table.names, wanted)
+
+    def _of_other_tool(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns, form = self.columns, self.table.form
+        assert columns is not None
+        names = _text(batch.column(column(columns.index)))
+        malformed: list[str | None] = [None] * batch.num_rows
+        scores = np.full((batch.num_rows, len(columns.scores)), np.nan)
+        comma = form is not None and form.header.separator != ","
+        for place, (number, finding) in enumerate(zip(columns.scores, columns.findings, strict=True)):
+            values, wrong = _numbers(batch.column(column(number)), comma)
+            scores[:, place] = values
+            for row, text in wrong:
+                malformed[row] = malformed[row] or not_a_probability(names[row].as_py(), text, finding)
+        if self.softmax is not None:
+            scores = _probabilities(scores, self.softmax)
+        nothing = [pa.nulls(batch.num_rows, field.type) for field in list(ROWS)[1:-2]]
+        return pa.RecordBatch.from_arrays(
+            [names, *nothing, _lists(scores), pa.array(malformed, pa.string())], schema=ROWS
+        )
+
+
+#: The columns that the score job writes.
+SCORE_COLUMNS = ("image_index", *FACTS, "labels", "probabilities")
+
+
+def _of_score_job(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:
+    there = {name: batch.column(column(table.names.index(name))) for name in SCORE_COLUMNS}
+    there["scores"] = there["probabilities"]
+    there["malformed"] = pa.nulls(batch.num_rows, pa.string())
+    return pa.RecordBatch.from_arrays([there[field.name].cast(field.type) for field in ROWS], schema=ROWS)
+
+
+def _text(values: pa.Array) -> pa.Array:
+    text = pc.utf8_trim_whitespace(values.cast(pa.string()))
+    return pc.if_else(pc.is_in(text, value_set=pa.array(sorted(MISSING))), pa.scalar(None, pa.string()), text)
+
+
+def _numbers(values: pa.Array, decimal_comma: bool) -> tuple[NDArray[np.float64], list[tuple[int, str]]]:
+    """Reads a column as numbers.
+
+    Returns:
+        float64 of shape (rows,), NaN where there is no number; and the position and text of the cells that hold
+        something that is no number, or nothing.
+    """
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or "view" in str(values.type)):
+        return _dense(values.cast(pa.float64())), []
+    text = pc.utf8_trim_whitespace(values.cast(pa.string()))
+    point = pc.replace_substring(text, ",", ".") if decimal_comma else text
+    good = pc.fill_null(pc.match_substring_regex(point, _NUMBER), False)
+    numbers = pc.if_else(good, point, pa.scalar(None, pa.string())).cast(pa.float64())
+    wrong = np.flatnonzero(~good.to_numpy(zero_copy_only=False))[:10].tolist()
+    return _dense(numbers), [(row, text[row].as_py() or "") for row in wrong]
+
+
+def _dense(values: pa.Array) -> NDArray[np.float64]:
+    return np.asarray(pc.fill_null(values, np.nan).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _probabilities(logits: NDArray[np.float64], softmax: bool) -> NDArray[np.float64]:
+    logits = np.where(np.isfinite(logits), logits, np.nan)
+    if softmax:
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-logits)))
+
+
+def _lists(matrix: NDArray[np.float64]) -> pa.ListArray:
+    offsets = pa.array(np.arange(len(matrix) + 1, dtype=np.int32) * np.int32(matrix.shape[1]))
+    return pa.ListArray.from_arrays(offsets, pa.array(matrix.ravel()))
+
+
+def then(
+    read: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+    check: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Returns the function that reads and checks in one go, so that the rows do not pass through Java in between."""
+
+    def both(numbers: Iterable[Any]) -> Iterator[pa.RecordBatch]:
+        return check(read(numbers))
+
+    return both
