@@ -37,6 +37,7 @@ class LabelTable:
         official_split: the splits that the dataset's makers gave, likewise; None where lists tell them, or nothing.
         patients_by_name: patients were told by the names of files, which count anew in each of a set's own splits: one
             that is in two of these is two patients.
+        warnings: what was guessed or left out while reading, in words, each with what to do about it.
         usual_split: the method of `splits.METHODS` that this dataset takes where none is asked for.
     """
 
@@ -47,6 +48,7 @@ class LabelTable:
     official_split: pa.Array | None = None
     patients_by_name: bool = False
     usual_split: str = "official"
+    warnings: tuple[str, ...] = ()
 
     def filtered(self, keep: NDArray[np.bool_]) -> LabelTable:
         """Returns the labels of the rows that a mask of shape (rows,) marks."""
@@ -80,7 +82,8 @@ def merged(tables: Sequence[LabelTable]) -> LabelTable:
     notes = {name: sum(each.notes.get(name, 0) for each in tables) for name in first.notes}
     given = [each.given_split for each in tables]
     whole = None if any(values is None for values in given) else pa.concat_arrays(given)
-    return replace(first, table=table, notes=notes, given_split=whole)
+    warnings = tuple(line for each in tables for line in each.warnings)
+    return replace(first, table=table, notes=notes, given_split=whole, warnings=warnings)
 
 
 def label_table(

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from cxr_spark.datasets.base import LabelTable, label_table
 from cxr_spark.datasets.csv_table import shorten
-from cxr_spark.datasets.splits import split_named
+from cxr_spark.datasets.findings import finding_named
+from cxr_spark.datasets.folder_layout import find_layout, folder_split
 from cxr_spark.errors import ConfigError, DataError
 
 #: Names of images that tell the patient, as the sets of Kermany et al. (Cell, 2018) have them: person12_virus_3.jpeg,
@@ -23,9 +24,10 @@ _PATIENT = re.compile(
 def labels_from_folders(paths: Sequence[str], positive_class: str | None = None) -> LabelTable:
     """Reads labels from the paths of images: `CLASS/image.png`, or `SPLIT/CLASS/image.png`.
 
-    Where every path begins with a folder named like a split (train, val, test or a common synonym) above the class,
-    that is passed on as `given_split`. Folders below the class are allowed. Patients are known where images are named
-    like those of Kermany's sets; `patients_by_name` says that they come from there.
+    Folders named like splits (train, val, test, `Training_Set` and the like), above or below all classes, are passed on
+    as `given_split`. Other folders below the class are allowed. See `folder_layout` for what is refused or warned of.
+    Patients are known where images are named like those of Kermany's sets; `patients_by_name` says that they come from
+    there.
 
     Args:
         paths: paths relative to the folder that was searched, as `folder_image_index` gives them; each once.
@@ -37,15 +39,11 @@ def labels_from_folders(paths: Sequence[str], positive_class: str | None = None)
 
     Raises:
         ConfigError: there is no class of that name.
-        DataError: an image lies in no class folder, or there are fewer than two classes.
+        DataError: an image lies in no class folder, there are fewer than two classes, or the layout is not plain.
     """
     parts = [path.split("/") for path in paths]
-    by_split = all(len(part) > 2 and split_named(part[0]) is not None for part in parts)
-    depth = 1 if by_split else 0
-    for part in parts:
-        if len(part) < depth + 2:
-            raise DataError(f"image {shorten('/'.join(part))!r} lies in no class folder: expected CLASS/image.png")
-    classes = [part[depth] for part in parts]
+    layout = find_layout(parts)
+    classes = [part[layout.class_depth] for part in parts]
     findings = tuple(sorted(set(classes)))
     if len(findings) < 2:
         raise DataError(
@@ -56,20 +54,24 @@ def labels_from_folders(paths: Sequence[str], positive_class: str | None = None)
     labels = np.zeros((len(paths), len(findings)), dtype=np.float32)
     labels[np.arange(len(paths)), [position[name] for name in classes]] = 1
     if positive_class is not None:
-        if positive_class not in position:
+        positive = finding_named(positive_class, findings)
+        if positive is None:
             raise ConfigError(
                 f"prepare.positive_class {shorten(positive_class)!r} is no class folder: expected one of "
                 f"{', '.join(findings)}"
             )
-        labels, findings = labels[:, [position[positive_class]]], (positive_class,)
+        labels, findings = labels[:, [position[positive]]], (positive,)
     patients = [patient_by_name(part[-1]) for part in parts]
     return LabelTable(
         table=label_table(paths, patients, labels),
         findings=findings,
         notes={"rows": len(paths), "patients_unknown": patients.count(None)},
         patients_by_name=True,
-        given_split=pa.array([part[0] for part in parts], type=pa.string()) if by_split else None,
-        usual_split="column" if by_split else "patient",
+        given_split=None
+        if layout.split_depth is None
+        else pa.array([folder_split(part[layout.split_depth]) for part in parts], type=pa.string()),
+        usual_split="patient" if layout.split_depth is None else "column",
+        warnings=layout.warnings,
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -71,6 +73,57 @@ class NameMatcher:
                 if row is not None:
                     return row, way
         return -1, None
+
+
+class Renaming(NamedTuple):
+    """Names of image files as the label files write them.
+
+    Attributes:
+        names: from the name of a file to its name in the labels; only those that differ.
+        counts: how many were found in each of `WAYS`.
+        example: one of them, and what it was taken for; None where there are none.
+    """
+
+    names: dict[str, str]
+    counts: dict[str, int]
+    example: tuple[str, str] | None
+
+    def warnings(self) -> list[str]:
+        """Says what was guessed, with number, example and remedy."""
+        if self.example is None:
+            return []
+        name, label = self.example
+        return [
+            f"{line}, such as {name!r} with {label!r}: if these are not the same images, write the names alike in "
+            "folder and label file"
+            for line in told(self.counts.items())
+        ]
+
+
+def renamed(names: Collection[str], labelled: Sequence[str]) -> Renaming:
+    """Finds for files without a label row the row of an image whose name is written in another way.
+
+    A row that has its file already, or that two files could belong to, is given to none.
+
+    Args:
+        names: of the files.
+        labelled: names in the labels, each once.
+    """
+    known = set(labelled)
+    left = [name for name in dict.fromkeys(names) if name not in known]
+    if not left or not labelled:
+        return Renaming({}, dict.fromkeys(WAYS, 0), None)
+    taken = known.intersection(names)
+    rows, ways = NameMatcher(labelled).find(left)
+    wanted = Counter(rows.tolist())
+    found = {
+        name: (labelled[row], way)
+        for name, row, way in zip(left, rows.tolist(), ways, strict=True)
+        if way is not None and wanted[row] == 1 and labelled[row] not in taken
+    }
+    counts = Counter(way for _, way in found.values())
+    first = next(((name, label) for name, (label, _) in found.items()), None)
+    return Renaming({name: label for name, (label, _) in found.items()}, {way: counts[way] for way in WAYS}, first)
 
 
 def told(counts: Iterable[tuple[str, int]]) -> Iterator[str]:

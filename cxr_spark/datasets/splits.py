@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
@@ -39,10 +39,12 @@ class Assignment(NamedTuple):
     Attributes:
         table: columns of `schema.LABELS`, in the order of the labels; images outside every split are left out.
         notes: counts of what did not fit, for the manifest.
+        warnings: what an operator should know, in words, each with what to do about it.
     """
 
     table: pa.Table
     notes: dict[str, int]
+    warnings: tuple[str, ...] = ()
 
 
 def assign_splits(
@@ -117,7 +119,25 @@ def assign_splits(
         table = table.filter(pa.array(frame["split"].notna()))
     sizes = frame["split"].value_counts()
     log.info("split %s: %s", method, ", ".join(f"{name} {sizes.get(name, 0)}" for name in SPLITS))
-    return Assignment(table=table.cast(LABELS), notes=notes)
+    return Assignment(table.cast(LABELS), notes, tuple(_thin_splits(table, labels.findings)))
+
+
+def _thin_splits(table: pa.Table, findings: Sequence[str]) -> Iterator[str]:
+    """Tells of an empty validation split, and of findings that no training image has though others have."""
+    splits = table["split"].to_numpy()
+    if len(splits) and not (splits == VALIDATION).any():
+        yield (
+            "the validation split is empty, so that training cannot be watched: set prepare.val_fraction above 0, or "
+            "name validation images"
+        )
+    positive = np.stack(table["labels"].to_numpy()) == 1 if len(splits) else np.zeros((0, len(findings)))
+    inside, outside = positive[splits == TRAIN].any(axis=0), positive[splits != TRAIN].any(axis=0)
+    missing = [name for name, here, there in zip(findings, inside, outside, strict=True) if there and not here]
+    if missing and (splits == TRAIN).any():
+        yield (
+            f"{len(missing)} findings have no training image, though other splits have some: "
+            f"{', '.join(missing[:20])}; a model cannot learn them: check the folders or lists of the training images"
+        )
 
 
 def split_named(name: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cxr_spark.datasets.matching import NameMatcher
+from cxr_spark.datasets.matching import NameMatcher, renamed
 
 NIH = ["00000001_000.png", "00000001_001.png", "00000002_000.png"]
 FOLDERS = ["NORMAL/x.png", "NORMAL/y.png", "ILL/x.png"]
@@ -38,3 +38,16 @@ FOLDERS = ["NORMAL/x.png", "NORMAL/y.png", "ILL/x.png"]
 def test_what_is_found_and_how(known: list[str], name: str | None, row: int, way: str | None) -> None:
     rows, ways = NameMatcher(known).find([name])
     assert (rows.tolist(), ways) == ([row], [way])
+
+
+def test_files_are_given_the_label_rows_that_are_plainly_theirs() -> None:
+    labelled = ["a.png", "b.png", "c.png", "d.png"]
+    found = renamed(["a.png", "a.jpg", "B.PNG", "c.jpg", "c.jpeg", "e.png"], labelled)
+    assert found.names == {"B.PNG": "b.png"}  # a.png has its file, and two files could be c.png
+    assert found.counts == {"path": 0, "case": 1, "suffix": 0}
+    assert found.warnings() == [
+        "1 images were matched with their labels without regard to upper and lower case, such as 'B.PNG' with 'b.png': "
+        "if these are not the same images, write the names alike in folder and label file"
+    ]
+    assert renamed(["a.png"], labelled).warnings() == []
+    assert renamed([], []).names == {}

@@ -1,0 +1,171 @@
+"""Finds out what the folders above images mean: splits, classes, or something that is no class at all.
+
+People unpack archives in all ways. A folder that is read as what it is not would silently become a class or training
+images, so whatever is not plain is refused, or told in a warning, with the folder's name and what to do.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from cxr_spark.datasets.csv_rows import shorten
+from cxr_spark.datasets.csv_table import spelling
+from cxr_spark.datasets.splits import split_named
+from cxr_spark.errors import DataError
+
+#: Words around the name of a split in the name of its folder: `train_set`, `Test Images`, `validation-data`.
+_AROUND = re.compile(r"(set|sets|data|dataset|images?|imgs?|split|folder|samples?|cases?|cxr|xrays?)$")
+#: Folders of pictures that are no X-rays but say where something is on them.
+_MASKS = re.compile(
+    r"(?:.*[ _.-])?(masks?|segmentations?|segs?|annotations?|lung ?masks?|infection ?masks?|heatmaps?|overlays?)"
+    r"(?:[ _.-]?\d+)?",
+    re.IGNORECASE,
+)
+#: Files that are masks of the file that is named by the first group.
+_MASK_FILE = re.compile(r"(.+)[ _.-](?:mask|seg|segmentation|annotation)(?:[ _.-]?\d+)?", re.IGNORECASE)
+
+
+class Layout(NamedTuple):
+    """Where the folders of class and split are in the paths of images.
+
+    Attributes:
+        class_depth: position of the class among the parts of a path.
+        split_depth: position of the split; None where the folders tell no split.
+        warnings: what was guessed, in words.
+    """
+
+    class_depth: int
+    split_depth: int | None
+    warnings: tuple[str, ...]
+
+
+def find_layout(parts: Sequence[Sequence[str]]) -> Layout:
+    """Finds the layout of class folders.
+
+    Args:
+        parts: the parts of each image's path below the folder that was searched; the last is the file's name.
+
+    Returns:
+        `CLASS/image`, `SPLIT/CLASS/image` or `CLASS/SPLIT/image`, each with any folders below.
+
+    Raises:
+        DataError: an image lies in no class folder, folders lie beside the split folders, masks lie among the images,
+            or the names of two classes differ in spelling alone.
+    """
+    tops = _images_by_folder(parts, 0)
+    _refuse_masks(parts)
+    splits = {top for top in tops if folder_split(top) is not None and _is_above_classes(parts, top)}
+    if splits and set(tops) == splits:
+        layout = Layout(1, 0, ())
+    elif splits and _looks_like_splits(parts, splits):
+        raise DataError(_stray(tops, splits))
+    else:
+        inner = all(len(part) > 2 and folder_split(part[1]) is not None for part in parts)
+        layout = Layout(0, 1, ()) if inner and parts else Layout(0, None, _same_below(parts))
+    for part in parts:
+        if len(part) < (3 if layout.split_depth is not None else 2):
+            raise DataError(f"image {shorten('/'.join(part))!r} lies in no class folder: expected CLASS/image.png")
+    _refuse_twins(part[layout.class_depth] for part in parts)
+    return layout
+
+
+def folder_split(name: str) -> str | None:
+    """Returns the split that a folder's name means; None for other names.
+
+    >>> folder_split("Training_Set"), folder_split("test images"), folder_split("unlabeled")
+    ('train', 'test', None)
+    """
+    word = re.sub(r"[^a-z]", "", name.lower())
+    while (shorter := _AROUND.sub("", word)) != word:
+        word = shorter
+    return split_named(word)
+
+
+def _images_by_folder(parts: Sequence[Sequence[str]], depth: int) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for part in parts:
+        if len(part) > depth + 1:
+            counts[part[depth]] += 1
+    return counts
+
+
+def _is_above_classes(parts: Sequence[Sequence[str]], top: str) -> bool:
+    return all(len(part) > 2 for part in parts if part[0] == top and len(part) > 1)
+
+
+def _looks_like_splits(parts: Sequence[Sequence[str]], splits: set[str]) -> bool:
+    """Whether folders named like splits are not classes that happen to be called so."""
+    below = {part[1] for part in parts if part[0] in splits}
+    return len(splits) > 1 or len(below) > 1
+
+
+def _stray(tops: dict[str, int], splits: set[str]) -> str:
+    others = sorted(set(tops) - splits) or ["(the folder itself)"]
+    named = ", ".join(f"{shorten(name, 40)!r} ({tops[name]} images)" if name in tops else name for name in others[:5])
+    chosen = "{" + ",".join(sorted(splits)) + "}"
+    return (
+        f"beside the split folders {', '.join(sorted(splits))} there is {named}: it is neither a split nor a class; "
+        f"move it elsewhere, or leave it out by --images 'FOLDER/{chosen}'"
+    )
+
+
+def _same_below(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Warns of class folders that all have the same folders below: the classes may be those."""
+    below: dict[str, set[str]] = defaultdict(set)
+    for part in parts:
+        if len(part) > 1:
+            below[part[0]].add(part[1] if len(part) > 2 else "")
+    first, *others = list(below.values()) or [set()]
+    if not others or len(first) < 2 or "" in first or any(names != first for names in others):
+        return ()
+    classes, folders = ", ".join(sorted(below)[:8]), ", ".join(sorted(first)[:8])
+    one = sorted(first)[0]
+    return (
+        f"below every class folder ({classes}) stand the same folders ({folders}), and all their images are taken: if "
+        f"only one of them holds X-rays say --images 'FOLDER/*/{one}'; if these are the classes, move them to the top "
+        "or name the folders above them train, val and test",
+    )
+
+
+def _refuse_masks(parts: Sequence[Sequence[str]]) -> None:
+    folders = {name for part in parts for name in part[:-1]}
+    masks = sorted(name for name in folders if _MASKS.fullmatch(name))
+    if masks:
+        count = sum(any(name in masks for name in part[:-1]) for part in parts)
+        if count == len(parts):
+            return
+        beside = sorted(
+            {part[i] for part in parts for i in range(len(part) - 1) if part[i] not in masks}
+            & {name for name in folders if spelling(name) in ("images", "image", "imgs", "cxr", "xrays", "raw")}
+        )
+        glob = f"FOLDER/**/{beside[0]}" if beside else "FOLDER/CLASS"
+        raise DataError(
+            f"{count} of {len(parts)} images lie in a folder {masks[0]!r} and would become training images: masks are "
+            f"no X-rays; name the others by a glob such as --images '{glob}', or move the masks elsewhere"
+        )
+    there = {"/".join(part) for part in parts}
+    stems = {posixpath.splitext(path)[0] for path in there}
+    twins = sorted(
+        path for path in there if (match := _MASK_FILE.fullmatch(posixpath.splitext(path)[0])) and match[1] in stems
+    )
+    if twins:
+        raise DataError(
+            f"{len(twins)} images are named like masks of others beside them, such as {shorten(twins[0])!r}, and would "
+            "become training images: move the masks elsewhere"
+        )
+
+
+def _refuse_twins(classes: Iterable[str]) -> None:
+    names = sorted(set(classes))
+    by_spelling: dict[str, str] = {}
+    for name in names:
+        other = by_spelling.setdefault(spelling(name).strip(), name)
+        if other != name:
+            raise DataError(
+                f"the class folders {other!r} and {name!r} differ in case, blanks or underscores alone, and would be "
+                "two classes: give them one name"
+            )

@@ -1,0 +1,99 @@
+"""Folders as people unpack them: what they mean, and what is refused because it would be misread in silence."""
+
+from __future__ import annotations
+
+import pytest
+
+from cxr_spark.datasets.folder import labels_from_folders
+from cxr_spark.datasets.splits import assign_splits
+from cxr_spark.errors import DataError
+
+SETS = [f"{split}/{name}/{i}.png" for split in ("train", "val", "test") for name in ("NORMAL", "ILL") for i in "ab"]
+
+
+def renamed(paths: list[str], **names: str) -> list[str]:
+    return ["/".join(names.get(part, part) for part in path.split("/")) for path in paths]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"train": "Training", "val": "Validation", "test": "Testing"},
+        {"train": "TRAIN_SET", "val": "valid-data", "test": "test images"},
+        {"train": "train_images", "val": "dev", "test": "Test_Cases"},
+        {"train": "training set", "val": "validation_set", "test": "testset"},
+    ],
+)
+def test_split_folders_of_other_names(names: dict[str, str]) -> None:
+    labels = labels_from_folders(renamed(SETS, **names))
+    assert labels.findings == ("ILL", "NORMAL")
+    assert assign_splits(labels, "column").table["split"].to_pylist() == [path.split("/")[0] for path in SETS]
+
+
+def test_split_folders_below_the_classes() -> None:
+    paths = ["/".join((c, s, f)) for s, c, f in (path.split("/") for path in SETS)]
+    labels = labels_from_folders(paths)
+    assert (labels.findings, labels.usual_split) == (("ILL", "NORMAL"), "column")
+    assert assign_splits(labels, "column").table["split"].to_pylist() == [path.split("/")[0] for path in SETS]
+
+
+@pytest.mark.parametrize("stray", ["unlabeled/A/x.png", "extra/x.png", "chest_xray/train/NORMAL/a.png", "_old/A/x.png"])
+def test_a_stray_folder_beside_the_splits_is_named(stray: str) -> None:
+    with pytest.raises(DataError, match=rf"beside the split folders test, train, val there is '{stray.split('/')[0]}'"):
+        labels_from_folders([*SETS, stray])
+
+
+def test_an_image_beside_the_split_folders_is_refused() -> None:
+    with pytest.raises(DataError, match=r"'x\.png' lies in no class folder|beside the split folders"):
+        labels_from_folders([*SETS, "x.png"])
+
+
+@pytest.mark.parametrize(
+    ("masks", "glob"),
+    [
+        (["COVID/masks/1.png", "NORMAL/masks/1.png"], "FOLDER/**/images"),
+        (["COVID/Mask/1.png"], "FOLDER/**/images"),
+        (["COVID/lung masks/1.png", "NORMAL/lung masks/1.png"], "FOLDER/**/images"),
+        (["masks/COVID/1.png"], "FOLDER/**/images"),
+    ],
+)
+def test_masks_beside_images_are_refused_with_the_glob_that_helps(masks: list[str], glob: str) -> None:
+    images = ["COVID/images/1.png", "COVID/images/2.png", "NORMAL/images/1.png"]
+    with pytest.raises(DataError, match=f"{len(masks)} of {3 + len(masks)} images lie in a folder") as error:
+        labels_from_folders([*images, *masks])
+    assert glob in str(error.value)
+    assert labels_from_folders(images).warnings == ()
+
+
+def test_files_named_like_masks_of_others_are_refused() -> None:
+    with pytest.raises(DataError, match=r"1 images are named like masks .* 'A/1_mask\.png'"):
+        labels_from_folders(["A/1.png", "A/1_mask.png", "B/1.png"])
+    assert labels_from_folders(["A/1_mask.png", "B/1.png"]).warnings == ()  # no other is beside it
+
+
+def test_the_same_folders_below_every_class_are_told() -> None:
+    labels = labels_from_folders([f"hospital{h}/{name}/1.png" for h in "12" for name in ("NORMAL", "ILL")])
+    (warning,) = labels.warnings
+    assert "hospital1, hospital2" in warning
+    assert "ILL, NORMAL" in warning
+    assert "--images 'FOLDER/*/ILL'" in warning
+    assert labels_from_folders(["A/p1/1.png", "A/p2/1.png", "B/p3/1.png"]).warnings == ()
+
+
+@pytest.mark.parametrize("other", ["Normal", "normal", "NOR MAL", "NOR_MAL"])
+def test_classes_that_differ_in_spelling_alone_are_refused(other: str) -> None:
+    with pytest.raises(DataError, match="differ in case, blanks or underscores alone"):
+        labels_from_folders(["NORMAL/1.png", f"{other}/2.png", "ILL/3.png"])
+    with pytest.raises(DataError, match="differ in case"):
+        labels_from_folders(["train/NORMAL/1.png", f"test/{other}/2.png", "train/ILL/3.png"])
+
+
+def test_classes_without_training_images_and_empty_validation_are_told() -> None:
+    labels = labels_from_folders([path for path in SETS if not path.startswith("train/ILL")])
+    (warning,) = assign_splits(labels, "column").warnings
+    assert "1 findings have no training image" in warning
+    assert "ILL" in warning
+    whole = labels_from_folders(SETS)
+    assert assign_splits(whole, "column").warnings == ()
+    (empty,) = assign_splits(whole, "patient", val_fraction=0).warnings
+    assert "validation split is empty" in empty
