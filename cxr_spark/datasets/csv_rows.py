@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from cxr_spark.datasets.text_lines import TextLines
@@ -80,7 +80,7 @@ class CsvRows:
         if header is None:
             if first is None:
                 raise DataError(f"{lines.source}: is empty")
-            names = _names(first, len(self._first.cells) if self._first else 0, lines.source)
+            names = _names(first, self._first.cells if self._first else [], lines.source)
             header = Header(separator, tuple(names), number)
         self.header = header
 
@@ -149,9 +149,11 @@ def _separator(lines: TextLines) -> str:
     return max(SEPARATORS, key=outside.count)
 
 
-def _names(header: Row, width: int, source: str) -> list[str]:
-    names = [cell.strip() for cell in header.cells]
-    while names and not names[-1]:  # NIH's header of 2017 ends with a comma, its rows do not
+def _names(header: Row, first: Sequence[str], source: str) -> list[str]:
+    """Returns the names of the columns, from the header and the cells of the first row below it."""
+    names, width = [cell.strip() for cell in header.cells], len(first)
+    # NIH's header of 2017 ends with a comma, its rows do not. A column without a name may have values all the same.
+    while names and not names[-1] and not "".join(first[len(names) - 1 : len(names)]).strip():
         names.pop()
     if not names:
         raise DataError(f"{source}, line {header.line}: names no column, expected the names of the columns")

@@ -166,7 +166,7 @@ HOSTILE = {
     "json": ('[{"Image Index": "img1.png"}]', r"is JSON"),
     "workbook": (b"PK\x03\x04" + bytes(100), r"Excel workbook"),
     "gzip cut short": (gzip.compress(CSV.encode())[:-20], r"truncated"),
-    "column twice": ("Image Index,prob_Mass,prob_Mass\nimg1.png,0.5,0.6\n", r"column 'prob_Mass' twice"),
+    "column twice": ("Image Index,prob_Mass,prob_Mass\nimg1.png,0.5,0.6\n", r"column 'prob_Mass' is there twice"),
     "header only": ("Image Index,prob_Mass\n", r"no predictions"),
     "empty": ("", r"is empty"),
     "none matches": (

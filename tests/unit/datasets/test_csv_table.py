@@ -156,6 +156,11 @@ def test_one_table_in_every_form_that_tools_write(form: str) -> None:
     assert read_csv(FORMS[form], "f.csv").columns == COLUMNS
 
 
+def test_a_last_column_without_a_name_may_have_values() -> None:
+    assert read_csv(b"a,\n1,2\n", "f").columns == {"a": ["1"], "": ["2"]}
+    assert read_csv(b"a,,\n1,,\n", "f").columns == {"a": ["1"]}
+
+
 def test_a_comma_within_a_cell_stays_where_commas_separate_or_the_cell_is_no_number() -> None:
     assert read_csv(b'a,b\n"0,5",1\n', "f").columns["a"] == ["0,5"]
     assert read_csv(b"a;b\nx,5;1,2,3\n", "f").columns == {"a": ["x,5"], "b": ["1,2,3"]}
