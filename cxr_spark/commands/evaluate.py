@@ -50,7 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--task", help="multi_label, single_label (the most probable class) or auto (default: what the model is)")
     add("--index-column", metavar="NAME", help="the column of another tool's predictions that names the images")
     add("--prob-prefix", metavar="TEXT", help="what comes before the finding in the names of columns (default: prob_)")
-    add("--logits", action="store_true", default=None, help="another tool's predictions are logits")
+    add(
+        "--logits",
+        dest="scores",
+        action="store_const",
+        const="logits",
+        help="the numbers in another tool's predictions are logits, not probabilities",
+    )
     add("--replicates", metavar="N", help="bootstrap replicates of the intervals; 0: none (default: 1000)")
     add("--seed", metavar="N", help="seed of the bootstrap (default: 42)")
 
@@ -90,7 +96,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         args.status_uri = store.uri
         if claimed.finished is not None:
             return claimed.finished
-        layout = Layout(settings.index_column, settings.prob_prefix, settings.logits)
+        layout = Layout(settings.index_column, settings.prob_prefix, settings.scores == "logits")
         known = truth.findings if truth is not None else None
         task = None if settings.task == "auto" else settings.task
         predictions = read_predictions(application.spark, uri, layout=layout, vocabulary=known, task=task)

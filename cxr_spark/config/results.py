@@ -54,10 +54,10 @@ class EvaluateSettings(Section):
         description="what comes before the finding in the names of the columns of probabilities; default: prob_, or "
         "nothing where no column begins so",
     )
-    logits: bool = Field(
-        False,
-        description="whether another tool's predictions are logits; they become probabilities by a sigmoid, or by a "
-        "softmax where task is single_label",
+    scores: Literal["probabilities", "logits"] = Field(
+        "probabilities",
+        description="what the numbers in another tool's predictions are; logits become probabilities by a sigmoid, or "
+        "by a softmax where task is single_label",
     )
     replicates: int = Field(1000, ge=0, le=100_000, description="bootstrap replicates of the intervals; 0: none")
     seed: Seed = Field(42, description="seed of the bootstrap")
