@@ -141,9 +141,10 @@ def binary_images(pixels: pa.BinaryArray | pa.ChunkedArray, side: int | None = N
     offsets = np.frombuffer(pixels.buffers()[1], np.int32)[pixels.offset : pixels.offset + len(pixels) + 1]
     sizes = np.unique(np.diff(offsets))
     found = math.isqrt(int(sizes[0])) if len(sizes) == 1 else 0
-    if pixels.null_count or found == 0 or found * found != int(sizes[0]):
+    whole = not pixels.null_count and found > 0 and found * found == int(sizes[0])
+    if side is not None and not (whole and found == side):
+        raise ValueError(f"its images are not {side} x {side} pixels, as the manifest says")
+    if not whole:
         raise ValueError("its images are not square and of one size")
-    if side is not None and found != side:
-        raise ValueError(f"its images are {found} x {found} pixels, the manifest says {side} x {side}")
     data = np.frombuffer(pixels.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
     return data.reshape(len(pixels), found, found)

@@ -35,7 +35,8 @@ def test_chunks_are_one_column(chunks: list[pa.Array]) -> None:
         ([b"1234", b"123456789"], None, "not square and of one size"),
         ([b"12345"], None, "not square and of one size"),
         ([b""], None, "not square and of one size"),
-        ([b"1234"], 3, "are 2 x 2 pixels, the manifest says 3 x 3"),
+        ([b"1234"], 3, "not 3 x 3 pixels, as the manifest says"),
+        ([b"12345"], 3, "not 3 x 3 pixels, as the manifest says"),
     ],
 )
 def test_what_is_no_column_of_images_is_refused(values: list[bytes | None], side: int | None, message: str) -> None:
