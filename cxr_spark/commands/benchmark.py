@@ -13,6 +13,7 @@ from typing import Any
 
 from cxr_spark.errors import UsageError
 from cxr_spark.outputs.claim import claim
+from cxr_spark.outputs.overlap import config_inputs, refuse_overlap
 from cxr_spark.runtime.application import Application
 from cxr_spark.storage.store import Store
 
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             raise UsageError(f"--{name.replace('_', '-')} {value} is too small: expected {least} or more")
     application = Application("cxr-spark benchmark", args.master, args.spark_conf)
     store = Store(application.resolve(args.out))
+    refuse_overlap(store.uri, {"--config": config_inputs(args.config)}, application.hadoop_settings)
     fingerprint = {name: getattr(args, name) for name in ("images", "size", "input_size", "batch", "seed")}
     with claim(store, "benchmark", fingerprint, args.overwrite) as claimed:
         args.status_uri = store.uri

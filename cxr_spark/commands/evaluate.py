@@ -7,11 +7,12 @@ import hashlib
 import io
 import logging
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cxr_spark.config import EvaluateSettings
 from cxr_spark.outputs.claim import claim
-from cxr_spark.outputs.ownership import refuse_overlap
+from cxr_spark.outputs.overlap import config_inputs, refuse_overlap
 from cxr_spark.runtime.application import Application
 from cxr_spark.storage.store import Store
 
@@ -78,8 +79,13 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     baseline = application.resolve_shared(settings.baseline, "--baseline") if settings.baseline else None
     store = Store(application.resolve_shared(args.out, "--out"))
     label_uris = [application.resolve(path) for path in args.labels or ()]
-    inputs = {"--predictions": [uri], "--labels": label_uris, "--baseline": [baseline] if baseline else []}
-    refuse_overlap(store.uri, inputs)
+    inputs: dict[str, Sequence[str | None]] = {
+        "--predictions": [uri],
+        "--labels": label_uris,
+        "--baseline": [baseline],
+        "--config": config_inputs(args.config),
+    }
+    refuse_overlap(store.uri, inputs, application.hadoop_settings)
 
     dataset = dataset_named(whole.prepare.dataset)
     truth, truth_digest = read_truth(dataset, label_uris, whole.prepare.uncertain) if label_uris else (None, None)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cxr_spark.config import ExplainSettings
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.outputs.claim import claim
-from cxr_spark.outputs.ownership import refuse_overlap
+from cxr_spark.outputs.overlap import config_inputs, refuse_overlap
 from cxr_spark.runtime.application import Application
 from cxr_spark.storage.store import Store, read_uri
 
@@ -67,21 +67,27 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     application = Application("cxr-spark explain", args.master, args.spark_conf)
     store = Store(application.resolve_shared(args.out, "--out"))
     model_uri = application.resolve(args.model)
+    option, paths = ("--data", [args.data]) if args.data else ("--images", args.images)
+    sources = [application.resolve_shared(path, option) for path in paths]
+    boxes_uri = application.resolve(settings.boxes) if settings.boxes else None
+    inputs: dict[str, Sequence[str | None]] = {
+        option: sources,
+        "--model": [model_uri],
+        "--boxes": [boxes_uri],
+        "--config": config_inputs(args.config),
+    }
+    refuse_overlap(store.uri, inputs, application.hadoop_settings)
     metadata = load_metadata(Store(model_uri))
     if settings.finding != TOP:
         _check_finding(settings.finding, metadata.findings, TOP)
     check_layers(metadata, settings.layers)
-    boxes_uri = application.resolve(settings.boxes) if settings.boxes else None
     box_bytes = _read_boxes(boxes_uri) if boxes_uri else b""
     listed = read_box_list(box_bytes, boxes_uri, settings.box_side, metadata.findings) if boxes_uri else None
     used = listed.of(metadata.findings, boxes_uri) if listed and boxes_uri else None
     if args.data:
-        sources = [application.resolve_shared(args.data, "--data")]
         work = prepared_work(sources[0], settings.split, metadata)
     else:
-        sources = [application.resolve_shared(pattern, "--images") for pattern in args.images]
         work = raw_work(sources, settings.image_index, application.spark.sparkContext.defaultParallelism)
-    refuse_overlap(store.uri, {"--data" if args.data else "--images": sources, "--model": [model_uri]})
     fingerprint = {
         "model_id": metadata.model_id,
         **work.fingerprint,
@@ -110,6 +116,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             threshold=settings.threshold,
             threads=threads_of_a_task(spark, len(selections)),
             batch=settings.batch,
+            foreign=claimed.foreign,
         )
         counts, meetings = explain(spark, selections, work.set_aside, explainer)
         about = {"model_id": metadata.model_id, "boxes": boxes_uri, "threshold": settings.threshold}

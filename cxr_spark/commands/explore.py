@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from cxr_spark.outputs.claim import claim, digest
-from cxr_spark.outputs.ownership import refuse_overlap
+from cxr_spark.outputs.overlap import config_inputs, refuse_overlap
 from cxr_spark.runtime.application import Application
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
@@ -26,7 +26,8 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     application = Application("cxr-spark explore", args.master, args.spark_conf)
     uri = application.resolve_shared(args.data, "--data")
     store = Store(application.resolve_shared(args.out, "--out"))
-    refuse_overlap(store.uri, {"--data": [uri]})
+    inputs = {"--data": [uri], "--config": config_inputs(args.config)}
+    refuse_overlap(store.uri, inputs, application.hadoop_settings)
     dataset = PreparedDataset.open(uri)
     with claim(store, "explore", {"data": uri, "manifest": digest(dataset.manifest)}, args.overwrite) as claimed:
         args.status_uri = store.uri

@@ -15,6 +15,7 @@ from cxr_spark.models.architectures import ARCHITECTURES
 from cxr_spark.models.importers import import_weights
 from cxr_spark.models.tensors import sha256
 from cxr_spark.models.weights import Weights
+from cxr_spark.storage.places import contains
 from cxr_spark.storage.store import parent_and_name, resolve
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,12 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     out = resolve(args.out)
     if not out.endswith(".safetensors"):
         raise UsageError(f"--out {args.out!r}: expected the name of a file that ends with .safetensors")
-    weights = import_weights(resolve(args.source), args.architecture)
-    data = weights.to_bytes()
+    source = resolve(args.source)
     store, name = parent_and_name(out)
+    if contains(out, source) or contains(source, out):
+        raise UsageError(f"--out {out} is SOURCE itself, or lies in it: choose another name")
+    weights = import_weights(source, args.architecture)
+    data = weights.to_bytes()
     if store.exists(name) and not args.overwrite and store.read_bytes(name) != data:
         raise UsageError(f"--out {out} is there already and differs: choose another name, or say --overwrite")
     store.write_bytes(name, data)

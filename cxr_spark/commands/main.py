@@ -18,6 +18,7 @@ from cxr_spark.commands.requirements import check_requirements
 from cxr_spark.commands.run_status import leave_status, tell
 from cxr_spark.config import load_settings
 from cxr_spark.errors import UsageError
+from cxr_spark.outputs.overlap import OverlapError
 from cxr_spark.runtime.processes import children, end_children, end_with_pipeline, terminate_as_interrupt
 from cxr_spark.runtime.user import check_user
 from cxr_spark.storage.json_values import as_json
@@ -68,7 +69,7 @@ def _run(arguments: list[str], debug: bool) -> int:
     spark_was_there, others = _spark_context() is not None, children()
     args: argparse.Namespace | None = None
     summary: dict[str, object] = {}
-    status, message, interrupted = 0, None, False
+    status, message, interrupted, overlaps = 0, None, False, False
     try:
         args = parse(arguments)
         check_requirements(args)
@@ -81,12 +82,12 @@ def _run(arguments: list[str], debug: bool) -> int:
         sys.stdout = None  # type: ignore[assignment]
     except (Exception, KeyboardInterrupt) as error:
         status, message = tell(error)
-        interrupted = isinstance(error, KeyboardInterrupt)
+        interrupted, overlaps = isinstance(error, KeyboardInterrupt), isinstance(error, OverlapError)
         print(f"cxr-spark {name}: {message}" if name != "-" else f"cxr-spark: {message}", file=sys.stderr, flush=True)
         if debug:
             traceback.print_exc()
     seconds = time.monotonic() - started
-    if args is not None:
+    if args is not None and not overlaps:
         leave_status(args, status, seconds, summary, message)
     if interrupted:
         end_children(but=others)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cxr_spark.config import PrepareSettings
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.outputs.claim import claim
+from cxr_spark.outputs.overlap import config_inputs, refuse_overlap
 from cxr_spark.runtime.application import Application
 from cxr_spark.storage.store import Store, parent_and_name, read_uri
 
@@ -76,7 +77,17 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     application = Application("cxr-spark prepare", args.master, args.spark_conf)
     store = Store(application.resolve_shared(args.out, "--out"))
     sources = _sources(application, settings)
-    _refuse_inputs_inside(store, sources)
+    refuse_overlap(
+        store.uri,
+        {
+            "--images": sources.images,
+            "--labels": sources.labels,
+            "--train-list": [sources.train_list],
+            "--test-list": [sources.test_list],
+            "--config": config_inputs(args.config),
+        },
+        application.hadoop_settings,
+    )
 
     lists = {name: _read(name, uri) for name in OFFICIAL_LISTS if (uri := getattr(sources, name)) is not None}
     files = tuple(LabelFile(_read("labels", uri), uri) for uri in sources.labels)
@@ -151,13 +162,6 @@ def _sources(application: Application, settings: PrepareSettings) -> _Sources:
             lists = {name: folder.uri_of(file) for name, file in OFFICIAL_LISTS.items()}
             log.info("official lists found beside the labels: %s", ", ".join(OFFICIAL_LISTS.values()))
     return _Sources(images, labels, **lists)
-
-
-def _refuse_inputs_inside(store: Store, sources: _Sources) -> None:
-    """An output folder is cleared by --overwrite: nothing that is read may lie in it."""
-    for uri in (*sources.images, *sources.labels, sources.train_list, sources.test_list):
-        if uri is not None and f"{uri}/".startswith(f"{store.uri.rstrip('/')}/"):
-            raise UsageError(f"--out {store.uri} holds {uri}, which is read: choose a folder of its own")
 
 
 def _read(option: str, uri: str) -> bytes:

@@ -10,6 +10,7 @@ import argparse
 
 from cxr_spark.errors import UsageError
 from cxr_spark.outputs.claim import claim
+from cxr_spark.outputs.overlap import config_inputs, refuse_overlap
 from cxr_spark.sample_data.drawing import MARK_WIDTH
 from cxr_spark.sample_data.writer import LABELS_NAME, TEST_LIST_NAME, TRAIN_LIST_NAME, write_sample_data
 from cxr_spark.storage.store import Store, resolve
@@ -42,13 +43,14 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     _within("--size", args.size, MIN_SIZE, MAX_SIZE)
     _within("--seed", args.seed, 0, 2**63 - 1)
     store = Store(resolve(args.out))
+    refuse_overlap(store.uri, {"--config": config_inputs(args.config)})
     fingerprint = {"images": args.images, "size": args.size, "seed": args.seed}
     with claim(store, "sample-data", fingerprint, args.overwrite) as claimed:
         args.status_uri = store.uri
         if claimed.finished is not None:
             return claimed.finished
         claimed.clear()  # what a killed run left may be of other options
-        summary = write_sample_data(store, args.images, args.size, args.seed)
+        summary = write_sample_data(store, args.images, args.size, args.seed, claimed.note)
         summary |= {
             "labels": store.uri_of(LABELS_NAME),
             "train_list": store.uri_of(TRAIN_LIST_NAME),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cxr_spark.config import ScoreSettings
 from cxr_spark.errors import UsageError
 from cxr_spark.outputs.claim import claim, digest
+from cxr_spark.outputs.overlap import config_inputs, refuse_overlap
 from cxr_spark.runtime.application import Application
 from cxr_spark.storage.store import Store
 
@@ -55,13 +57,16 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     application = Application("cxr-spark score", args.master, args.spark_conf)
     store = Store(application.resolve_shared(args.out, "--out"))
     model_uri = application.resolve(args.model)
+    data = [application.resolve_shared(args.data, "--data")] if args.data else []
+    patterns = [application.resolve_shared(pattern, "--images") for pattern in args.images or ()]
+    inputs = {"--data": data, "--images": patterns, "--model": [model_uri], "--config": config_inputs(args.config)}
+    refuse_overlap(store.uri, inputs, application.hadoop_settings)
     metadata = load_metadata(Store(model_uri))
     if args.incremental:
-        return _score_new(args, application, store, settings, model_uri, metadata)
-    if args.data:
-        work = prepared_work(application.resolve_shared(args.data, "--data"), settings.split, metadata)
+        return _score_new(args, application, store, patterns, settings, model_uri, metadata)
+    if data:
+        work = prepared_work(data[0], settings.split, metadata)
     else:
-        patterns = [application.resolve_shared(pattern, "--images") for pattern in args.images]
         work = raw_work(patterns, settings.image_index, application.spark.sparkContext.defaultParallelism)
     fingerprint = {"model_id": metadata.model_id, **work.fingerprint}
     with claim(store, "score", fingerprint, args.overwrite) as claimed:
@@ -90,13 +95,13 @@ def _score_new(
     args: argparse.Namespace,
     application: Application,
     store: Store,
+    patterns: Sequence[str],
     settings: ScoreSettings,
     model_uri: str,
     metadata: ModelMetadata,
 ) -> dict[str, object]:
     from cxr_spark.scoring.incremental import score_new
 
-    patterns = [application.resolve_shared(pattern, "--images") for pattern in args.images]
     fingerprint = {
         "incremental": True,
         "findings": list(metadata.findings),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 
 from cxr_spark.outputs.claim import finished_before
+from cxr_spark.outputs.overlap import config_inputs, refuse_overlap
 from cxr_spark.runtime.application import Application
 from cxr_spark.runtime.session import under_spark_submit
 from cxr_spark.storage.store import Store
@@ -28,6 +30,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     """Trains, and writes RUN/model, RUN/checkpoints, RUN/history.json and RUN/curves.png."""
     from cxr_spark.bigdl import limits
     from cxr_spark.bigdl.session import local_master, session_settings
+    from cxr_spark.models.initial_weights import uri_of_weights
     from cxr_spark.spark_ml.training import train
     from cxr_spark.training.plan import fingerprint
 
@@ -40,6 +43,13 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     application = Application("cxr-spark train", master, conf)
     data = application.resolve_shared(args.data, "--data")
     store = Store(application.resolve_shared(args.out, "--out"))
+    weights = uri_of_weights(settings.model.weights, application.default_fs)
+    inputs: dict[str, Sequence[str | None]] = {
+        "--data": [data],
+        "model.weights": [weights],
+        "--config": config_inputs(args.config),
+    }
+    refuse_overlap(store.uri, inputs, application.hadoop_settings)
     dataset = PreparedDataset.open(data)
     args.status_uri = store.uri
     finished = None if args.overwrite else finished_before(store, "train", fingerprint(settings, dataset))

@@ -50,7 +50,7 @@ def select(
     for part in parts:
         if left == 0:
             break
-        names = [name for name in _names(part, data) if only is None or name in only][:left]
+        names = [name for name in image_names(part, data) if only is None or name in only][:left]
         left = None if left is None else left - len(names)
         if not names:
             continue
@@ -63,7 +63,16 @@ def select(
     return chosen
 
 
-def _names(part: Part, data: Store | None) -> list[str]:
+def image_names(part: Part, data: Store | None) -> list[str]:
+    """Returns the names of the images of a part; of a prepared file they are read from it.
+
+    Args:
+        part: of the work.
+        data: the prepared dataset; None for raw images.
+
+    Raises:
+        DataError: the prepared file cannot be read.
+    """
     if isinstance(part, RawPart):
         return [image.image_index for image in part.images]
     store = data or Store("")

@@ -16,17 +16,18 @@ from numpy.typing import NDArray
 
 from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.datasets.findings import NO_FINDING
-from cxr_spark.errors import RunError
+from cxr_spark.errors import RunError, UsageError
 from cxr_spark.explanation.boxes import Box, in_square
 from cxr_spark.explanation.gradcam import GradCam
 from cxr_spark.explanation.images import ViewedImage, prepared_images, raw_images
 from cxr_spark.explanation.localization import Meeting, meet, on_square
 from cxr_spark.explanation.names import file_name
 from cxr_spark.explanation.overlay import SIDE, Caption, DrawnBox, contact_sheet, overlay
-from cxr_spark.explanation.plan import Selection
+from cxr_spark.explanation.plan import Selection, image_names
 from cxr_spark.imaging.prepare import use_one_thread
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.models.architectures import architecture
+from cxr_spark.outputs.mark import note
 from cxr_spark.scoring.plan import RawPart
 from cxr_spark.scoring.predict import activate, network_input
 from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
@@ -73,6 +74,7 @@ class PartExplainer:
         threshold: the part of a map's maximum from which on it counts as overlap with boxes.
         threads: the number of CPU threads of a task.
         batch: the number of images in a forward pass.
+        foreign: the names in the output folder that the job did not write, and must not replace.
     """
 
     out: str
@@ -87,20 +89,37 @@ class PartExplainer:
     threshold: float
     threads: int
     batch: int
+    foreign: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __call__(self, selections: Iterable[Selection]) -> Iterator[ExplainedPart]:
         """Writes the pictures of each part, and the quarantine of its unreadable images.
 
         Raises:
             DataError: the prepared data or the model are damaged.
+            UsageError: a picture would replace a file that the job did not write.
             RunError: a file cannot be read or written.
         """
         use_one_thread()
         for selection in selections:
+            self._note(selection)
             model = self.model.on_worker(self.threads)
             layer = architecture(model.metadata.architecture).last_conv
             with GradCam(model.module, layer, also=self.layers) as cam:
                 yield self._part(selection, model, cam)
+
+    def _note(self, selection: Selection) -> None:
+        """Notes the names of a part's pictures before any is written: they are all that tells whose a picture is."""
+        data = None if self.data is None else Store(self.data)
+        images = selection.names if selection.names is not None else image_names(selection.part, data)
+        names = [file_name(name) for name in images]
+        names += [f"layers/{layer}/{name}" for layer in self.layers for name in names]
+        taken = self.foreign.intersection(names)
+        if taken:
+            raise UsageError(
+                f"--out {self.out} holds {min(taken)}, which `cxr-spark explain` did not write and would have to "
+                "replace: move it away, or choose another --out"
+            )
+        note(Store(self.out), names)
 
     def _part(self, selection: Selection, model: ReadyModel, cam: GradCam) -> ExplainedPart:
         meetings: list[Meeting] = []

@@ -49,6 +49,13 @@ def read_weights(uri: str) -> Weights:
     )
 
 
+def uri_of_weights(value: str, default_fs: str = "file:///") -> str | None:
+    """Returns the URI that the setting `model.weights` names; None for `random` and for a torchvision name."""
+    if value == "random" or _TORCHVISION_NAME.match(value):
+        return None
+    return resolve(value, default_fs)
+
+
 def resolve_weights(value: str, architecture_name: str, *, default_fs: str = "file:///") -> Weights | None:
     """Finds, reads and checks what the setting `model.weights` names. For the driver: it may download.
 

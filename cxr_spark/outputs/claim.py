@@ -10,14 +10,15 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from cxr_spark import __version__
 from cxr_spark.errors import RunError, UsageError
 from cxr_spark.outputs.lock import Lock, Witness, read_holder
-from cxr_spark.outputs.ownership import DONE_NAME, STATUS_NAME, check_ownership, clear, mark, was_being_cleared
+from cxr_spark.outputs.mark import CLEARING, DONE_NAME, Mark, note, write_mark
+from cxr_spark.outputs.ownership import STATUS_NAME, check_ownership, clear, finish, take_up, told
 from cxr_spark.storage.json_values import as_json
 from cxr_spark.storage.store import Store
 
@@ -32,6 +33,7 @@ class Claim:
     Attributes:
         store: the folder.
         lock: what keeps other runs out.
+        foreign: names of what the job did not write, and must not replace.
         finished: the summary of the same work, finished before, or None where there is work to do.
     """
 
@@ -39,12 +41,33 @@ class Claim:
         self.store = store
         self.lock = lock
         self.finished: dict[str, Any] | None = None
+        self.foreign: frozenset[str] = frozenset()
         self._job = job
         self._fingerprint = as_json(fingerprint)
 
     def clear(self) -> None:
-        """Deletes all that an earlier run left, for a job that cannot go on from it."""
-        clear(self.store, self._job)
+        """Deletes the files that an earlier run of this job wrote, for a job that cannot go on from them."""
+        left = clear(self.store, self._job)
+        self.foreign = frozenset([*left.foreign, *left.links])
+
+    def take_up(self) -> None:
+        """Marks the folder as being worked in. `claim` does so itself unless it finds finished work."""
+        left = take_up(self.store, self._job, check_ownership(self.store, self._job))
+        self.foreign = frozenset([*left.foreign, *left.links])
+
+    def note(self, names: Collection[str]) -> None:
+        """Notes names of files that come from the job's data, before such a file is written.
+
+        Raises:
+            UsageError: there is a file of such a name that this job did not write.
+        """
+        taken = self.foreign.intersection(names)
+        if taken:
+            raise UsageError(
+                f"--out {self.store.uri} holds {told(taken)}, which `cxr-spark {self._job}` did not write and would "
+                "have to replace: move it away, or choose another --out"
+            )
+        note(self.store, names)
 
     def done(self, summary: Mapping[str, Any]) -> None:
         """Marks the work as finished. Everything else must be written before.
@@ -53,6 +76,7 @@ class Claim:
             RunError: another run took the folder over meanwhile.
         """
         self.lock.check()
+        finish(self.store, self._job)
         self.store.write_json(
             DONE_NAME,
             {
@@ -74,7 +98,7 @@ def claim(store: Store, job: str, fingerprint: Mapping[str, Any], overwrite: boo
         store: the output folder; made if it is not there.
         job: name of the job.
         fingerprint: all that decides the result, as JSON values.
-        overwrite: delete what another run of this job left there.
+        overwrite: delete the files that another run of this job wrote there.
 
     Yields:
         A claim; where its `finished` is set there is nothing to do.
@@ -88,14 +112,13 @@ def claim(store: Store, job: str, fingerprint: Mapping[str, Any], overwrite: boo
     try:
         held = Claim(store, job, fingerprint, lock)
         found = check_ownership(store, job)
-        if overwrite or was_being_cleared(found):
+        if overwrite or (found is not None and found.state == CLEARING):
             held.clear()
         else:
             held.finished = _finished(store, job, fingerprint)
-        if held.finished is None:
-            mark(store, job)
-            store.delete_temporaries()
-        else:
+            if held.finished is None:
+                held.take_up()
+        if held.finished is not None:
             log.info("%s: finished before, nothing to do: %s", job, store.uri)
         yield held
     finally:
@@ -127,7 +150,7 @@ def write_status(store: Store, job: str, status: Mapping[str, Any]) -> bool:
     if holder is not None and Witness().is_alive(holder) is not False:
         return False
     if found is None:
-        mark(store, job)
+        write_mark(store, Mark(job))
     store.write_json(STATUS_NAME, as_json(status))
     return True
 

@@ -1,9 +1,20 @@
-"""A lock file on an output folder, which outlives neither its process nor, for long, its host.
+"""The lock file of an output folder. It outlives its process only until the next run looks, and its host by a minute.
 
-The lock is created exclusively, names host, process and application, and never changes; its holder renews a heartbeat
-in a file beside it, so that a holder which was away for long cannot write over the lock of its successor. It is dead at
-once if that process is gone on the same machine, else when its heartbeat has stood still for `STALE_AFTER` seconds by
-the clock of whoever waits: the clocks of two machines are never compared.
+The lock is created exclusively, names host, process and application, and never changes. Its holder renews a heartbeat in
+a file beside it, so a holder that was away for long cannot write over the lock of its successor. A lock is dead at once
+if its process is gone on the same machine. Otherwise it is dead when its heartbeat has stood still for `STALE_AFTER`
+seconds by the clock of the run that waits: the clocks of two machines are never compared.
+
+Several runs may find the same lock dead, and only one of them may delete it: a slower one would delete the lock that a
+faster one has created meanwhile. So the right to delete the lock with token T is a lock itself, named for T:
+
+    _lock.json                        held by T, which is dead
+      _lock.T.removal                 held by U: only U may delete _lock.json, and only while it still names T
+        _lock.T.removal.UUUUUUUU      held by V, where U died too: only V may delete _lock.T.removal
+          ...                         as deep as runs have died one after the other while they took over
+
+Each name holds the token of the dead run that it is for, and no token is used twice, so a file that is left behind can
+never keep a later run out.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cxr_spark.errors import DataError, RunError
+from cxr_spark.errors import DataError
 from cxr_spark.imaging.resize import ResizeMode
+from cxr_spark.outputs.ownership import delete_strays
 from cxr_spark.preparation.manifest import make_manifest, quarantined
 from cxr_spark.preparation.plan import Plan
 from cxr_spark.preparation.task import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, write_quarantine
@@ -81,7 +82,7 @@ def prepare(spark: SparkSession, request: Request, store: Store, check_held: Cal
         files.append(write_quarantine(store, name, request.plan.set_aside))
     files += _run(spark, request, store)
     check_held()
-    _delete_strays(store, files)
+    delete_strays(store, "prepare", {file.name for file in files})
     manifest = make_manifest(
         request.plan.counts,
         files,
@@ -146,22 +147,6 @@ def _spark_schema(size: int) -> str:
     schema = to_spark(PREPARED)
     schema["pixels"].metadata = {"cxr": {"shape": [size, size], "dtype": "uint8"}}
     return str(schema.json())
-
-
-def _delete_strays(store: Store, files: Sequence[WrittenFile]) -> None:
-    """Deletes what no task reported.
-
-    Raises:
-        RunError: a file that a task reported is not there.
-    """
-    reported = {file.name for file in files}
-    there = {info.name for folder in (DATA, QUARANTINE_FOLDER) if store.exists(folder) for info in store.files(folder)}
-    for name in sorted(there - reported):
-        log.info("deleting %s, left by a task that failed or ran twice", store.uri_of(name))
-        store.delete(name)
-    missing = reported - there
-    if missing:
-        raise RunError(f"{len(missing)} files are gone after they were written, such as {store.uri_of(min(missing))}")
 
 
 def _refuse_too_many_bad(

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from cxr_spark.config import Settings
 from cxr_spark.datasets.registry import dataset_named
 from cxr_spark.errors import ConfigError, CxrError, DataError, UsageError
-from cxr_spark.outputs.ownership import check_ownership, refuse_overlap
+from cxr_spark.outputs.overlap import refuse_overlap
+from cxr_spark.outputs.ownership import check_ownership
 from cxr_spark.recipes.steps import Step
 from cxr_spark.storage.store import Store, parent_and_name
 from cxr_spark.tables.prepared import PreparedDataset

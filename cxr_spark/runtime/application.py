@@ -76,6 +76,11 @@ class Application:
         return {**dict(found), **self._asked}
 
     @property
+    def hadoop_settings(self) -> dict[str, str]:
+        """What Hadoop's own files and the settings `spark.hadoop.*` say, as far as it is known without Spark."""
+        return {**spark_files.hadoop_settings(self._conf), "fs.defaultFS": self.default_fs}
+
+    @property
     def master(self) -> str:
         """Spark's master URL."""
         under = _is_running() or under_spark_submit()

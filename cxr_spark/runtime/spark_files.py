@@ -9,6 +9,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 _DEFAULT_FS = ("fs.defaultFS", "fs.default.name")  # the second is its name of long ago, still read
+_INCLUDE = "{http://www.w3.org/2001/XInclude}include"
+_MOST_INCLUDES = 5
 _LOG4J_FILE = re.compile(r"log4j2?[.-].*")
 
 
@@ -76,6 +78,35 @@ def default_fs(conf: Mapping[str, str]) -> str | None:
         if folder and Path(folder, "core-site.xml").exists():
             return _of_core_site(Path(folder, "core-site.xml"))
     return "file:///"
+
+
+def hadoop_settings(conf: Mapping[str, str]) -> dict[str, str]:
+    """Returns what Hadoop's own settings files and `spark.hadoop.*` say, as far as it is known without a JVM.
+
+    Args:
+        conf: Spark settings, those of spark-defaults.conf included.
+    """
+    found: dict[str, str] = {}
+    for folder in dict.fromkeys(filter(None, map(os.environ.get, ("YARN_CONF_DIR", "HADOOP_CONF_DIR")))):
+        for name in ("core-site.xml", "hdfs-site.xml"):
+            found |= _properties(Path(folder, name))
+    prefix = "spark.hadoop."
+    return found | {key[len(prefix) :]: value for key, value in conf.items() if key.startswith(prefix)}
+
+
+def _properties(path: Path, depth: int = 0) -> dict[str, str]:
+    """Returns the properties of one of Hadoop's files, those of the files that it includes too."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError):
+        return {}
+    found: dict[str, str] = {}
+    for child in root:
+        if child.tag == _INCLUDE and depth < _MOST_INCLUDES:
+            found |= _properties(path.parent / child.get("href", ""), depth + 1)
+        elif child.tag == "property":
+            found[child.findtext("name", "").strip()] = child.findtext("value", "").strip()
+    return found
 
 
 def _of_core_site(path: Path) -> str | None:

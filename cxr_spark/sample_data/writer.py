@@ -8,7 +8,7 @@ import logging
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import repeat
 
@@ -46,7 +46,9 @@ _BOX_NAMES = {"Infiltration": "Infiltrate"}
 Boxes = list[tuple[str, Box]]
 
 
-def write_sample_data(store: Store, images: int, size: int, seed: int) -> dict[str, object]:
+def write_sample_data(
+    store: Store, images: int, size: int, seed: int, note: Callable[[list[str]], None] | None = None
+) -> dict[str, object]:
     """Writes a set: pictures in `images_00N/images/`, label file, boxes and both lists, all as NIH has them.
 
     The same arguments give the same bytes. The notice is written first and the label file last. So the files of a run
@@ -57,6 +59,7 @@ def write_sample_data(store: Store, images: int, size: int, seed: int) -> dict[s
         images: the number of pictures, at least 3.
         size: the side of the pictures in pixels.
         seed: the seed of all random draws.
+        note: called with the names of all pictures before the first one is written.
 
     Returns:
         The numbers of images and patients, of images in both lists, and of images with each label.
@@ -64,6 +67,8 @@ def write_sample_data(store: Store, images: int, size: int, seed: int) -> dict[s
     started = time.monotonic()
     store.write_bytes(NOTICE_NAME, f"{NOTICE}\n".encode())
     pictures = draw_cohort(images, seed)
+    if note is not None:
+        note([_file_name(picture) for picture in pictures])
     boxes = list(_draw_all(store, pictures, size, seed))
     listed = {test: [picture.name for picture in pictures if picture.test is test] for test in (False, True)}
     summary: dict[str, object] = {
@@ -102,12 +107,15 @@ def _draw_chunk(store: Store, pictures: Sequence[Picture], size: int, seed: int)
     with ThreadPoolExecutor(_WRITERS) as pool:
         for picture in pictures:
             data, found = draw_picture(picture, size, seed)
-            name = f"images_{picture.folder:03d}/images/{picture.name}"
-            written.append(pool.submit(store.write_bytes, name, data))
+            written.append(pool.submit(store.write_bytes, _file_name(picture), data))
             boxes.append(found)
     for each in written:
         each.result()  # raises the error of a file that could not be written
     return boxes
+
+
+def _file_name(picture: Picture) -> str:
+    return f"images_{picture.folder:03d}/images/{picture.name}"
 
 
 def _cores() -> int:

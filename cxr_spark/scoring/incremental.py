@@ -69,6 +69,7 @@ def score_new(
     ledger = Ledger.read(store)
     if ledger.unpublished():
         log.info("finishing what a run that was killed left")
+        claimed.take_up()
         _publish(claimed, ledger)
     found = find_images(patterns)
     name = NAMINGS[settings.image_index]
@@ -76,6 +77,7 @@ def score_new(
     log.info("found %d images, %d of them new or changed", len(found.files), len(new))
     counts: dict[str, Any] = {"images": 0, "changed": 0, "quarantined": {}}
     if new:
+        claimed.take_up()
         parts, aside = raw_parts(ImageFiles(new, 0), name, application.spark.sparkContext.defaultParallelism)
         entries = _score(application, store, parts, aside, settings, model_uri, new)
         claimed.lock.check()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from cxr_spark.errors import DataError, RunError
+from cxr_spark.errors import DataError
 from cxr_spark.models.device import usable_cores
+from cxr_spark.outputs.ownership import delete_strays
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.plan import Part
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, write_quarantine
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
-
-#: Names that this job gives to files. Nothing else is ever deleted.
-_OWN_FILE = re.compile(rf"({QUARANTINE_FOLDER}/)?part-[^/]+\.parquet")
 
 
 def score(
@@ -63,7 +60,7 @@ def score(
     images, seconds = sum(part.images for part in scored), time.monotonic() - started
     log.info("scored %d images in %.1f s, %.1f images/s", images, seconds, images / seconds)
     check_held()
-    _delete_strays(store, names)
+    delete_strays(store, "score", names)
     if images == 0:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(quarantined.items()))
         raise DataError(f"none of the images can be read ({reasons}): see {store.uri_of(QUARANTINE_FOLDER)}")
@@ -76,18 +73,3 @@ def threads_of_a_task(spark: SparkSession, parts: int) -> int:
     if context.master.startswith("local"):
         return max(1, usable_cores() // max(1, min(parts, int(context.defaultParallelism))))
     return int(context.getConf().get("spark.task.cpus", "1"))
-
-
-def _delete_strays(store: Store, names: set[str]) -> None:
-    """Deletes predictions and quarantine that no task reported: of attempts that failed.
-
-    Raises:
-        RunError: what a task reported is not there.
-    """
-    found = {info.name for info in store.files() if _OWN_FILE.fullmatch(info.name)}
-    for name in sorted(found - names):
-        log.debug("deleting %s, which no task reported", name)
-        store.delete(name)
-    if names - found:
-        gone = store.uri_of(min(names - found))
-        raise RunError(f"{len(names - found)} files are gone after they were written, such as {gone}")

@@ -9,7 +9,6 @@ changed, knows nothing of models, and makes the folder exact only for Spark's ow
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 from cxr_spark.errors import RunError
 from cxr_spark.imaging.listing import ImageFile
 from cxr_spark.imaging.rejected import UNREADABLE
-from cxr_spark.scoring.task import QUARANTINE_FOLDER
+from cxr_spark.outputs.ownership import own_files
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.text import printable
 
@@ -27,7 +26,6 @@ LEDGER_NAME = "_ledger.parquet"
 #: Folder of files that are written and not yet in their place.
 STAGED = "_staged"
 
-_OWN_FILE = re.compile(rf"({QUARANTINE_FOLDER}/)?part-[^/]+\.parquet")
 _SCHEMA = pa.schema(
     [
         pa.field("uri", pa.string(), nullable=False),
@@ -139,7 +137,7 @@ class Ledger:
 
     def unpublished(self) -> bool:
         """Whether the folder holds other files than the ledger names, or staged ones."""
-        return self._store.exists(STAGED) or self._visible() != self._files()
+        return bool(self._staged()) or self._visible() != self._files()
 
     def publish(self) -> None:
         """Makes the folder hold what the ledger names and nothing else; a run that was killed here is finished.
@@ -157,10 +155,17 @@ class Ledger:
                 store.write_bytes(name, store.read_bytes(f"{STAGED}/{name}"))
             except FileNotFoundError:
                 raise RunError(f"{store.uri_of(name)} is gone: the ledger names it; score into a new --out") from None
-        store.delete(STAGED)
+        for name in sorted(self._staged()):
+            store.delete(name)
+        if store.exists(STAGED):
+            store.remove_empty_folders(STAGED)
+            store.remove_folder(STAGED)
 
     def _files(self) -> set[str]:
         return {entry.file for entry in self._entries.values()}
 
     def _visible(self) -> set[str]:
-        return {info.name for info in self._store.files() if _OWN_FILE.fullmatch(info.name)}
+        return {name for name in own_files(self._store, "score") if not name.startswith((f"{STAGED}/", LEDGER_NAME))}
+
+    def _staged(self) -> set[str]:
+        return {name for name in own_files(self._store, "score") if name.startswith(f"{STAGED}/")}

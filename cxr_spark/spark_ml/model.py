@@ -26,6 +26,7 @@ from pyspark.sql.types import ArrayType, FloatType
 
 from cxr_spark.augmentation.kernels import grey_from_bgr
 from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, ModelMetadata, load_metadata
+from cxr_spark.outputs.names import SPARK_TEXT
 from cxr_spark.runtime.session import default_fs
 from cxr_spark.scoring.job import threads_of_a_task
 from cxr_spark.scoring.shipping import ship_model
@@ -136,9 +137,18 @@ class ChestXRayModel(Model, HasScoringColumns, MLReadable, MLWritable):
         return _Reader()
 
     def save_params(self, spark: SparkSession) -> None:
-        """Writes Spark ML's part of the model folder, so that `ChestXRayModel.load` takes it."""
-        Store(self.uri).delete(_PARAMS)
-        DefaultParamsWriter.saveMetadata(self, self.uri, spark.sparkContext)
+        """Writes Spark ML's part of the model folder, so that `ChestXRayModel.load` takes it.
+
+        The files have the names that Spark gives, but Spark itself writes only where there is no folder yet. So what an
+        earlier run wrote is replaced here by name, and no other file in the folder is touched.
+        """
+        folder = Store(self.uri).child(_PARAMS)
+        for name in folder.names() if folder.exists() else ():
+            if SPARK_TEXT.fullmatch(name):
+                folder.delete(name)
+        metadata = DefaultParamsWriter._get_metadata_to_save(self, spark.sparkContext)
+        folder.write_bytes("part-00000", f"{metadata}\n".encode())
+        folder.write_bytes("_SUCCESS", b"")
 
 
 #: Images a forward pass.

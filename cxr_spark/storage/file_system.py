@@ -39,6 +39,14 @@ class Entry(NamedTuple):
     modified: float
 
 
+class Tree(NamedTuple):
+    """What lies below a folder, by paths in the file system."""
+
+    files: list[str]
+    folders: list[str]
+    links: list[str]
+
+
 def is_unreachable(error: Exception) -> bool:
     """Whether an error is a fault of the storage, which says nothing about the file that was asked for.
 
@@ -80,6 +88,12 @@ class FileSystem(Protocol):
         error. File systems that cannot tell such folders apart fail in either case.
         """
 
+    def tree(self, folder: str) -> Tree:
+        """Lists the files, folders and symbolic links below a folder. No link is followed."""
+
+    def remove_folder(self, path: str) -> bool:
+        """Removes a folder that is empty; returns whether it did. One with anything in it stays."""
+
     def names(self, folder: str) -> list[str]:
         """Returns the names of what lies in a folder: files, folders and links."""
 
@@ -102,3 +116,9 @@ def temporary_name(path: str, remove: Callable[[str], object]) -> Iterator[str]:
 
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".cxr-", ".tmp"
+_TEMPORARY = re.compile(r"\.cxr-[0-9a-f]{16}\.tmp")
+
+
+def is_temporary(path: str) -> bool:
+    """Whether a file has a name that only `temporary_name` gives."""
+    return _TEMPORARY.fullmatch(posixpath.basename(path)) is not None

@@ -16,7 +16,7 @@ import pyarrow.fs as pafs
 from hdfs_native import WriteOptions
 from hdfs_native import fsspec as native
 
-from cxr_spark.storage.file_system import COPY_BYTES, Data, Entry, Refused, temporary_name
+from cxr_spark.storage.file_system import COPY_BYTES, Data, Entry, Refused, Tree, temporary_name
 from cxr_spark.storage.name_node import NameNode, NoAnswerError, is_starting, put_piece
 
 log = logging.getLogger(__name__)
@@ -192,6 +192,24 @@ class HdfsFileSystem:
         for status in self._client.list_status(folder, recursive):
             if not status.isdir:
                 yield Entry(status.path, status.length, status.modification_time / 1000)
+
+    def tree(self, folder: str) -> Tree:
+        """Lists the files and folders below a folder. hdfs-native knows no symbolic links."""
+        if not self._client.get_file_info(folder).isdir:
+            raise FileNotFoundError(f"no such folder: {folder}")
+        found = Tree([], [], [])
+        for status in self._client.list_status(folder, True):
+            (found.folders if status.isdir else found.files).append(status.path)
+        return found
+
+    def remove_folder(self, path: str) -> bool:
+        """Removes a folder that is empty; returns whether it did."""
+        try:
+            if list(self._client.list_status(path, False)):
+                return False
+            return bool(self._client.delete(path, False))  # HDFS itself refuses it where a file has come meanwhile
+        except FileNotFoundError:
+            return False
 
     def names(self, folder: str) -> list[str]:
         """Returns the names of what lies in a folder."""

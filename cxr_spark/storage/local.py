@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import pyarrow.fs as pafs
 
-from cxr_spark.storage.file_system import COPY_BYTES, Data, Entry, Refused, temporary_name
+from cxr_spark.storage.file_system import COPY_BYTES, Data, Entry, Refused, Tree, temporary_name
 
 
 class LocalFileSystem:
@@ -86,6 +86,41 @@ class LocalFileSystem:
         if not Path(folder).is_dir():
             raise FileNotFoundError(f"no such folder: {folder}")
         yield from _walk(folder.rstrip("/"), recursive, (os.path.realpath(folder),), refused)
+
+    def tree(self, folder: str) -> Tree:
+        """Lists the files, folders and symbolic links below a folder. No link is followed, but the folder may be one.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+        """
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f"no such folder: {folder}")
+        found, waiting = Tree([], [], []), [folder.rstrip("/")]
+        while waiting:
+            above = waiting.pop()
+            with os.scandir(above or "/") as entries:
+                for entry in entries:
+                    path = f"{above}/{entry.name}"
+                    if entry.is_symlink():
+                        found.links.append(path)
+                    elif entry.is_dir(follow_symlinks=False):
+                        found.folders.append(path)
+                        waiting.append(path)
+                    else:
+                        found.files.append(path)
+        return found
+
+    def remove_folder(self, path: str) -> bool:
+        """Removes a folder that is empty; returns whether it did."""
+        try:
+            os.rmdir(path)  # noqa: PTH106
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            raise
+        return True
 
     def names(self, folder: str) -> list[str]:
         """Returns the names of what lies in a folder."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow.fs as pafs
+from fsspec.asyn import AsyncFileSystem
+from fsspec.spec import AbstractFileSystem
 
-from cxr_spark.storage.file_system import Data, Entry, Refused
+from cxr_spark.errors import UsageError
+from cxr_spark.storage.file_system import Data, Entry, Refused, Tree
 
 
 class RemoteFileSystem:
@@ -46,7 +50,18 @@ class RemoteFileSystem:
         self._remote.put_file(str(local), path)
 
     def create(self, path: str, data: Data) -> bool:
-        """Writes an object unless it is there (a conditional request, where the store has such); whether it did."""
+        """Writes an object in one conditional request, unless it is there; returns whether it did.
+
+        Raises:
+            UsageError: the library of this store has no such request. Two runs could both believe that they did.
+        """
+        if not _creates_exclusively(type(self._remote)):
+            kind = type(self._remote)
+            raise UsageError(
+                f"{path}: {kind.__module__.partition('.')[0]} (class {kind.__name__}) cannot write a file only where "
+                "there is none, so two runs could write in one folder: install fsspec and the library of this store "
+                "(s3fs, gcsfs ...) in version 2024.12 or later"
+            )
         try:
             self._remote.pipe_file(path, bytes(data), mode="create")
         except FileExistsError:
@@ -59,6 +74,25 @@ class RemoteFileSystem:
             raise FileNotFoundError(f"no such folder: {folder}")
         for path, info in self._remote.find(folder, maxdepth=None if recursive else 1, detail=True).items():
             yield Entry(path, info["size"], _modified(info))
+
+    def tree(self, folder: str) -> Tree:
+        """Lists the objects below a prefix, and what passes for folders there. There are no links."""
+        if not self._remote.isdir(folder):
+            raise FileNotFoundError(f"no such folder: {folder}")
+        found = Tree([], [], [])
+        for path, info in self._remote.find(folder, withdirs=True, detail=True).items():
+            (found.folders if info["type"] == "directory" else found.files).append(path)
+        return found._replace(folders=[path for path in found.folders if path.rstrip("/") != folder.rstrip("/")])
+
+    def remove_folder(self, path: str) -> bool:
+        """Removes what passes for a folder, if it is empty. On most object stores it is gone with its last object."""
+        try:
+            if self._remote.ls(path, detail=False):
+                return False
+            self._remote.rmdir(path)
+        except (OSError, NotImplementedError):  # not there, or not a thing that can be removed
+            return False
+        return True
 
     def names(self, folder: str) -> list[str]:
         """Returns the names of what lies under a prefix."""
@@ -75,6 +109,21 @@ class RemoteFileSystem:
     def arrow(self) -> pafs.FileSystem:
         """Returns it wrapped for pyarrow."""
         return pafs.PyFileSystem(pafs.FSSpecHandler(self._remote))
+
+
+def _creates_exclusively(kind: type[Any]) -> bool:
+    """Whether a class of fsspec's has an exclusive create of its own.
+
+    Before 2024.12 none has: its `pipe_file` swallows the argument and replaces the file. That of fsspec's base class
+    first looks whether the file is there and then writes it, so that two at the same time both write.
+    """
+    for name in ("_pipe_file", "pipe_file"):
+        method = getattr(kind, name, None)
+        if method is not None and method is not getattr(AbstractFileSystem, name, None):
+            if getattr(AsyncFileSystem, name, None) is method:
+                continue
+            return "mode" in inspect.signature(method).parameters
+    return False
 
 
 def _modified(info: dict[str, Any]) -> float:

@@ -19,7 +19,7 @@ import fsspec
 import pyarrow.fs as pafs
 
 from cxr_spark.errors import RunError, StorageAwayError, UsageError
-from cxr_spark.storage.file_system import COPY_BYTES, TEMPORARY_PREFIX, TEMPORARY_SUFFIX, FileSystem, is_unreachable
+from cxr_spark.storage.file_system import COPY_BYTES, FileSystem, Tree, is_temporary, is_unreachable
 from cxr_spark.storage.local import LocalFileSystem
 from cxr_spark.storage.object_store import RemoteFileSystem
 from cxr_spark.storage.uris import authority_of, join, resolve, scheme_of
@@ -274,12 +274,38 @@ class Store:
             if not self._fs.delete(self._path(name)) and not missing_ok:
                 raise FileNotFoundError(self.uri_of(name))
 
+    def tree(self, name: str = "") -> Tree:
+        """Lists all that lies below a folder, by names below the store: files, folders and symbolic links, sorted.
+
+        No link is followed, so what is deleted by such a name lies in the folder itself.
+
+        Raises:
+            FileNotFoundError: the folder is not there.
+            RunError: it, or a folder below, cannot be read.
+        """
+        with _faults("list", self.uri_of(name)):
+            found = self._fs.tree(self._path(name))
+        skipped = len(self._root.rstrip("/") + "/")
+        return Tree(*(sorted(path[skipped:].rstrip("/") for path in paths) for paths in found))
+
+    def remove_empty_folders(self, name: str = "") -> None:
+        """Removes the folders below a folder in which there is nothing at all; links count as something."""
+        for folder in sorted(self.tree(name).folders, key=lambda path: path.count("/"), reverse=True):
+            self.remove_folder(folder)
+
+    def remove_folder(self, name: str) -> bool:
+        """Removes a folder that is empty; returns whether it did. One with anything in it stays."""
+        with _faults("remove", self.uri_of(name)):
+            return self._fs.remove_folder(self._path(name))
+
     def delete_temporaries(self) -> None:
-        """Deletes what writers that were killed left half written. No one else may be writing."""
-        for info in list(self.files()):
-            base = info.name.rpartition("/")[2]
-            if base.startswith(TEMPORARY_PREFIX) and base.endswith(TEMPORARY_SUFFIX):
-                self.delete(info.name)
+        """Deletes what writers that were killed left half written, by the names that only they give.
+
+        No one else may be writing.
+        """
+        for name in self.tree().files:
+            if is_temporary(name):
+                self.delete(name)
 
     def upload(self, local: Path, name: str) -> None:
         """Copies a local file into the store, atomically."""

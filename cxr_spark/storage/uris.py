@@ -78,16 +78,6 @@ def join(uri: str, name: str) -> str:
     return f"{uri}{name}" if uri.endswith("/") else f"{uri}/{name}"
 
 
-def contains(folder: str, uri: str) -> bool:
-    """Whether a resolved URI is a folder or lies below it; links on the local disk are followed."""
-    outer, inner = (_followed(u).rstrip("/") + "/" for u in (folder, uri))
-    return inner.startswith(outer)
-
-
-def _followed(uri: str) -> str:
-    return "file://" + os.path.realpath(uri[len("file://") :]) if uri.startswith("file://") else uri
-
-
 def _resolve_bare(path: str, default_fs: str) -> str:
     scheme = scheme_of(default_fs)
     if scheme == "file":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
@@ -22,6 +23,8 @@ from cxr_spark.storage.store import Store
 
 MANIFEST = "manifest.json"
 LAST = "last"
+#: The names that `save` gives, and nobody else: a step, and a part of the SHA-256 of the content.
+_NAME = re.compile(r"step-\d{8,}-[0-9a-f]{16}\.safetensors")
 #: The checkpoints kept for being best, by the metric that they are best in.
 BEST = MappingProxyType({"best_auc": "val_macro_auc", "best_loss": "val_loss", "best_accuracy": "val_accuracy"})
 
@@ -118,7 +121,7 @@ class Checkpoints:
         manifest["entries"] = [e for e in manifest["entries"] if e["file"] in kept]
         self._store.write_json(MANIFEST, manifest)
         for info in list(self._store.files(recursive=False)):
-            if info.name.endswith(".safetensors") and info.name not in kept:
+            if _NAME.fullmatch(info.name) and info.name not in kept:
                 self._store.delete(info.name)
 
     def load(self, role: str = LAST) -> Checkpoint | None:

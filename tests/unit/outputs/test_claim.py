@@ -17,7 +17,8 @@ from cxr_spark.outputs import claim as output
 from cxr_spark.outputs import ownership
 from cxr_spark.outputs.claim import claim, digest, finished_before, write_status
 from cxr_spark.outputs.lock import LOCK_NAME
-from cxr_spark.outputs.ownership import refuse_overlap
+from cxr_spark.outputs.mark import note
+from cxr_spark.outputs.overlap import refuse_overlap
 from cxr_spark.storage.json_values import as_json
 from cxr_spark.storage.store import Store
 
@@ -35,9 +36,17 @@ def work(store: Store, job: str = "prepare", settings: dict[str, Any] | None = N
         if claimed.finished is not None:
             return f"finished {claimed.finished}"
         before = [name for name in store.names() if not name.startswith("_")]
+        claimed.note(["data/part"])
         store.write_bytes("data/part", b"1")
         claimed.done({"images": 3})
     return f"worked on {before}"
+
+
+def write_own(store: Store, names: list[str]) -> None:
+    """Writes files as a job does whose names come from its data."""
+    note(store, names)
+    for name in names:
+        store.write_bytes(name, b"old")
 
 
 def fail(store: Store, job: str) -> None:
@@ -164,8 +173,7 @@ def test_overwrite_does_not_follow_links(store: Store, tmp_path: Path) -> None:
 def test_an_overwrite_killed_half_way_is_never_taken_for_a_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     work(store)
     names = [f"data/{i}" for i in range(4)] + ["a", "z"]
-    for name in names:
-        store.write_bytes(name, b"old")
+    write_own(store, names)
     delete = Store.delete
     for kill_at in range(4):
         deletions = 0
@@ -184,8 +192,7 @@ def test_an_overwrite_killed_half_way_is_never_taken_for_a_whole(store: Store, m
                 work(store, overwrite=True)
         # Without --overwrite: not finished, and nothing of the old is there to go on from.
         assert work(store) == "worked on []"
-        for name in names:
-            store.write_bytes(name, b"old")
+        write_own(store, names)
 
 
 def test_damaged_sign_of_finished_work_counts_as_unfinished(store: Store) -> None:
@@ -215,6 +222,7 @@ from cxr_spark.outputs.claim import claim
 from cxr_spark.storage.store import Store
 store = Store(sys.argv[1])
 with claim(store, "prepare", {"size": 1}, False) as claimed:
+    claimed.note(["data/part"])
     store.write_bytes("data/part", b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from cxr_spark.errors import RunError, UsageError
+from cxr_spark.storage.places import contains
 from cxr_spark.storage.store import Store, parent_and_name, read_uri, resolve
-from cxr_spark.storage.uris import contains
 
 HDFS = "hdfs://namenode:8020"
 
