@@ -18,7 +18,8 @@ from cxr_spark import __version__
 from cxr_spark.errors import RunError, UsageError
 from cxr_spark.outputs.lock import Lock, Witness, read_holder
 from cxr_spark.outputs.mark import CLEARING, DONE_NAME, Mark, note, write_mark
-from cxr_spark.outputs.ownership import STATUS_NAME, check_ownership, clear, finish, take_up, told
+from cxr_spark.outputs.own_files import told
+from cxr_spark.outputs.ownership import STATUS_NAME, check_ownership, clear, finish, take_up
 from cxr_spark.storage.json_values import as_json
 from cxr_spark.storage.store import Store
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.resize import ResizeMode
-from cxr_spark.outputs.ownership import delete_strays
+from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.preparation.manifest import make_manifest, quarantined
 from cxr_spark.preparation.plan import Plan
 from cxr_spark.preparation.task import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, write_quarantine

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from cxr_spark.errors import DataError
 from cxr_spark.models.device import usable_cores
-from cxr_spark.outputs.ownership import delete_strays
+from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.plan import Part
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, write_quarantine

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from cxr_spark.errors import RunError
 from cxr_spark.imaging.listing import ImageFile
 from cxr_spark.imaging.rejected import UNREADABLE
-from cxr_spark.outputs.ownership import own_files
+from cxr_spark.outputs.own_files import own_files
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.text import printable
 

@@ -19,7 +19,7 @@ from cxr_spark.errors import UsageError
 from cxr_spark.outputs.claim import Claim, claim, write_status
 from cxr_spark.outputs.mark import MARK_NAME
 from cxr_spark.outputs.names import OUTPUT_NAMES
-from cxr_spark.outputs.ownership import delete_strays, finished_files
+from cxr_spark.outputs.own_files import delete_strays, finished_files
 from cxr_spark.storage.store import Store
 
 #: What a whole run of each job writes: names that need no note, and names that come from the data.
