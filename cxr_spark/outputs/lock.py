@@ -1,9 +1,9 @@
 """The lock file of an output folder. It outlives its process only until the next run looks, and its host by a minute.
 
 The lock is created exclusively, names host, process and application, and never changes. Its holder renews a heartbeat
-in a file beside it, so a holder that was away for long cannot write over the lock of its successor. A lock is dead at once
-if its process is gone on the same machine. Otherwise it is dead when its heartbeat has stood still for `STALE_AFTER`
-seconds by the clock of the run that waits: the clocks of two machines are never compared.
+in a file beside it, so a holder that was away for long cannot write over the lock of its successor. A lock is dead at
+once if its process is gone on the same machine. Otherwise it is dead when its heartbeat has stood still for
+`STALE_AFTER` seconds by the clock of the run that waits: the clocks of two machines are never compared.
 
 Several runs may find the same lock dead, and only one of them may delete it: a slower one would delete the lock that a
 faster one has created meanwhile. So the right to delete the lock with token T is a lock itself, named for T:
