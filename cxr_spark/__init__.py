@@ -1,9 +1,73 @@
-"""Training and running chest X-ray classifiers on Spark."""
+"""Training and running chest X-ray classifiers on Spark.
+
+The names below are loaded when they are first asked for, so that `import cxr_spark` needs neither Spark nor torch; they
+are described in docs/python_api.md.
+"""
+
+from __future__ import annotations
 
 import importlib
 import sys
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cxr_spark.python_api.jobs import evaluate as evaluate
+    from cxr_spark.python_api.jobs import explain as explain
+    from cxr_spark.python_api.jobs import explore as explore
+    from cxr_spark.python_api.jobs import pipeline as pipeline
+    from cxr_spark.python_api.jobs import prepare as prepare
+    from cxr_spark.python_api.jobs import score as score
+    from cxr_spark.python_api.jobs import train as train
+    from cxr_spark.python_api.loading import load_model as load_model
+    from cxr_spark.spark_ml.classifier import ChestXRayClassifier as ChestXRayClassifier
+    from cxr_spark.spark_ml.model import ChestXRayModel as ChestXRayModel
+    from cxr_spark.spark_ml.stages import CenterCrop as CenterCrop
+    from cxr_spark.spark_ml.stages import ImageNetBGR as ImageNetBGR
+    from cxr_spark.spark_ml.stages import RandomAffine as RandomAffine
+    from cxr_spark.spark_ml.stages import RandomBrightness as RandomBrightness
+    from cxr_spark.spark_ml.stages import RandomCrop as RandomCrop
+    from cxr_spark.spark_ml.stages import RandomHorizontalFlip as RandomHorizontalFlip
+    from cxr_spark.spark_ml.stages import RandomVerticalFlip as RandomVerticalFlip
+    from cxr_spark.spark_ml.stages import Resize as Resize
 
 __version__ = "0.1.0"
+
+_JOBS = ("prepare", "train", "score", "evaluate", "explore", "explain", "pipeline")
+_STAGES = (
+    "CenterCrop",
+    "ImageNetBGR",
+    "RandomAffine",
+    "RandomBrightness",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomVerticalFlip",
+    "Resize",
+)
+#: Each public name and the module, below this package, that has it.
+_MODULES = MappingProxyType(
+    {
+        **dict.fromkeys(_JOBS, "python_api.jobs"),
+        **dict.fromkeys(_STAGES, "spark_ml.stages"),
+        "ChestXRayClassifier": "spark_ml.classifier",
+        "ChestXRayModel": "spark_ml.model",
+        "load_model": "python_api.loading",
+    }
+)
+__all__ = ["__version__", *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 # By name, since only saved Spark ML pipelines need it; see there.
 sys.meta_path.append(importlib.import_module("cxr_spark.spark_ml.former_names").FormerNames())

@@ -6,8 +6,6 @@ import argparse
 
 from cxr_spark.bigdl.installation import jars
 
-HELP = "print what spark-submit needs for the BigDL backend"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's own options: there are none."""

@@ -10,8 +10,6 @@ import yaml
 
 from cxr_spark.config import Settings
 
-HELP = "show every setting"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's own options."""

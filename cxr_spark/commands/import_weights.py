@@ -20,8 +20,6 @@ from cxr_spark.storage.store import parent_and_name, resolve
 
 log = logging.getLogger(__name__)
 
-HELP = "turn pretrained weights of other tools into one file"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's own options."""

@@ -10,15 +10,17 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from cxr_spark import __version__
 from cxr_spark.commands.requirements import check_requirements
-from cxr_spark.commands.run_status import leave_status, tell
+from cxr_spark.commands.streams import guarded_streams
 from cxr_spark.config import load_settings
 from cxr_spark.errors import UsageError
-from cxr_spark.outputs.overlap import OverlapError
+from cxr_spark.outputs.results import JobResult
+from cxr_spark.outputs.run_job import Execution, Job, run_job
+from cxr_spark.outputs.run_status import leave_status, tell, uri_without_spark
 from cxr_spark.runtime.processes import children, end_children, end_with_pipeline, terminate_as_interrupt
 from cxr_spark.runtime.user import check_user
 from cxr_spark.storage.json_values import as_json
@@ -55,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
-    _set_up_logging(debug)
-    with warnings.catch_warnings(), terminate_as_interrupt():
+    with guarded_streams(), warnings.catch_warnings(), terminate_as_interrupt():
+        _set_up_logging(debug)
         if not debug and not sys.warnoptions:
             warnings.simplefilter("ignore")  # they are for developers, of this program and of its libraries
         return _run(arguments, debug)
@@ -67,34 +69,53 @@ def _run(arguments: list[str], debug: bool) -> int:
     started = time.monotonic()
     name = arguments[0] if arguments and arguments[0] in COMMANDS else "-"
     spark_was_there, others = _spark_context() is not None, children()
-    args: argparse.Namespace | None = None
-    summary: dict[str, object] = {}
-    status, message, interrupted, overlaps = 0, None, False, False
+    status, interrupted = 0, False
     try:
-        args = parse(arguments)
-        check_requirements(args)
-        read_settings(args)
-        check_user()
-        summary = args.run(args)
+        summary = _summary(parse(arguments))
         if summary:
             print(json.dumps(as_json(summary), indent=2), flush=True)
-    except BrokenPipeError:  # whoever read standard output has seen enough, as in `| head`
-        sys.stdout = None  # type: ignore[assignment]
     except (Exception, KeyboardInterrupt) as error:
         status, message = tell(error)
-        interrupted, overlaps = isinstance(error, KeyboardInterrupt), isinstance(error, OverlapError)
+        interrupted = isinstance(error, KeyboardInterrupt)
         print(f"cxr-spark {name}: {message}" if name != "-" else f"cxr-spark: {message}", file=sys.stderr, flush=True)
         if debug:
             traceback.print_exc()
-    seconds = time.monotonic() - started
-    if args is not None and not overlaps:
-        leave_status(args, status, seconds, summary, message)
     if interrupted:
         end_children(but=others)
     elif not spark_was_there:
         _stop_spark()
-    log.info("job=%s exit_status=%d seconds=%.1f", name, status, seconds)
+    log.info("job=%s exit_status=%d seconds=%.1f", name, status, time.monotonic() - started)
     return status
+
+
+def _summary(args: argparse.Namespace) -> Mapping[str, object]:
+    """Runs a parsed command, and returns what it prints at its end.
+
+    Commands that are jobs have a function `job`, which turns options into a job; others have a function `run`. A job
+    writes its status itself, once it runs. What fails before that is written here, so that a scheduler sees it, too.
+    """
+    started = time.monotonic()
+    try:
+        check_requirements(args)
+        read_settings(args)
+        check_user()
+        job: Job[JobResult] | None = args.module.job(args) if hasattr(args.module, "job") else None
+    except (Exception, KeyboardInterrupt) as error:
+        if hasattr(args.module, "job"):
+            status, message = tell(error)
+            uri = uri_without_spark(args.out, args.spark_conf)
+            leave_status(uri, args.command, status, time.monotonic() - started, {}, message)
+        raise
+    if job is None:
+        printed: Mapping[str, object] = args.module.run(args)
+        return printed
+    result: JobResult = run_job(job, execution_of(args))
+    return result.summary()
+
+
+def execution_of(args: argparse.Namespace) -> Execution:
+    """Returns where and how to run a job, as the options of every command say."""
+    return Execution(args.master, args.spark_conf, args.overwrite, args.config)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -119,7 +140,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_common(parser)
     args = parser.parse_args(rest)
     args.command = name
-    args.run = module.run
+    args.module = module
     args.spark_conf = dict(_pair(text) for text in args.spark)
     return args
 

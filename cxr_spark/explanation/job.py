@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import difflib
+import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
-from cxr_spark.errors import DataError
+from cxr_spark.config import ExplainSettings, Settings
+from cxr_spark.errors import DataError, UsageError
+from cxr_spark.explanation.box_lists import read_box_list
 from cxr_spark.explanation.boxes import BoxList
-from cxr_spark.explanation.localization import DEFINITIONS, Meeting, by_finding, summarise
-from cxr_spark.explanation.plan import Selection
-from cxr_spark.explanation.task import PartExplainer
+from cxr_spark.explanation.layers import check_layers
+from cxr_spark.explanation.localization import Meeting
+from cxr_spark.explanation.plan import Selection, select
+from cxr_spark.explanation.summary import localization
+from cxr_spark.explanation.task import TOP, PartExplainer
+from cxr_spark.models.folder import ModelMetadata, load_metadata
+from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.results import JobResult
+from cxr_spark.outputs.run_job import Input, Job, JobRun, Plan
 from cxr_spark.runtime.tasks import run_parts
+from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, write_quarantine
-from cxr_spark.storage.store import Store
+from cxr_spark.scoring.work import Work, check_source, work_of
+from cxr_spark.storage.store import Store, read_uri
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,6 +38,164 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOCALIZATION_NAME = "localization.json"
+
+
+class ExplainResult(JobResult):
+    """What an explanation gives.
+
+    Attributes:
+        model_id: SHA-256 of the model's weights.
+        images: images that were explained.
+        quarantined: images that could not be read, by reason.
+        boxes_met: boxes of images that were explained; None where no boxes were given.
+        pointing_game: part of the maps whose maximum lies in a box; None where it is not defined.
+    """
+
+    model_id: str
+    images: int
+    quarantined: dict[str, int]
+    boxes_met: int | None = None
+    pointing_game: float | None = None
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Radiologists' boxes.
+
+    Attributes:
+        uri: of the list; None where no list was given.
+        digest: SHA-256 of the list; None where no list was given.
+        listed: all boxes of the list.
+        used: those of the model's findings.
+    """
+
+    uri: str | None = None
+    digest: str | None = None
+    listed: BoxList | None = None
+    used: BoxList | None = None
+
+
+@dataclass(frozen=True)
+class ExplainJob(Job[ExplainResult]):
+    """Shows where in an image a model finds its evidence, and how well that agrees with radiologists' boxes.
+
+    Attributes:
+        settings: what to explain, and how.
+        model: model folder of the train job.
+        out: folder of the pictures, one an image, and of localization.json.
+        data: output of the prepare job; None for raw images.
+        images: folders or globs of raw images; none with prepared data.
+    """
+
+    name: ClassVar[str] = "explain"
+    result: ClassVar[type[JobResult]] = ExplainResult
+    settings: ExplainSettings
+    model: str
+    out: str
+    data: str | None = None
+    images: tuple[str, ...] = ()
+
+    @classmethod
+    def from_options(
+        cls,
+        settings: Settings,
+        *,
+        model: str,
+        out: str,
+        data: str | None = None,
+        images: Sequence[str] | str | None = None,
+        **options: Any,
+    ) -> ExplainJob:
+        """Returns the job that options ask for; further ones are named as the setting of `explain` that they replace.
+
+        Raises:
+            UsageError: options that contradict each other.
+            ConfigError: an option is out of range.
+        """
+        explain = settings.updated({f"explain.{name}": value for name, value in options.items()}).explain
+        patterns = check_source(data, images, options.get("split"))
+        if explain.only == "boxed" and not explain.boxes:
+            raise UsageError("--only boxed chooses the images by --boxes: give the list")
+        return cls(explain, model, out, data, patterns)
+
+    def inputs(self) -> Mapping[str, Input]:
+        """Returns images, model and boxes. The driver reads the model and the boxes."""
+        return {
+            "--data": Input.of(self.data),
+            "--images": Input(self.images),
+            "--model": Input.of(self.model, on_executors=False),
+            "--boxes": Input.of(self.settings.boxes, on_executors=False),
+        }
+
+    def plan(self, run: JobRun) -> Plan[ExplainResult]:
+        """Opens the model, reads the boxes, and lists the images."""
+        settings = self.settings
+        model_uri = run.needed_uri("--model")
+        metadata = load_metadata(Store(model_uri))
+        if settings.finding != TOP:
+            _check_finding(settings.finding, metadata.findings)
+        check_layers(metadata, settings.layers)
+        boxes = _read_boxes(run.uri("--boxes"), settings.box_side, metadata)
+        work = work_of(run, settings.split, settings.image_index, metadata)
+        fingerprint = {
+            "model_id": metadata.model_id,
+            **work.fingerprint,
+            **settings.model_dump(mode="json", exclude={"batch", "split", "image_index", "boxes"}),
+            "boxes": boxes.digest,
+        }
+
+        def do(claimed: Claim) -> ExplainResult:
+            claimed.clear()
+            return self._explain(run, claimed, metadata, work, boxes)
+
+        return Plan(fingerprint, do)
+
+    def _explain(self, run: JobRun, claimed: Claim, metadata: ModelMetadata, work: Work, boxes: Boxes) -> ExplainResult:
+        settings, store, used = self.settings, claimed.store, boxes.used
+        only = used.by_image if used and settings.only == "boxed" else None
+        selections = select(work.parts, work.dataset.store if work.dataset else None, only, settings.limit)
+        model, _ = ship_model(run.spark, run.needed_uri("--model"))
+        explainer = PartExplainer(
+            out=store.uri,
+            model=model,
+            data=work.data,
+            data_findings=work.dataset.findings if work.dataset else (),
+            resize=work.resize or metadata.preprocessing.resize,
+            finding=settings.finding,
+            layers=settings.layers,
+            boxes=used.by_image if used else {},
+            box_side=settings.box_side,
+            threshold=settings.threshold,
+            threads=threads_of_a_task(run.spark, len(selections)),
+            batch=settings.batch,
+            foreign=claimed.foreign,
+        )
+        counts, meetings = explain(run.spark, selections, work.set_aside, explainer)
+        about = {"model_id": metadata.model_id, "boxes": boxes.uri, "threshold": settings.threshold}
+        found = localization(meetings, boxes.listed, used, about)
+        store.write_json(LOCALIZATION_NAME, found)
+        pooled = {"boxes_met": found["boxes_met"], "pointing_game": found["all"]["pointing_game"]}
+        return ExplainResult(
+            out=store.uri, model_id=metadata.model_id, **counts, **(pooled if boxes.listed is not None else {})
+        )
+
+
+def _check_finding(name: str, findings: Sequence[str]) -> None:
+    if name not in findings:
+        near = difflib.get_close_matches(name, findings, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UsageError(f"--finding: unknown finding {name!r}{hint}: expected {TOP} or one of {', '.join(findings)}")
+
+
+def _read_boxes(uri: str | None, side: int | None, metadata: ModelMetadata) -> Boxes:
+    if uri is None:
+        return Boxes()
+    try:
+        content = read_uri(uri)
+    except FileNotFoundError:
+        raise DataError(f"--boxes {uri}: no such file") from None
+    listed = read_box_list(content, uri, side, metadata.findings)
+    return Boxes(uri, hashlib.sha256(content).hexdigest(), listed, listed.of(metadata.findings, uri))
 
 
 def explain(
@@ -60,39 +231,3 @@ def explain(
         raise DataError(f"none of the images can be read ({reasons}): see {store.uri_of(QUARANTINE_FOLDER)}")
     counts = {"images": images, "quarantined": dict(sorted(quarantined.items()))}
     return counts, [meeting for part in done for meeting in part.meetings]
-
-
-def localization(
-    meetings: Sequence[Meeting], listed: BoxList | None, used: BoxList | None, about: dict[str, Any]
-) -> dict[str, Any]:
-    """Builds `localization.json`.
-
-    Args:
-        meetings: of maps with boxes.
-        listed: all boxes of the list; None where no list was given.
-        used: those of the model's findings.
-        about: what the numbers are of: model, list, threshold.
-
-    Returns:
-        A JSON value: `about`'s items; `boxes_listed`, `boxes_met` (in images that were explained),
-        `boxes_of_other_images`, `boxes_of_other_findings` (by finding); for each of `findings`, and for `all` pooled,
-        what `localization.summarise` gives; `definitions`.
-    """
-    every = listed.counts if listed else Counter[str]()
-    kept = used.counts if used else Counter[str]()
-    met = sum(meeting.boxes for meeting in meetings)
-    others = kept.total() - met
-    if others:
-        log.warning("%d of %d boxes belong to images that were not explained", others, every.total())
-    if every - kept:
-        log.warning("boxes of findings that the model does not know: %s", ", ".join(sorted(every - kept)))
-    return {
-        **about,
-        "boxes_listed": every.total(),
-        "boxes_met": met,
-        "boxes_of_other_images": others,
-        "boxes_of_other_findings": dict(sorted((every - kept).items())),
-        "findings": by_finding(meetings),
-        "all": summarise(meetings),
-        "definitions": dict(DEFINITIONS),
-    }

@@ -119,8 +119,6 @@ def claim(store: Store, job: str, fingerprint: Mapping[str, Any], overwrite: boo
             held.finished = _finished(store, job, fingerprint)
             if held.finished is None:
                 held.take_up()
-        if held.finished is not None:
-            log.info("%s: finished before, nothing to do: %s", job, store.uri)
         yield held
     finally:
         lock.release()

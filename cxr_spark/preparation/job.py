@@ -6,20 +6,27 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from cxr_spark.errors import DataError
-from cxr_spark.imaging.resize import ResizeMode
+from cxr_spark.config import PrepareSettings, Settings
+from cxr_spark.datasets.registry import LabelSource, dataset_named
+from cxr_spark.errors import DataError, UsageError
+from cxr_spark.imaging.listing import survey_images
+from cxr_spark.outputs.claim import Claim
 from cxr_spark.outputs.own_files import delete_strays
-from cxr_spark.preparation.manifest import make_manifest, quarantined
-from cxr_spark.preparation.plan import Plan
+from cxr_spark.outputs.results import JobResult
+from cxr_spark.outputs.run_job import Input, Job, JobRun, Plan
+from cxr_spark.preparation.headers import with_headers
+from cxr_spark.preparation.manifest import log_outcome, make_manifest, quarantined
+from cxr_spark.preparation.request import Request, make_request
+from cxr_spark.preparation.sources import find_sources, fingerprint, read_texts
 from cxr_spark.preparation.task import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, write_quarantine
 from cxr_spark.runtime.spark_schema import to_spark
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import MANIFEST_NAME
-from cxr_spark.tables.schema import PREPARED, TEST, TRAIN
+from cxr_spark.tables.schema import PREPARED
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,35 +34,95 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to prepare.
+class PrepareResult(JobResult):
+    """What a preparation gives.
 
     Attributes:
-        plan: images and labels.
-        findings: the label order.
-        size: side of the stored images, pixels.
-        mode: how an image becomes a square.
-        max_bad_fraction: the job fails if more of the wanted images cannot be prepared.
-        settings: what of the settings the manifest records.
-        sources: URIs of what was read, by kind.
-        notes: what was dropped or changed in the labels, by kind.
-        selection: what `datasets.selection.select` counted.
-        ignored: what the search for images left aside, as `imaging.ignored.Ignored.recorded` gives it.
-        white_level: the value of a PNG with 16 bits that is white; None for 65535.
+        images_found: image files that were found.
+        joined: images that have a label.
+        prepared: images in the prepared dataset.
+        images_without_label: images that no label file names.
+        labels_without_image: labelled images that were not found.
+        quarantined: images that could not be prepared, by reason.
+        splits: images of each split.
     """
 
-    plan: Plan
-    findings: Sequence[str]
-    size: int
-    mode: ResizeMode
-    max_bad_fraction: float
-    settings: Mapping[str, Any]
-    sources: Mapping[str, Any]
-    notes: Mapping[str, int]
-    selection: Mapping[str, Any]
-    ignored: Mapping[str, Any] = field(default_factory=dict)
-    white_level: int | None = None
+    images_found: int
+    joined: int
+    prepared: int
+    images_without_label: int
+    labels_without_image: int
+    quarantined: dict[str, int]
+    splits: dict[str, int]
+
+
+@dataclass(frozen=True)
+class PrepareJob(Job[PrepareResult]):
+    """Reads, checks and resizes images, joins their labels, splits by patient, and writes a prepared dataset.
+
+    Attributes:
+        settings: what to prepare, and how.
+        out: folder of the prepared dataset.
+    """
+
+    name: ClassVar[str] = "prepare"
+    result: ClassVar[type[JobResult]] = PrepareResult
+    settings: PrepareSettings
+    out: str
+
+    @classmethod
+    def from_options(cls, settings: Settings, *, out: str, **options: Any) -> PrepareJob:
+        """Returns the job that options ask for, each named as the setting of `prepare` in whose place it stands.
+
+        Raises:
+            UsageError: no images are named.
+            ConfigError: an option is out of range.
+        """
+        prepare: PrepareSettings = settings.updated({f"prepare.{name}": options[name] for name in options}).prepare
+        if not prepare.images:
+            raise UsageError("--images is missing: give it, or prepare.images in the settings file")
+        return cls(prepare, out)
+
+    def inputs(self) -> Mapping[str, Input]:
+        """Returns images, labels and lists. Executors read the images, the driver the rest."""
+        settings = self.settings
+        return {
+            "--images": Input(settings.images),
+            "--labels": Input(settings.labels, on_executors=False),
+            "--train-list": Input.of(settings.train_list, on_executors=False),
+            "--test-list": Input.of(settings.test_list, on_executors=False),
+        }
+
+    def plan(self, run: JobRun) -> Plan[PrepareResult]:
+        """Lists the images and reads the labels."""
+        settings = self.settings
+        sources = find_sources(run.uris, settings)
+        texts = read_texts(sources)
+        found, ignored = survey_images(sources.images)
+        ignored.warn()
+        log.info("found %d images and %d other files", len(found.files), found.ignored)
+        dataset = dataset_named(settings.dataset)
+        images = {dataset.image_index(file.uri, file.root): file.uri for file in found.files if file.problem is None}
+        source = LabelSource(texts.labels, list(images), settings.uncertain, settings.positive_class)
+        labels = dataset.read_labels(source)
+
+        def work(claimed: Claim) -> PrepareResult:
+            known = with_headers(run.spark, labels, images) if dataset.has_headers else labels
+            cores = run.spark.sparkContext.defaultParallelism
+            request = replace(
+                make_request(settings, sources, texts, found, known, images, cores), ignored=ignored.recorded()
+            )
+            claimed.clear()  # a task's files bear names of their own: what a killed run left would stay among them
+            manifest = prepare(run.spark, request, claimed.store, claimed.lock.check)
+            counted = ("images_found", "joined", "prepared", "images_without_label", "labels_without_image")
+            return PrepareResult(
+                out=claimed.store.uri,
+                **{name: manifest[name] for name in counted},
+                quarantined=manifest["quarantined"],
+                splits={name: split["images"] for name, split in manifest["splits"].items()},
+            )
+
+        return Plan(fingerprint(settings, sources, texts, found), work)
 
 
 def prepare(spark: SparkSession, request: Request, store: Store, check_held: Callable[[], None]) -> dict[str, Any]:
@@ -97,7 +164,7 @@ def prepare(spark: SparkSession, request: Request, store: Store, check_held: Cal
     _refuse_too_many_bad(store, request, manifest, files)
     check_held()
     store.write_json(MANIFEST_NAME, manifest)
-    _log_outcome(manifest)
+    log_outcome(manifest)
     return manifest
 
 
@@ -113,33 +180,6 @@ def _run(spark: SparkSession, request: Request, store: Store) -> list[WrittenFil
     good = sum(file.rows for file in files if file.split is not None)
     log.info("prepared %d of %d images in %.1f s, %.0f images/s", good, images, seconds, images / seconds)
     return files
-
-
-def _log_outcome(manifest: Mapping[str, Any]) -> None:
-    """Says what an operator should know even of a run that went well."""
-    images = {split: counts["images"] for split, counts in manifest["splits"].items()}
-    log.info("splits: %s", ", ".join(f"{split} {count}" for split, count in images.items()))
-    if manifest["quarantined"]:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in manifest["quarantined"].items())
-        log.warning("quarantined: %s", reasons)
-    _warn_of_dim_images(manifest["png_16_bit_dim"])
-    for split in (TRAIN, TEST):
-        if not images[split]:
-            log.warning("split %s is empty", split)
-
-
-def _warn_of_dim_images(by_bits: Mapping[str, int]) -> None:
-    """Says that images of 16 bits hold fewer, so that they come out nearly black, and which setting brightens them."""
-    if by_bits:
-        bits = max(map(int, by_bits))
-        log.warning(
-            "%d PNG files of 16 bits hold values of no more than %d bits and come out dark: if white is %d in all of "
-            "them, prepare again with --set prepare.white_level=%d",
-            sum(by_bits.values()),
-            bits,
-            2**bits - 1,
-            2**bits - 1,
-        )
 
 
 def _spark_schema(size: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import time
 from collections import Counter
@@ -19,9 +20,11 @@ from cxr_spark import __version__
 from cxr_spark.preparation.plan import Counts
 from cxr_spark.preparation.task import WrittenFile
 from cxr_spark.tables.manifest import FORMAT
-from cxr_spark.tables.schema import SPLITS
+from cxr_spark.tables.schema import SPLITS, TEST, TRAIN
 
-__all__ = ["FORMAT", "make_manifest", "quarantined"]
+log = logging.getLogger(__name__)
+
+__all__ = ["FORMAT", "log_outcome", "make_manifest", "quarantined"]
 
 
 def make_manifest(
@@ -117,3 +120,30 @@ def _split(split: str, files: Sequence[WrittenFile], findings: Sequence[str]) ->
         "patients": len(frozenset().union(*(file.patients for file in own))),
         "findings": dict(zip(findings, positives, strict=True)),
     }
+
+
+def log_outcome(manifest: Mapping[str, Any]) -> None:
+    """Says what an operator should know even of a run that went well."""
+    images = {split: counts["images"] for split, counts in manifest["splits"].items()}
+    log.info("splits: %s", ", ".join(f"{split} {count}" for split, count in images.items()))
+    if manifest["quarantined"]:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in manifest["quarantined"].items())
+        log.warning("quarantined: %s", reasons)
+    _warn_of_dim_images(manifest["png_16_bit_dim"])
+    for split in (TRAIN, TEST):
+        if not images[split]:
+            log.warning("split %s is empty", split)
+
+
+def _warn_of_dim_images(by_bits: Mapping[str, int]) -> None:
+    """Says that images of 16 bits hold fewer, so that they come out nearly black, and which setting brightens them."""
+    if by_bits:
+        bits = max(map(int, by_bits))
+        log.warning(
+            "%d PNG files of 16 bits hold values of no more than %d bits and come out dark: if white is %d in all of "
+            "them, prepare again with --set prepare.white_level=%d",
+            sum(by_bits.values()),
+            bits,
+            2**bits - 1,
+            2**bits - 1,
+        )

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from cxr_spark.errors import RunError
 from cxr_spark.runtime import spark_files
-from cxr_spark.runtime.session import SHARED_LOCAL, check_shared, default_fs, refuse_late, session, under_spark_submit
+from cxr_spark.runtime.session import (
+    SHARED_LOCAL,
+    check_shared,
+    default_fs,
+    refuse_late,
+    session,
+    session_beside,
+    under_spark_submit,
+)
 from cxr_spark.storage.store import resolve
 
 if TYPE_CHECKING:
@@ -41,11 +49,18 @@ class Application:
     def spark(self) -> SparkSession:
         """The session; it is started at the first use.
 
+        Where this process has a session already, it is one beside that, in the same application: what a job sets does
+        not change the session of the user.
+
         Raises:
             RunError: Hadoop's default file system is not the one by which paths were resolved.
         """
         guessed = self.__dict__.get("default_fs")
-        spark = session(self._name, self._asked_master, self._asked)
+        found = _running_session()
+        if found is None:
+            spark = session(self._name, self._asked_master, self._asked)
+        else:
+            spark = session_beside(found, self._asked)
         if guessed is not None and _same_fs(guessed, default_fs(spark)) is False:
             raise RunError(
                 f"bare paths were taken to be on {guessed}, but Spark's fs.defaultFS is {default_fs(spark)}: give "
@@ -98,6 +113,15 @@ class Application:
                 is marked by the Spark setting `spark.cxr.sharedLocal=true`.
         """
         return check_shared(self.resolve(path), option, self.master, self._conf.get(SHARED_LOCAL, "false"))
+
+
+def _running_session() -> SparkSession | None:
+    """Returns the user's session; None where Spark is not running, or where there is only a bare SparkContext."""
+    if not _is_running():
+        return None
+    from pyspark.sql import SparkSession
+
+    return SparkSession.getActiveSession()
 
 
 def _is_running() -> bool:

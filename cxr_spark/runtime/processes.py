@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -68,6 +68,40 @@ def terminate_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def note_interrupts() -> Iterator[Callable[[], KeyboardInterrupt | None]]:
+    """Notes SIGINT and SIGTERM, whoever handles them.
+
+    Spark handles Ctrl-C itself: it cancels its jobs, which then fail with an error of Java's. Where a terminal sends
+    Ctrl-C to the JVM, too, Py4J tells of a lost connection. Neither error says that the user wanted the run to end.
+
+    Yields:
+        A function that returns the exception which tells of the signal, or None where none has come so far.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # Python writes each signal's number there
+    seen = bytearray()
+
+    def interrupted() -> KeyboardInterrupt | None:
+        with contextlib.suppress(BlockingIOError):
+            seen.extend(os.read(reader, 4096))
+        if signal.SIGTERM in seen:
+            return Terminated()
+        return KeyboardInterrupt() if signal.SIGINT in seen else None
+
+    try:
+        yield interrupted
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)
 
 
 #: In the environment of a pipeline's jobs: the process number of the pipeline.

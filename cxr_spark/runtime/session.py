@@ -38,6 +38,8 @@ _TOO_LATE = re.compile(
     r"^spark\.(driver\.(memory|cores|extra|default|host|bind)|executor\.|jars|yarn\.|submit\.|master$|task\.|plugins"
     r"|authenticate|dynamicAllocation\.|serializer|kubernetes\.)"
 )
+log = logging.getLogger(__name__)
+
 _LOG_SETTINGS = Path(__file__).with_name("log4j2-local.properties")
 _JAVA_OPTIONS = "spark.driver.defaultJavaOptions"
 #: A JVM that runs out of memory loses whichever thread asked for it, and with Spark's own ones waits for ever.
@@ -87,6 +89,30 @@ def session(app_name: str, master: str | None = None, conf: Mapping[str, str] | 
     for key, value in {**defaults, **conf}.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def session_beside(found: SparkSession, conf: Mapping[str, str] | None = None) -> SparkSession:
+    """Returns a session of the same application as another one, which stays as it is.
+
+    It starts with the settings of the other one, those that were changed while it ran included, and gets this
+    package's own and the user's on top.
+
+    Args:
+        found: the other session.
+        conf: Spark settings; those that can only be set before Spark starts are told in a warning and have no effect.
+    """
+    let_children_import()
+    beside = found.newSession()
+    given = {row["key"]: row["value"] for row in found.sql("SET").collect()}
+    asked = dict(conf or {})
+    for key, value in {**given, **_ALWAYS, **asked}.items():
+        if "(redacted)" in value:  # Spark does not tell secrets
+            continue
+        if beside.conf.isModifiable(key):
+            beside.conf.set(key, value)
+        elif key in asked and given.get(key) != value:
+            log.warning("%s=%s has no effect: Spark is running already", key, value)
+    return beside
 
 
 def _before_start(master: str, conf: dict[str, str]) -> dict[str, str]:

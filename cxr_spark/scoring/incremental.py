@@ -23,10 +23,9 @@ from cxr_spark.imaging.rejected import DUPLICATE_NAME
 from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.outputs.claim import DONE_NAME, Claim
 from cxr_spark.runtime.tasks import run_parts
-from cxr_spark.scoring.job import threads_of_a_task
 from cxr_spark.scoring.ledger import STAGED, Entry, Ledger
 from cxr_spark.scoring.plan import NAMINGS, RawPart, raw_parts
-from cxr_spark.scoring.shipping import ship_model
+from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, ScoredPart, write_quarantine
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.text import printable

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cxr_spark.models.device import Compute, choose
+from cxr_spark.models.device import Compute, choose, usable_cores
 from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, LoadedModel, ModelMetadata, load_model
 from cxr_spark.models.fusing import fuse_batch_norms
 from cxr_spark.scoring.predict import predict
@@ -136,3 +136,11 @@ def _gpu() -> int:
     if given is not None:
         return int(given.addresses[0])
     return int(task.partitionId()) % torch.cuda.device_count()
+
+
+def threads_of_a_task(spark: SparkSession, parts: int) -> int:
+    """Returns the CPU threads of a task: with fewer tasks than cores on one machine, each has several."""
+    context = spark.sparkContext
+    if context.master.startswith("local"):
+        return max(1, usable_cores() // max(1, min(parts, int(context.defaultParallelism))))
+    return int(context.getConf().get("spark.task.cpus", "1"))

@@ -10,10 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from cxr_spark.errors import UsageError
 from cxr_spark.imaging.listing import find_images
 from cxr_spark.imaging.resize import MODES, ResizeMode
 from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.outputs.claim import digest
+from cxr_spark.outputs.run_job import JobRun
 from cxr_spark.scoring.plan import NAMINGS, Part, label_order, prepared_parts, raw_parts
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import QUARANTINE
@@ -96,3 +98,25 @@ def raw_work(patterns: list[str], image_index: str, cores: int) -> Work:
     listed = "".join(f"{file.uri}\0{file.size}\0{file.modified}\n" for file in found.files)
     hashed = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
     return Work(parts, set_aside, {"images": patterns, "image_index": image_index, "image_files": hashed})
+
+
+def check_source(data: str | None, images: Sequence[str] | str | None, split: object) -> tuple[str, ...]:
+    """Checks that a job has either prepared data or raw images, and returns the folders or globs of the latter.
+
+    Raises:
+        UsageError: it has neither or both, or a split of raw images.
+    """
+    patterns = (images,) if isinstance(images, str) else tuple(images or ())
+    if (data is None) == (not patterns):
+        raise UsageError("expected either --data (prepared data) or --images (raw images)")
+    if patterns and split:
+        raise UsageError("--split is for prepared data: give it with --data, or leave it out with --images")
+    return patterns
+
+
+def work_of(run: JobRun, split: str, image_index: str, metadata: ModelMetadata) -> Work:
+    """Returns the work on the prepared data or the raw images that a job was given; see `prepared_work`, `raw_work`."""
+    data = run.uri("--data")
+    if data is not None:
+        return prepared_work(data, split, metadata)
+    return raw_work(list(run.uris["--images"]), image_index, run.spark.sparkContext.defaultParallelism)

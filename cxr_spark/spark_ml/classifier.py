@@ -170,8 +170,8 @@ class ChestXRayClassifier(Estimator, HasScoringColumns, HasImageIndexCol, Defaul
         work = Store(resolve_shared(spark, self.getOrDefault(self.workDir), "workDir"))
         prepared = export(dataset, work, self._columns(), self.getOrDefault(self.findings))
         run = work.child(f"run-{digest(fingerprint(settings, prepared))[:16]}")
-        summary = train(spark, settings, prepared, run, overwrite=False)
-        model = ChestXRayModel(summary["model"])
+        result = train(spark, settings, prepared, run)
+        model = ChestXRayModel(result.model)
         model._resetUid(self.uid)
         return self._copyValues(model)  # type: ignore[no-any-return]
 

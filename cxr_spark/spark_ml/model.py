@@ -28,8 +28,7 @@ from cxr_spark.augmentation.kernels import grey_from_bgr
 from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, ModelMetadata, load_metadata
 from cxr_spark.outputs.names import SPARK_TEXT
 from cxr_spark.runtime.session import default_fs
-from cxr_spark.scoring.job import threads_of_a_task
-from cxr_spark.scoring.shipping import ship_model
+from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
 from cxr_spark.spark_ml.stages.dataframe import column_of, limit_arrow_batches
 from cxr_spark.spark_ml.stages.execution import Source, map_images
 from cxr_spark.spark_ml.stages.metadata import METADATA_KEY, image_column

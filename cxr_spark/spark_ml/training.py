@@ -1,31 +1,51 @@
-"""A training with the backend that the settings name, and with Spark ML's part of the model folder."""
+"""Trainings with the backend that the settings name, and with Spark ML's part of the model folder."""
 
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from cxr_spark.config import Settings
-from cxr_spark.spark_ml.model import ChestXRayModel
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training import job
 from cxr_spark.training.backend import Backend
+from cxr_spark.training.job import Trainer, TrainJob, TrainResult
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def train(
-    spark: SparkSession, settings: Settings, dataset: PreparedDataset, run: Store, *, overwrite: bool
-) -> dict[str, Any]:
+def train_job(
+    settings: Settings, *, data: str, out: str, backend: str | None = None, workers: int | str | None = None
+) -> TrainJob:
+    """Returns the train job.
+
+    Args:
+        settings: the sections `model` and `train` are used.
+        data: output of the prepare job.
+        out: folder of the run.
+        backend: in place of `train.backend`.
+        workers: in place of `train.workers`.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+    settings = settings.updated({"train.backend": backend, "train.workers": workers})
+    return TrainJob(settings, data, out, trainer_of(settings))
+
+
+def train(spark: SparkSession, settings: Settings, dataset: PreparedDataset, run: Store) -> TrainResult:
     """Trains with the backend that `train.backend` names; see `cxr_spark.training.job.train`."""
-    return job.train(
-        spark, settings, dataset, run, backend=backend_of(settings), save_params=_save_params, overwrite=overwrite
-    )
+    return job.train(spark, settings, dataset, run, trainer_of(settings))
 
 
-def backend_of(settings: Settings) -> Backend:
+def trainer_of(settings: Settings) -> Trainer:
+    """Returns what trains with some settings."""
+    return Trainer(_backend_of(settings), _save_params)
+
+
+def _backend_of(settings: Settings) -> Backend:
     """Returns the backend that `train.backend` names; only that one is imported."""
     backend: ModuleType
     if settings.train.backend == "bigdl":
@@ -36,4 +56,6 @@ def backend_of(settings: Settings) -> Backend:
 
 
 def _save_params(spark: SparkSession, uri: str) -> None:
+    from cxr_spark.spark_ml.model import ChestXRayModel
+
     ChestXRayModel(uri).save_params(spark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from cxr_spark.config import Settings
@@ -19,6 +20,20 @@ class Backend(Protocol):
 
         Raises:
             ConfigError: the backend cannot do what one of them asks for.
+        """
+
+    def session(
+        self, settings: Settings, master: str | None, conf: Mapping[str, str]
+    ) -> tuple[str | None, Mapping[str, str]]:
+        """Returns the Spark master and the Spark settings with which the backend can train.
+
+        Args:
+            settings: of the training.
+            master: that the user asked for; None for the default.
+            conf: Spark settings that the user asked for.
+
+        Raises:
+            UsageError: the backend is not installed.
         """
 
     def launch(self, spark: SparkSession, spec: TrainingSpec) -> None:

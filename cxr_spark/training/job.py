@@ -1,12 +1,20 @@
-"""A whole training on the driver: locked, planned, launched, finished. The train job and Spark ML's `fit` share it."""
+"""The train job: a whole training on the driver, claimed, planned, launched and finished.
+
+The job and Spark ML's `fit` share it. Both hand over the backend that trains, since the driver knows none of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cxr_spark.config import Settings
-from cxr_spark.outputs.claim import claim
+from cxr_spark.models.initial_weights import uri_of_weights
+from cxr_spark.outputs.claim import Claim, claim
+from cxr_spark.outputs.results import JobResult
+from cxr_spark.outputs.run_job import Execution, Input, Job, JobRun, Plan
 from cxr_spark.runtime.session import default_fs
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
@@ -18,51 +26,127 @@ from cxr_spark.training.plan import fingerprint, plan
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+log = logging.getLogger(__name__)
+
+JOB = "train"
+
+
+class TrainResult(JobResult):
+    """What a training gives.
+
+    Attributes:
+        model: full URI of the model folder.
+        model_id: SHA-256 of its weights.
+        epoch: the epoch whose weights the model has, counted from 1.
+        val_loss: loss on the validation images; None where there are none.
+        val_macro_auc: mean of the AUCs of all findings on the validation images; None where it is not defined.
+    """
+
+    model: str
+    model_id: str
+    epoch: int | None = None
+    val_loss: float | None = None
+    val_macro_auc: float | None = None
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What trains, and what completes the model folder; chosen above this package.
+
+    Attributes:
+        backend: torch's or BigDL's.
+        save_params: writes Spark ML's part of the model folder at a URI; called before the run is marked as done.
+    """
+
+    backend: Backend
+    save_params: Callable[[SparkSession, str], None]
+
+
+@dataclass(frozen=True)
+class TrainJob(Job[TrainResult]):
+    """Fine-tunes a network on prepared data.
+
+    Attributes:
+        settings: the sections `model` and `train` are used.
+        data: output of the prepare job.
+        out: folder of the run.
+        trainer: what trains.
+    """
+
+    name: ClassVar[str] = JOB
+    result: ClassVar[type[JobResult]] = TrainResult
+    settings: Settings
+    data: str
+    out: str
+    trainer: Trainer
+
+    def execution(self, asked: Execution) -> Execution:
+        """Lets the backend check the settings and say what its session needs."""
+        self.trainer.backend.check_settings(self.settings)
+        master, conf = self.trainer.backend.session(self.settings, asked.master, asked.conf)
+        return replace(asked, master=master, conf=conf)
+
+    def inputs(self) -> Mapping[str, Input]:
+        """Returns the prepared data, and the initial weights where they are in a file. The driver reads the weights."""
+        weights = self.settings.model.weights
+        is_file = uri_of_weights(weights, "file:///") is not None
+        return {
+            "--data": Input.of(self.data),
+            "model.weights": Input.of(weights if is_file else None, on_executors=False),
+        }
+
+    def plan(self, run: JobRun) -> Plan[TrainResult]:
+        """Opens the prepared data."""
+        dataset = PreparedDataset.open(run.needed_uri("--data"))
+
+        def work(claimed: Claim) -> TrainResult:
+            return _train(run.spark, self.settings, dataset, claimed, self.trainer)
+
+        return Plan(
+            fingerprint(self.settings, dataset), work, check=lambda: check_cluster(run.spark, self.settings.train)
+        )
+
 
 def train(
-    spark: SparkSession,
-    settings: Settings,
-    dataset: PreparedDataset,
-    run: Store,
-    *,
-    backend: Backend,
-    save_params: Callable[[SparkSession, str], None],
-    overwrite: bool,
-) -> dict[str, Any]:
-    """Trains to the end, or goes on where a run that was stopped left off.
+    spark: SparkSession, settings: Settings, dataset: PreparedDataset, run: Store, trainer: Trainer
+) -> TrainResult:
+    """Trains in a session that is there, for Spark ML's `fit`; goes on where a run that was stopped left off.
 
     Args:
         spark: the session.
         settings: the sections `model` and `train` are used.
         dataset: what to train on.
         run: folder of the run.
-        backend: what runs the training.
-        save_params: writes Spark ML's part of the model folder at a URI; called before the run is marked as done.
-        overwrite: start anew whatever is there.
-
-    Returns:
-        The model's URI, its id, and what it reached on the validation images.
+        trainer: what trains.
 
     Raises:
         CxrError: settings or data that cannot work, or a training that failed.
     """
-    backend.check_settings(settings)
+    trainer.backend.check_settings(settings)
     check_cluster(spark, settings.train)
-    with claim(run, "train", fingerprint(settings, dataset), overwrite) as claimed:
+    with claim(run, JOB, fingerprint(settings, dataset), overwrite=False) as claimed:
         if claimed.finished is not None:
-            return claimed.finished
-        job = plan(
-            settings,
-            dataset,
-            run.uri,
-            threads=rank_threads(spark, settings.train),
-            lock_token=claimed.lock.token,
-            default_fs=default_fs(spark),
-        )
-        backend.launch(spark, job)
-        metadata = finish(job, str(dataset.manifest.get("resize", "squash")), dataset.manifest.get("white_level"))
-        model = run.uri_of(MODEL)
-        save_params(spark, model)
-        summary = {"model": model, "model_id": metadata.model_id, **metadata.metrics}
-        claimed.done(summary)
-    return summary
+            log.info("%s: finished before, nothing to do: %s", JOB, run.uri)
+            return TrainResult.model_validate({**claimed.finished, "out": run.uri})
+        result = _train(spark, settings, dataset, claimed, trainer)
+        claimed.done(result.summary())
+    return result
+
+
+def _train(
+    spark: SparkSession, settings: Settings, dataset: PreparedDataset, claimed: Claim, trainer: Trainer
+) -> TrainResult:
+    job = plan(
+        settings,
+        dataset,
+        claimed.store.uri,
+        threads=rank_threads(spark, settings.train),
+        lock_token=claimed.lock.token,
+        default_fs=default_fs(spark),
+    )
+    trainer.backend.launch(spark, job)
+    metadata = finish(job, str(dataset.manifest.get("resize", "squash")), dataset.manifest.get("white_level"))
+    model = claimed.store.uri_of(MODEL)
+    trainer.save_params(spark, model)
+    facts: dict[str, Any] = {"model": model, "model_id": metadata.model_id, **metadata.metrics}
+    return TrainResult(out=claimed.store.uri, **facts)

@@ -35,7 +35,7 @@ def run_here(step: Step, out_uri: str, common: list[str], master: str | None, co
 
 @pytest.fixture
 def recipe(spark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    monkeypatch.setattr("cxr_spark.commands.pipeline.run_step", run_here)
+    monkeypatch.setattr("cxr_spark.recipes.steps.run_step", run_here)
 
     def run(name: str, *changes: str) -> Path:
         every = (*SMALL, *changes, f"pipeline.out={tmp_path}/out")

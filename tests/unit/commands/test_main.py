@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,8 +21,9 @@ import pytest
 from cxr_spark import commands, errors
 from cxr_spark.commands import main as cli
 from cxr_spark.commands.main import COMMANDS, main
-from cxr_spark.outputs.claim import claim
-from cxr_spark.storage.store import Store, resolve
+from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.results import JobResult
+from cxr_spark.outputs.run_job import Input, Job, JobRun, Plan
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMON = ("--config", "--set", "--overwrite", "--master", "--spark", "--debug")
@@ -56,10 +58,21 @@ def job(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     module.add_arguments = add_arguments
     module.run = lambda args: module.work(args)
+    _register(module, monkeypatch)
+    return module
+
+
+@pytest.fixture
+def folder_job(job: SimpleNamespace) -> SimpleNamespace:
+    """A command `job` that writes to a folder: `job.work(args)` returns the job that is then run."""
+    job.job = lambda args: job.work(args)
+    return job
+
+
+def _register(module: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COMMANDS, "job", "does work")
     monkeypatch.setitem(sys.modules, "cxr_spark.commands.job", module)
     monkeypatch.setattr(commands, "job", module, raising=False)
-    return module
 
 
 def last_line(text: str) -> str:
@@ -89,8 +102,10 @@ def test_help_is_complete(name: str, capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_is_listed_as_it_calls_itself(name: str) -> None:
-    assert COMMANDS[name] == importlib.import_module(f"cxr_spark.commands.{name.replace('-', '_')}").HELP
+def test_every_command_is_listed_as_it_calls_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert re.search(rf"^  {name} +{re.escape(COMMANDS[name])}$", capsys.readouterr().out, re.MULTILINE)
     assert (ROOT / "jobs" / f"{name.replace('-', '_')}.py").exists()
 
 
@@ -239,47 +254,64 @@ def status_of(out: Path) -> dict[str, Any]:
 
 
 def working(error: BaseException | None) -> Any:
-    def work(args: argparse.Namespace) -> dict[str, object]:
-        store = Store(resolve(args.out))
-        with claim(store, "job", {"n": args.n}, args.overwrite) as claimed:
-            args.status_uri = store.uri
-            if error is not None:
-                raise error
-            claimed.done({"n": args.n})
-        return {"n": args.n}
+    def work(claimed: Claim, number: int | None) -> NumberResult:
+        if error is not None:
+            raise error
+        return NumberResult(out=claimed.store.uri, n=number)
 
-    return work
+    return lambda args: NumberJob(args.out, args.n, work)
 
 
-def test_status_of_success_and_failure_is_left_in_the_output(job: SimpleNamespace, tmp_path: Path) -> None:
+class NumberResult(JobResult):
+    n: int | None
+
+
+@dataclass(frozen=True)
+class NumberJob(Job[NumberResult]):
+    """A job whose work the test gives, and whose result is a number."""
+
+    name = "job"
+    result = NumberResult
+    out: str
+    n: int | None
+    work: Any
+
+    def inputs(self) -> dict[str, Input]:
+        return {}
+
+    def plan(self, run: JobRun) -> Plan[NumberResult]:
+        return Plan({"n": self.n}, lambda claimed: self.work(claimed, self.n))
+
+
+def test_status_of_success_and_failure_is_left_in_the_output(folder_job: SimpleNamespace, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    job.work = working(errors.DataError("too many bad images"))
+    folder_job.work = working(errors.DataError("too many bad images"))
     assert main(["job", "--out", str(out), "--n", "1"]) == 3
     status = status_of(out)
     assert (status["job"], status["exit_status"], status["error"]) == ("job", 3, "too many bad images")
-    job.work = working(None)
+    folder_job.work = working(None)
     assert main(["job", "--out", str(out), "--n", "1"]) == 0
     status = status_of(out)
-    assert (status["exit_status"], status["error"], status["summary"]) == (0, None, {"n": 1})
+    assert (status["exit_status"], status["error"], status["summary"]) == (0, None, {"out": f"file://{out}", "n": 1})
     # Refused, as the finished output is of other settings: the scheduler has to see that too.
     assert main(["job", "--out", str(out), "--n", "2"]) == 2
     assert status_of(out)["exit_status"] == 2
     assert "n was 1, is 2" in status_of(out)["error"]
 
 
-def test_status_of_a_run_that_failed_before_it_had_its_output(job: SimpleNamespace, tmp_path: Path) -> None:
+def test_status_of_a_run_that_failed_before_it_had_its_output(folder_job: SimpleNamespace, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    job.work = failing(errors.DataError("labels.csv has no column 'Finding Labels'"))
+    folder_job.work = failing(errors.DataError("labels.csv has no column 'Finding Labels'"))
     assert main(["job", "--out", str(out)]) == 3
     assert status_of(out)["exit_status"] == 3
     assert main(["job", "--out", str(out), "--set", "nosuch=1"]) == 2
     assert status_of(out)["exit_status"] == 2
 
 
-def test_no_status_in_a_folder_of_someone_else(job: SimpleNamespace, tmp_path: Path) -> None:
+def test_no_status_in_a_folder_of_someone_else(folder_job: SimpleNamespace, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     for work in (failing(errors.DataError("bad")), working(None)):
-        job.work = work
+        folder_job.work = work
         assert main(["job", "--out", str(tmp_path)]) != 0
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -323,23 +355,34 @@ def test_a_closed_pipe_is_no_error() -> None:
 
 SLOW_JOB = """
 import sys, time
+from dataclasses import dataclass
 from types import SimpleNamespace
 from cxr_spark.commands import main as cli
-from cxr_spark.outputs.claim import claim
-from cxr_spark.storage.store import Store
+from cxr_spark.outputs.results import JobResult
+from cxr_spark.outputs.run_job import Job, Plan
 
 def add_arguments(parser):
     parser.add_argument("--out")
 
-def work(args):
-    store = Store(args.out)
-    with claim(store, "job", {}, False):
-        args.status_uri = store.uri
+@dataclass(frozen=True)
+class SlowJob(Job):
+    name = "job"
+    result = JobResult
+    out: str
+
+    def inputs(self):
+        return {}
+
+    def plan(self, run):
+        return Plan({}, self.work)
+
+    def work(self, claimed):
         print("working", flush=True)
         time.sleep(600)
 
 cli.COMMANDS["job"] = "does work"
-sys.modules["cxr_spark.commands.job"] = SimpleNamespace(__doc__="", add_arguments=add_arguments, run=work)
+module = SimpleNamespace(__doc__="", add_arguments=add_arguments, job=lambda args: SlowJob(args.out))
+sys.modules["cxr_spark.commands.job"] = module
 raise SystemExit(cli.main(["job", *sys.argv[1:]]))
 """
 

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,24 +20,29 @@ import numpy as np
 import torch
 
 from cxr_spark.augmentation.kernels import imagenet_bgr
+from cxr_spark.config import Settings
 from cxr_spark.models.architectures import build
 from cxr_spark.models.device import Compute, choose, usable_cores
 from cxr_spark.models.folder import load_model
+from cxr_spark.outputs.run_job import Execution, run_job
+from cxr_spark.preparation.job import PrepareJob
+from cxr_spark.sample_data.job import SampleDataJob
+from cxr_spark.scoring.job import ScoreJob
+from cxr_spark.spark_ml.training import train_job
 from cxr_spark.storage.store import Store
 
 #: Steps of the bare training loop: the first ones warm up and are not timed.
 _WARM_UP, _TIMED = 3, 10
-Run = Callable[[Sequence[str]], dict[str, Any]]
 
 
 def benchmark(
-    work: Path, run: Run, *, images: int, size: int, input_size: int, batch: int, seed: int
+    work: Path, execution: Execution, *, images: int, size: int, input_size: int, batch: int, seed: int
 ) -> dict[str, Any]:
     """Measures prepare, train and score.
 
     Args:
         work: local folder for all that is made; empty.
-        run: runs a command of the program in this process and returns its summary.
+        execution: where and how the jobs are run.
         images: synthetic images to work on.
         size: side of those images, pixels.
         input_size: side of prepared images and of the network's input, pixels.
@@ -48,15 +53,16 @@ def benchmark(
         For each step images/s through Spark, images/s of the bare loop, and the ratio; and what machine it was.
     """
     threads = usable_cores()
-    run(["sample-data", "--out", f"{work}/images", "--images", str(images), "--size", str(size), "--seed", str(seed)])
+    run_job(SampleDataJob(f"file://{work}/images", images, size, seed), execution)
     files = sorted(str(path) for path in (work / "images").rglob("*.png"))
     compute = choose("auto")
-    steps = {
-        "prepare": _pair(_timed_prepare(run, work, len(files), input_size), _bare_prepare(files, input_size, threads)),
-        "train": _pair(_timed_train(run, work, input_size, batch), _bare_train(compute, input_size, batch, threads)),
-    }
-    scored, bare = _timed_score(run, work, len(files)), _bare_score(work, compute, len(files), input_size, batch)
-    steps["score"] = _pair(scored, bare)
+    steps = {}
+    through_spark = _timed_prepare(execution, work, len(files), input_size)
+    steps["prepare"] = _pair(through_spark, _bare_prepare(files, input_size, threads))
+    through_spark = _timed_train(execution, work, input_size, batch, seed)
+    steps["train"] = _pair(through_spark, _bare_train(compute, input_size, batch, threads))
+    through_spark = _timed_score(execution, work, len(files))
+    steps["score"] = _pair(through_spark, _bare_score(work, compute, len(files), input_size, batch))
     return {"steps": steps, "machine": machine(compute), "images": len(files), "size": size, "input_size": input_size}
 
 
@@ -88,10 +94,17 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.monotonic() - started
 
 
-def _timed_prepare(run: Run, work: Path, count: int, size: int) -> float:
+def _settings(changes: Mapping[str, Any]) -> Settings:
+    return Settings().updated(changes)
+
+
+def _timed_prepare(execution: Execution, work: Path, count: int, size: int) -> float:
+    images = f"file://{work}/images"
+    labels = f"{images}/Data_Entry_2017.csv"
+    settings = _settings({"prepare.images": images, "prepare.labels": labels, "prepare.size": size})
+
     def prepare(name: str) -> None:
-        run(["prepare", "--images", f"{work}/images", "--labels", f"{work}/images/Data_Entry_2017.csv",
-             "--out", f"{work}/{name}", "--size", str(size)])  # fmt: skip
+        run_job(PrepareJob(settings.prepare, f"file://{work}/{name}"), execution)
 
     prepare("warm")  # starts the JVM and the Python workers
     return count / _seconds(lambda: prepare("prepared"))
@@ -111,9 +124,11 @@ def _decode(file: str, size: int) -> bytes:
     return small
 
 
-def _timed_train(run: Run, work: Path, input_size: int, batch: int) -> float:
-    run(["train", "--data", f"{work}/prepared", "--out", f"{work}/run", "--set", "train.epochs=2",
-         "--set", f"train.global_batch={batch}", "--set", f"model.input_size={input_size}"])  # fmt: skip
+def _timed_train(execution: Execution, work: Path, input_size: int, batch: int, seed: int) -> float:
+    settings = _settings(
+        {"train.epochs": 2, "train.global_batch": batch, "train.seed": seed, "model.input_size": input_size}
+    )
+    run_job(train_job(settings, data=f"file://{work}/prepared", out=f"file://{work}/run"), execution)
     # The second epoch: the first one warms up.
     return float(json.loads((work / "run" / "history.json").read_text())[-1]["images_per_second"])
 
@@ -139,10 +154,12 @@ def _bare_train(compute: Compute, input_size: int, batch: int, threads: int) -> 
     return _TIMED * batch / _seconds(lambda: steps(_TIMED))
 
 
-def _timed_score(run: Run, work: Path, count: int) -> float:
+def _timed_score(execution: Execution, work: Path, count: int) -> float:
+    settings = _settings({"score.split": "all"}).score
+
     def score(name: str) -> None:
-        run(["score", "--data", f"{work}/prepared", "--split", "all", "--model", f"{work}/run/model",
-             "--out", f"{work}/{name}"])  # fmt: skip
+        job = ScoreJob(settings, f"file://{work}/run/model", f"file://{work}/{name}", data=f"file://{work}/prepared")
+        run_job(job, execution)
 
     score("warm-scores")  # loads the model in the Python workers
     return count / _seconds(lambda: score("scores"))

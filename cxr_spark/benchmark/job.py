@@ -1,0 +1,82 @@
+"""The benchmark job: it runs the other jobs on a synthetic set, and bare loops beside them, on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from cxr_spark.benchmark.measure import benchmark
+from cxr_spark.errors import UsageError
+from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.results import JobResult
+from cxr_spark.outputs.run_job import Execution, Input, Job, JobRun, Plan
+
+RESULT_NAME = "benchmark.json"
+_LEAST = {"images": 64, "size": 64, "input_size": 32, "batch": 1}
+
+
+class BenchmarkResult(JobResult):
+    """What was measured.
+
+    Attributes:
+        steps: for prepare, train and score: images per second through Spark and of the bare loop, and their ratio.
+        machine: what computed.
+    """
+
+    steps: dict[str, dict[str, float]]
+    machine: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BenchmarkJob(Job[BenchmarkResult]):
+    """Measures the images per second of each step on this machine, beside a bare loop.
+
+    Attributes:
+        out: folder of the result.
+        images: synthetic images to work on.
+        size: side of those images, in pixels.
+        input_size: side of prepared images and of the network's input, in pixels.
+        batch: images per step and per forward pass.
+        seed: seed of the images and of the training.
+        jobs: where and how the measured jobs are run.
+
+    Raises:
+        UsageError: a number is too small.
+    """
+
+    name: ClassVar[str] = "benchmark"
+    result: ClassVar[type[JobResult]] = BenchmarkResult
+    needs_cluster_output: ClassVar[bool] = False
+    out: str
+    images: int = 512
+    size: int = 1024
+    input_size: int = 224
+    batch: int = 16
+    seed: int = 42
+    jobs: Execution = field(default_factory=Execution)
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value < least:
+                raise UsageError(f"--{name.replace('_', '-')} {value} is too small: expected {least} or more")
+
+    def inputs(self) -> Mapping[str, Input]:
+        """Returns nothing: all is made."""
+        return {}
+
+    def plan(self, run: JobRun) -> Plan[BenchmarkResult]:
+        """Plans to measure in a temporary folder."""
+        numbers = {name: getattr(self, name) for name in (*_LEAST, "seed")}
+
+        def work(claimed: Claim) -> BenchmarkResult:
+            with tempfile.TemporaryDirectory(prefix="cxr-benchmark-") as folder:
+                measured = benchmark(Path(folder), self.jobs, **numbers)
+            claimed.store.write_json(RESULT_NAME, measured)
+            return BenchmarkResult(out=claimed.store.uri, **measured)
+
+        return Plan(numbers, work)

@@ -1,0 +1,187 @@
+"""The evaluate job on the driver: read predictions and labels, measure, and write metrics, plots and report."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from cxr_spark.config import EvaluateSettings, PrepareSettings, Settings
+from cxr_spark.datasets.base import LabelTable
+from cxr_spark.datasets.registry import dataset_named
+from cxr_spark.evaluation.computation import Evaluation, evaluate
+from cxr_spark.evaluation.reading.columns import Layout
+from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
+from cxr_spark.evaluation.reading.tables import data_files
+from cxr_spark.evaluation.reading.truth import Naming, read_truth
+from cxr_spark.evaluation.report.write import write
+from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.results import JobResult
+from cxr_spark.outputs.run_job import Execution, Input, Job, JobRun, Plan
+from cxr_spark.reporting.provenance import is_synthetic
+from cxr_spark.storage.store import Store
+
+#: Images are rows of numbers here, not pixels: larger Arrow batches than other jobs'.
+_CONF = {"spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
+
+log = logging.getLogger(__name__)
+
+
+class EvaluateResult(JobResult):
+    """What an evaluation gives, beside the mean AUC of each split as `macro_auc_SPLIT`.
+
+    Attributes:
+        report: full URI of the page.
+        macro_auc: mean of the AUCs of all findings that have both classes; None where there are none.
+        macro_auc_ci95: its interval of 95 %; None without bootstrap.
+        micro_auc: AUC of all pairs of image and finding together.
+        findings_used: the findings that `macro_auc` is the mean of.
+        macro_f1: mean of the F1 scores of all findings.
+        f1_rule: how the decisions behind `macro_f1` were made.
+        macro_auc_difference: what the mean AUC is above that of the baseline; None where none was given.
+        n_images: images that were evaluated.
+        n_patients: patients that were evaluated; None where they are not known.
+        model_id: of the model that made the predictions; None where it is not known.
+    """
+
+    report: str
+    macro_auc: float | None = None
+    macro_auc_ci95: tuple[float | None, float | None] | None = None
+    micro_auc: float | None = None
+    findings_used: Any = None
+    macro_f1: float | None = None
+    f1_rule: str | None = None
+    macro_auc_difference: Any = None
+    n_images: int
+    n_patients: int | None = None
+    model_id: str | None = None
+
+
+@dataclass(frozen=True)
+class EvaluateJob(Job[EvaluateResult]):
+    """Measures predictions, of the score job or of any other tool.
+
+    Attributes:
+        settings: how to evaluate.
+        labelling: whose labels `labels` are, and what becomes of uncertain ones.
+        predictions: what to evaluate.
+        out: folder of metrics.json, the plots and the page.
+        labels: label files, for predictions that carry no labels.
+    """
+
+    name: ClassVar[str] = "evaluate"
+    result: ClassVar[type[JobResult]] = EvaluateResult
+    settings: EvaluateSettings
+    labelling: PrepareSettings
+    predictions: str
+    out: str
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def from_options(
+        cls,
+        settings: Settings,
+        *,
+        predictions: str,
+        out: str,
+        labels: Sequence[str] | str | None = None,
+        dataset: str | None = None,
+        **options: Any,
+    ) -> EvaluateJob:
+        """Returns the job that options ask for; further ones are named as the setting of `evaluate` that they replace.
+
+        Raises:
+            ConfigError: an option is out of range.
+        """
+        changes = {f"evaluate.{name}": value for name, value in options.items()}
+        whole = settings.updated({**changes, "prepare.dataset": dataset})
+        files = (labels,) if isinstance(labels, str) else tuple(labels or ())
+        return cls(whole.evaluate, whole.prepare, predictions, out, files)
+
+    def execution(self, asked: Execution) -> Execution:
+        """Asks for larger Arrow batches, where the user does not say otherwise."""
+        return replace(asked, conf={**_CONF, **asked.conf})
+
+    def inputs(self) -> Mapping[str, Input]:
+        """Returns predictions and labels. Executors read the predictions, the driver the labels."""
+        return {
+            "--predictions": Input.of(self.predictions),
+            "--labels": Input(self.labels, on_executors=False),
+            "--baseline": Input.of(self.settings.baseline),
+        }
+
+    def plan(self, run: JobRun) -> Plan[EvaluateResult]:
+        """Reads the labels and lists the files of the predictions."""
+        settings, labelling = self.settings, self.labelling
+        predictions, baseline = run.needed_uri("--predictions"), run.uri("--baseline")
+        label_uris = list(run.uris["--labels"])
+        dataset = dataset_named(labelling.dataset)
+        truth, truth_digest = read_truth(dataset, label_uris, labelling.uncertain) if label_uris else (None, None)
+        fingerprint = {
+            **settings.model_dump(mode="json", exclude={"baseline"}),
+            "predictions": predictions,
+            "prediction_files": _digest_of_files(predictions),
+            "dataset": dataset.name if truth else None,
+            "labels": truth_digest,
+            "baseline": baseline,
+            "baseline_files": _digest_of_files(baseline) if baseline else None,
+        }
+
+        def work(claimed: Claim) -> EvaluateResult:
+            evaluation = self._evaluate(run, truth, label_uris)
+            write(claimed.store, evaluation)
+            return _result(claimed.store, evaluation.metrics)
+
+        return Plan(fingerprint, work)
+
+    def _evaluate(self, run: JobRun, truth: LabelTable | None, label_uris: list[str]) -> Evaluation:
+        settings, uri, baseline = self.settings, run.needed_uri("--predictions"), run.uri("--baseline")
+        layout = Layout(settings.index_column, settings.prob_prefix, settings.scores == "logits")
+        known = truth.findings if truth is not None else None
+        task = None if settings.task == "auto" else settings.task
+        predictions = read_predictions(run.spark, uri, layout=layout, vocabulary=known, task=task)
+        if truth is not None:
+            predictions = with_labels(predictions, truth, ", ".join(label_uris), Naming(self.labelling.dataset))
+        compared = None
+        if baseline is not None:
+            compared = read_predictions(run.spark, baseline, layout=layout, vocabulary=predictions.findings, task=task)
+        evaluation = evaluate(
+            predictions,
+            replicates=settings.replicates,
+            seed=settings.seed,
+            split=None if settings.split == "all" else settings.split,
+            task=task,
+            baseline=compared,
+            synthetic=is_synthetic(uri, label_uris),
+        )
+        labels = label_uris[0] if len(label_uris) == 1 else label_uris or None
+        evaluation.metrics.update(predictions=uri, labels=labels)
+        return evaluation
+
+
+def _digest_of_files(uri: str) -> str:
+    listed = "".join(f"{file.uri}\0{file.size}\0{file.modified}\n" for file in data_files(uri))
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _result(store: Store, metrics: Mapping[str, Any]) -> EvaluateResult:
+    rule, report = list(metrics["classification"].items())[-1]
+    comparison = metrics["comparison"]
+    difference = {"macro_auc_difference": comparison["macro"]["auc_difference"]} if comparison else {}
+    return EvaluateResult(
+        out=store.uri,
+        report=store.uri_of("report.html"),
+        macro_auc=metrics["macro"]["auc"],
+        macro_auc_ci95=metrics["macro"]["auc_ci95"],
+        micro_auc=metrics["micro"]["auc"],
+        findings_used=metrics["macro"]["findings_used"],
+        macro_f1=report["macro"]["f1"],
+        f1_rule=rule,
+        **difference,
+        **{f"macro_auc_{name}": split["macro_auc"] for name, split in metrics["splits"].items()},
+        n_images=metrics["n_images"],
+        n_patients=metrics["n_patients"],
+        model_id=metrics["model_id"],
+    )

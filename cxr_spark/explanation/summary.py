@@ -1,0 +1,49 @@
+"""The content of `localization.json`: how the maps of all images agree with radiologists' boxes."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from cxr_spark.explanation.boxes import BoxList
+from cxr_spark.explanation.localization import DEFINITIONS, Meeting, by_finding, summarise
+
+log = logging.getLogger(__name__)
+
+
+def localization(
+    meetings: Sequence[Meeting], listed: BoxList | None, used: BoxList | None, about: dict[str, Any]
+) -> dict[str, Any]:
+    """Builds `localization.json`.
+
+    Args:
+        meetings: of maps with boxes.
+        listed: all boxes of the list; None where no list was given.
+        used: those of the model's findings.
+        about: what the numbers are of: model, list, threshold.
+
+    Returns:
+        A JSON value: `about`'s items; `boxes_listed`, `boxes_met` (in images that were explained),
+        `boxes_of_other_images`, `boxes_of_other_findings` (by finding); for each of `findings`, and for `all` pooled,
+        what `localization.summarise` gives; `definitions`.
+    """
+    every = listed.counts if listed else Counter[str]()
+    kept = used.counts if used else Counter[str]()
+    met = sum(meeting.boxes for meeting in meetings)
+    others = kept.total() - met
+    if others:
+        log.warning("%d of %d boxes belong to images that were not explained", others, every.total())
+    if every - kept:
+        log.warning("boxes of findings that the model does not know: %s", ", ".join(sorted(every - kept)))
+    return {
+        **about,
+        "boxes_listed": every.total(),
+        "boxes_met": met,
+        "boxes_of_other_images": others,
+        "boxes_of_other_findings": dict(sorted((every - kept).items())),
+        "findings": by_finding(meetings),
+        "all": summarise(meetings),
+        "definitions": dict(DEFINITIONS),
+    }

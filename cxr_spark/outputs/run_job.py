@@ -1,0 +1,257 @@
+"""How every job runs: its application, the check of its folders, the claim, the mark of finished work and the status.
+
+A job says what it reads, what decides its result, and how it does its work. `run_job` does the rest in one way for all:
+
+1. paths become full URIs, and inputs that overlap with the output are refused;
+2. the job reads its inputs and tells the fingerprint of its work (`Job.plan`);
+3. work that is finished already is recognised, and its result returned;
+4. otherwise the output folder is locked, the work done, and marked as finished;
+5. `_status.json` in the output folder tells how the run ended, well or not.
+
+Nothing here ends the process: errors are raised, those of Spark as the errors of `cxr_spark.errors`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from cxr_spark.errors import UsageError
+from cxr_spark.outputs.claim import Claim, claim, finished_before
+from cxr_spark.outputs.overlap import OverlapError, config_inputs, refuse_overlap
+from cxr_spark.outputs.results import JobResult
+from cxr_spark.outputs.run_status import as_own_error, leave_status, tell, uri_without_spark
+from cxr_spark.runtime.application import Application
+from cxr_spark.runtime.processes import note_interrupts
+from cxr_spark.storage.store import Store
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result", bound=JobResult)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how a job is run, whichever job it is.
+
+    Attributes:
+        master: Spark master URL; None for `local[*]`, or for what spark-submit was told.
+        conf: Spark settings.
+        overwrite: whether to replace the output of another run of the same job.
+        config: URI of the settings file, which may not lie in the output folder; None where there is none.
+    """
+
+    master: str | None = None
+    conf: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
+    config: str | None = None
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something that a job reads.
+
+    Attributes:
+        paths: as the user wrote them; none where the option was not given.
+        on_executors: whether the executors read it, so that every node must reach it.
+    """
+
+    paths: tuple[str, ...]
+    on_executors: bool = True
+
+    @classmethod
+    def of(cls, *paths: str | None, on_executors: bool = True) -> Input:
+        """Returns the input of some paths; those that are None were not given."""
+        return cls(tuple(path for path in paths if path is not None), on_executors)
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """One run of a job, once its paths are known.
+
+    Attributes:
+        application: the Spark application; its session starts at the first use.
+        store: the output folder.
+        uris: the option of each input to its full URIs.
+    """
+
+    application: Application
+    store: Store
+    uris: Mapping[str, tuple[str, ...]]
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session."""
+        return self.application.spark
+
+    def uri(self, option: str) -> str | None:
+        """Returns the full URI of an input of one path; None where it was not given."""
+        return next(iter(self.uris[option]), None)
+
+    def needed_uri(self, option: str) -> str:
+        """Returns the full URI of an input.
+
+        Raises:
+            UsageError: it was not given.
+        """
+        uri = self.uri(option)
+        if uri is None:
+            raise UsageError(f"{option} is missing: expected the URI of what to read")
+        return uri
+
+
+@dataclass(frozen=True)
+class Plan(Generic[Result]):
+    """The work of one run.
+
+    Attributes:
+        fingerprint: all that decides the result, as JSON values.
+        work: does the work in the claimed folder, and returns the result.
+        check: checks that need Spark, made before the folder is claimed; not made where the work is finished already.
+    """
+
+    fingerprint: Mapping[str, Any]
+    work: Callable[[Claim], Result]
+    check: Callable[[], None] = lambda: None
+
+
+class Job(ABC, Generic[Result]):
+    """A job: what it reads, what decides its result, and its work.
+
+    Attributes:
+        name: of the job, as the command line has it.
+        result: the class of what it returns.
+        out: the output folder, as the user wrote it.
+        needs_cluster_output: whether executors write to the output folder, so that every node must reach it.
+        adds: whether each run adds to what is there, so that finished work is never a reason to do nothing.
+    """
+
+    name: ClassVar[str]
+    result: ClassVar[type[JobResult]]
+    needs_cluster_output: ClassVar[bool] = True
+    out: str
+
+    @property
+    def adds(self) -> bool:
+        """Whether each run adds to what is there; most jobs do not."""
+        return False
+
+    def execution(self, asked: Execution) -> Execution:
+        """Returns where and how to run: what was asked for, with what this job needs beside it.
+
+        Raises:
+            UsageError: the job cannot run like that.
+        """
+        return asked
+
+    @abstractmethod
+    def inputs(self) -> Mapping[str, Input]:
+        """Returns all that the job reads, by option. No input may overlap with the output folder."""
+
+    @abstractmethod
+    def plan(self, run: JobRun) -> Plan[Result]:
+        """Reads the inputs and plans the work. Nothing is written yet.
+
+        Raises:
+            CxrError: the inputs or settings cannot work.
+        """
+
+
+def run_job(job: Job[Result], asked: Execution | None = None) -> Result:
+    """Runs a job to its end, or finds that its work is finished already.
+
+    Args:
+        job: what to do.
+        asked: where and how; by default with Spark's and this package's defaults.
+
+    Returns:
+        The job's result.
+
+    Raises:
+        CxrError: the job failed; `exit_status` of the error tells the kind.
+        KeyboardInterrupt: it was interrupted. The same call goes on from there.
+    """
+    asked = asked or Execution()
+    started = time.monotonic()
+    store: Store | None = None
+    try:
+        with note_interrupts() as interrupted:
+            try:
+                run = _open(job, job.execution(asked))
+                store = run.store
+                inputs = {**run.uris, "--config": config_inputs(asked.config)}
+                refuse_overlap(run.store.uri, inputs, run.application.hadoop_settings)
+                result = _run(job, run, asked.overwrite)
+            except Exception as error:
+                signal = interrupted()
+                if signal is not None:  # whatever Spark or Java made of it
+                    raise signal from error
+                raise
+    except (Exception, KeyboardInterrupt) as error:
+        own = as_own_error(error)
+        status, message = tell(own)
+        if not isinstance(own, OverlapError):  # then not even the status may be written there
+            uri = store.uri if store else uri_without_spark(job.out, asked.conf)
+            leave_status(uri, job.name, status, time.monotonic() - started, {}, message)
+        if own is error:
+            raise
+        raise own from error
+    leave_status(store.uri, job.name, 0, time.monotonic() - started, result.summary(), None)
+    return result
+
+
+def _open(job: Job[Result], execution: Execution) -> JobRun:
+    """Finds out what the paths of a job mean."""
+    application = Application(f"cxr-spark {job.name}", execution.master, execution.conf)
+
+    def resolve(path: str, option: str, shared: bool) -> str:
+        return application.resolve_shared(path, option) if shared else application.resolve(path)
+
+    store = Store(resolve(job.out, "--out", job.needs_cluster_output))
+    uris = {
+        option: tuple(resolve(path, option, given.on_executors) for path in given.paths)
+        for option, given in job.inputs().items()
+    }
+    return JobRun(application, store, uris)
+
+
+def _run(job: Job[Result], run: JobRun, overwrite: bool) -> Result:
+    plan = job.plan(run)
+    if not overwrite and not job.adds:
+        finished = finished_before(run.store, job.name, plan.fingerprint)
+        if finished is not None:
+            return _finished(job, run.store, finished)
+    plan.check()
+    with claim(run.store, job.name, plan.fingerprint, overwrite) as claimed:
+        if claimed.finished is not None and not job.adds:  # by another run, meanwhile
+            return _finished(job, run.store, claimed.finished)
+        result = plan.work(claimed)
+        claimed.done(result.summary())
+    return result
+
+
+def _finished(job: Job[Result], store: Store, summary: Mapping[str, Any]) -> Result:
+    """Returns the result of work that an earlier run finished.
+
+    Raises:
+        UsageError: the mark of finished work is not one of this job's.
+    """
+    log.info("%s: finished before, nothing to do: %s", job.name, store.uri)
+    try:
+        result: Any = job.result.model_validate({**summary, "out": store.uri})
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise UsageError(
+            f"--out {store.uri} is marked as finished, but its mark does not hold the result of {job.name} "
+            f"({'.'.join(map(str, problem['loc']))}: {problem['msg']}): say --overwrite to do the work again"
+        ) from None
+    return result  # type: ignore[no-any-return]
