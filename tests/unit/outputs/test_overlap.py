@@ -24,6 +24,8 @@ from tests.support.small_model import write_model
 
 #: Settings and options of texts that are not paths of inputs: names, choices, numbers, and the outputs themselves.
 NOT_INPUTS = {
+    "evaluate.index_column",
+    "evaluate.prob_prefix",
     *("prepare.positive_class", "prepare.sample", "model.architecture", "train.class_weights", "train.augmentations"),
     *("score.split", "explain.finding", "explain.layers", "model.freeze", "prepare.uncertain", "pipeline.spark"),
     "pipeline.out",
