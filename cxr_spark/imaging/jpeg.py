@@ -1,8 +1,9 @@
-"""JPEG to grey: the structure is checked from start to end, and libjpeg-turbo decodes with its warnings as errors.
+"""JPEG to grey: the structure is checked from start to end, and damage of the image data is an error.
 
 libjpeg fills what is missing of a damaged or cut image with grey and only warns of it. OpenCV and Pillow pass over
-these warnings, simplejpeg reports them. JPEG has no checksum, so damage that leaves valid codes in place cannot be
-noticed.
+these warnings, simplejpeg reports them. Where simplejpeg is not installed, the codes of baseline files are checked by
+`jpeg_scans`, which takes longer, and those of progressive files not at all. JPEG has no checksum, so damage that leaves
+valid codes in place cannot be noticed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from cxr_spark.imaging.exif import read_orientation, upright
 from cxr_spark.imaging.grey import luma
+from cxr_spark.imaging.jpeg_scans import CHECKED_PROCESSES, check_scans
 from cxr_spark.imaging.jpeg_segments import APP1, FRAMES, SIGNATURE, START_OF_SCAN, Frame, read_frame, segments
 from cxr_spark.imaging.rejected import CORRUPT, UNSUPPORTED_FORMAT, ImageRejected
 
@@ -30,7 +32,7 @@ __all__ = ["IS_STRICT", "SIGNATURE", "JpegHeader", "decode", "decode_strictly", 
 
 log = logging.getLogger(__name__)
 
-#: Whether damage of the image data can be noticed here.
+#: Whether the decoder reports damage of the image data itself.
 IS_STRICT = _simplejpeg is not None
 
 _READABLE_PROCESSES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive, with Huffman codes
@@ -44,12 +46,14 @@ class JpegHeader(NamedTuple):
         width: pixels of a stored row.
         height: number of stored rows.
         components: number of channels.
+        process: second byte of the frame's marker: C0 baseline, C1 extended, C2 progressive.
         orientation: EXIF's number, 1 to 8, of how the stored image must be turned.
     """
 
     width: int
     height: int
     components: int
+    process: int
     orientation: int
 
 
@@ -74,7 +78,7 @@ def read_header(data: memoryview) -> JpegHeader:
             orientation = read_orientation(data[segment.start : segment.end])
     if frame is None or not scans:
         raise ImageRejected(CORRUPT, "JPEG without image data")
-    return JpegHeader(frame.width, frame.height, frame.components, orientation)
+    return JpegHeader(frame.width, frame.height, frame.components, frame.process, orientation)
 
 
 def decode(data: memoryview, header: JpegHeader) -> NDArray[np.uint8]:
@@ -136,7 +140,10 @@ def _grey_of_cmyk(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _decode_without_warnings(data: memoryview, header: JpegHeader) -> NDArray[np.uint8]:
-    _say_what_is_missing()
+    if header.process in CHECKED_PROCESSES:
+        check_scans(data)
+    else:
+        _say_what_is_missing()
     try:
         image: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
@@ -151,6 +158,6 @@ def _decode_without_warnings(data: memoryview, header: JpegHeader) -> NDArray[np
 @cache
 def _say_what_is_missing() -> None:
     log.warning(
-        "the package simplejpeg is not installed here, so damage inside the data of JPEG files goes unnoticed: "
-        "install it on all nodes (pip install simplejpeg)"
+        "the package simplejpeg is not installed here, so damage inside the data of progressive JPEG files goes "
+        "unnoticed: install it on all nodes (pip install simplejpeg)"
     )

@@ -107,6 +107,12 @@ def read_frame(data: bytes | memoryview, segment: Segment) -> Frame:
     return Frame(segment.code, content[0], width, height, content[5])
 
 
+def end_of_scan(data: bytes | memoryview, segment: Segment) -> int:
+    """Returns the position behind the compressed data of a JPEG scan, which a marker follows."""
+    found = _MARKER_IN_SCAN.search(data, segment.end)
+    return len(data) if found is None else found.start()
+
+
 def _next_marker(data: bytes | memoryview, position: int) -> tuple[int, int]:
     """Returns the code of the marker at a position, which may be led by fill bytes, and the position after it."""
     fill = _FILL.match(data, position)

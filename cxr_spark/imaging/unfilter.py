@@ -65,7 +65,7 @@ def _unfilter(raw: NDArray[np.uint8], rows: int, row_bytes: int, step: int, out:
     return -1
 
 
-def _compile(function: Any) -> Any:
+def compiled(function: Any) -> Any:
     """Compiles with the result kept on disk; where no folder can be written (read-only installs) without."""
     try:
         return numba.njit(nogil=True, cache=True)(function)
@@ -73,7 +73,7 @@ def _compile(function: Any) -> Any:
         return numba.njit(nogil=True)(function)
 
 
-_compiled = _compile(_unfilter)
+_compiled = compiled(_unfilter)
 
 
 def unfilter(raw: NDArray[np.uint8], rows: int, row_bytes: int, step: int) -> tuple[NDArray[np.uint8], int]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cxr_spark.imaging import jpeg
 from cxr_spark.imaging.dicom.file import rejecting
 from cxr_spark.imaging.dicom.header import DicomHeader
+from cxr_spark.imaging.jpeg_scans import CHECKED_PROCESSES, check_scans
 from cxr_spark.imaging.jpeg_segments import FRAMES, JPEG_LS_FRAME, START_OF_SCAN, Frame, Segment, read_frame, segments
 from cxr_spark.imaging.rejected import CORRUPT, TRUNCATED, ImageRejected
 
@@ -61,6 +62,8 @@ def decode_jpeg(frame: bytes, header: DicomHeader) -> NDArray[Any]:
         if _is_decoded_strictly(size):
             values = jpeg.decode_strictly(frame, "GRAY" if header.samples == 1 else "RGB")
             return values[:, :, 0] if header.samples == 1 else values
+        if size.process in CHECKED_PROCESSES:  # what is left is of 12 bits or lossless, and this decoder never warns
+            check_scans(frame)
         return np.asarray(imagecodecs.jpeg8_decode(frame))
 
 

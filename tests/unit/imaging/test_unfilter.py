@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from cxr_spark.imaging.unfilter import _compile, unfilter
+from cxr_spark.imaging.unfilter import compiled, unfilter
 
 RNG = np.random.default_rng(2)
 
@@ -77,5 +77,5 @@ def test_install_that_cannot_be_written_to_compiles_in_memory(monkeypatch):
     def double(x):
         return 2 * x
 
-    assert _compile(double)(21) == 42
+    assert compiled(double)(21) == 42
     assert [bool(options.get("cache")) for options in asked] == [True, False]

@@ -12,8 +12,7 @@ from pydicom.encaps import encapsulate, generate_frames
 
 from cxr_spark.imaging.decode import decode_grey
 from cxr_spark.imaging.rejected import ImageRejected
-from tests.support.dicom_files import JPEG, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, RLE, dicom_bytes
-from tests.support.packages import needs_simplejpeg
+from tests.support.dicom_files import JPEG, JPEG_12, JPEG_2000, JPEG_LOSSLESS, JPEG_LS, RLE, dicom_bytes
 
 RNG = np.random.default_rng(9)
 GREY = np.clip(np.add.outer(np.arange(64), np.arange(80)) + RNG.normal(0, 6, (64, 80)), 0, 255).astype(np.uint8)
@@ -51,9 +50,17 @@ def test_rle_of_another_number_of_segments_is_rejected() -> None:
         decode_grey(with_frame(dicom_bytes(GREY, syntax=RLE), lambda frame: b"\2" + frame[1:]))
 
 
-@needs_simplejpeg
-def test_half_a_jpeg_with_an_end_marker_is_rejected() -> None:
-    data = dicom_bytes(GREY, syntax=JPEG)
+@pytest.mark.parametrize(
+    ("values", "bits", "syntax"),
+    [
+        (GREY, 8, JPEG),
+        (GREY.astype(np.uint16) * 16, 12, JPEG_12),
+        (GREY, 8, JPEG_LOSSLESS),
+        (GREY.astype(np.uint16) * 16, 12, JPEG_LOSSLESS),
+    ],
+)
+def test_half_a_jpeg_with_an_end_marker_is_rejected(values: Any, bits: int, syntax: str) -> None:
+    data = dicom_bytes(values, bits, syntax=syntax)
     for part in (0.5, 0.7, 0.9):
         cut = with_frame(data, lambda frame, part=part: frame[: int(len(frame) * part)] + b"\xff\xd9")
         with pytest.raises(ImageRejected, match="corrupt"):
