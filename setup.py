@@ -34,7 +34,7 @@ EXTRAS = {
     "torch": [
         "torch>=2.10,<3",  # tensors, autograd, DDP; BSD
         "torchvision>=0.25,<1",  # the build that goes with torch; its weights by name, its ResNet as the reference
-        "h5py>=3.10",  # pretrained weights from Keras files
+        "h5py>=3.16",  # pretrained weights from Keras files
         "tensorboard>=2.16",  # the summaries of a training
     ],
     # A Java in a wheel (21 for Spark 4, 17 for Spark 3.5): used in local mode where the machine has none that fits.

@@ -81,8 +81,10 @@ def decode_jpeg_2000(frame: bytes, header: DicomHeader) -> NDArray[Any]:
     # No two bytes of the compressed data are FFD9, so this is the end whatever padding follows.
     if frame.find(_END_2000, start) < 0:
         raise ImageRejected(TRUNCATED, f"compressed DICOM pixels end after {len(frame)} bytes without an end marker")
+    # From where the image itself starts. Some writers put the header of a .jp2 file before it, which DICOM forbids
+    # (PS3.5, A.4.4) and nothing here needs; the library's reader of that header has had holes (CVE-2025-54874).
     with rejecting("pixels"):
-        return np.asarray(imagecodecs.jpeg2k_decode(frame))
+        return np.asarray(imagecodecs.jpeg2k_decode(frame[start:]))
 
 
 def _marks_colours(frame: bytes, segment: Segment) -> bool:

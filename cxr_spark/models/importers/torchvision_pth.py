@@ -23,13 +23,23 @@ _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 #: torchvision's DenseNet file is older than its module names: `denselayer1.norm.1.weight` is now `...norm1.weight`.
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
+#: Before this release a crafted file could run code in spite of `weights_only=True` (CVE-2026-24747).
+_SAFE_TORCH = (2, 10)
+
 
 def read_pth(data: bytes, what: str) -> dict[str, Tensor]:
     """Reads a `state_dict` that torch saved. Nothing but tensors and plain containers is unpickled.
 
     Raises:
+        UsageError: this torch is older than `_SAFE_TORCH`.
         DataError: it is no such file, or holds more than tensors.
     """
+    found = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
+    if found < _SAFE_TORCH:
+        raise UsageError(
+            f"torch {torch.__version__} runs code that a .pth file brings along, even with weights_only=True: install "
+            f"torch {'.'.join(map(str, _SAFE_TORCH))} or newer, or give the weights as .safetensors"
+        )
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pydicom
 import pydicom.data
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 
 from cxr_spark.imaging.decode import decode_grey
@@ -79,6 +81,17 @@ def test_one_image_in_many_encodings(name: str) -> None:
     expected = spread(plain.pixel_array, 600 - 0.5 - 1599 / 2, 600 - 0.5 + 1599 / 2)
     assert (plain.WindowCenter, plain.WindowWidth) == (600, 1600)
     assert np.array_equal(decode_grey((EXAMPLES / f"MR_small_{name}.dcm").read_bytes()), expected)
+
+
+def test_the_header_of_a_jp2_file_is_passed_over() -> None:
+    """It has no place in DICOM, but is there now and then; a hostile one must not reach what would read it."""
+    header = bytes.fromhex("0000000c6a5020200d0a870a") + b"\xff\xff\xff\xffjp2h" + bytes(range(64))
+    data = pydicom.dcmread(io.BytesIO(dicom_bytes(GREY_12, 12, JPEG_2000)))
+    (frame,) = generate_frames(data.PixelData, number_of_frames=1)
+    data.PixelData = encapsulate([header + frame])
+    written = io.BytesIO()
+    data.save_as(written)
+    assert np.array_equal(decode_grey(written.getvalue()), spread(GREY_12, GREY_12.min(), GREY_12.max()))
 
 
 def test_monochrome1_is_turned_over() -> None:
