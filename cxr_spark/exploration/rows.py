@@ -29,15 +29,18 @@ def classes(findings: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_rows(spark: SparkSession, dataset: PreparedDataset) -> DataFrame:
-    """Reads all columns but the pixels. Labels become two lists of numbers: present and unknown findings."""
+    """Reads all columns but the pixels. Labels become two lists of numbers: present and unknown findings.
+
+    The files are those that the manifest names. Whatever else lies beside them is not part of the dataset.
+    """
     from pyspark.sql import functions as F  # noqa: N812 (its usual name)
 
-    folders = [dataset.store.uri_of(f"data/split={split}") for split in SPLITS if dataset.files(split)]
-    if not folders:
+    files = [dataset.store.uri_of(name) for split in SPLITS for name in dataset.files(split)]
+    if not files:
         raise DataError(f"{dataset.store.uri} has no images in any split: prepare it again with --overwrite")
     schema = to_spark(pa.schema([PREPARED.field(name) for name in _COLUMNS])).add("split", "string")
     base = dataset.store.uri_of("data")
-    rows = spark.read.schema(schema).option("basePath", base).parquet(*map(literal, folders))
+    rows = spark.read.schema(schema).option("basePath", base).parquet(*map(literal, files))
     if len(dataset.findings) == 1:  # NaN stays what it is
         rows = rows.withColumn("labels", F.expr("flatten(array(labels, transform(labels, label -> 1 - label)))"))
     return rows.select(

@@ -171,3 +171,16 @@ def test_of_one_finding_its_absence_is_counted_too(one_finding) -> None:
         assert counts["PNEUMONIA"]["unknown"] == counts["no PNEUMONIA"]["unknown"] == np.isnan(labels).sum()
     assert facts["image_shapes"]["by_finding"]["no PNEUMONIA"]["smallest"] == [32, 32]
     assert "occur together" not in (one_finding / "out" / "explore.html").read_text()
+
+
+def test_a_file_that_the_manifest_does_not_name_is_not_counted(spark, tmp_path) -> None:
+    data = write_prepared(tmp_path / "data", {"train": 20, "test": 6})
+    manifest = json.loads((data / "manifest.json").read_text())
+    names = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.parquet"))
+    manifest["files"] = [{"name": name, "bytes": (data / name).stat().st_size} for name in names]
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    for name in ("split=train/mine.parquet", "mine.parquet"):
+        (data / "data" / name).write_bytes((data / names[0]).read_bytes())
+    assert main(["explore", f"--data={data}", f"--out={tmp_path}/out"]) == 0
+    facts = json.loads((tmp_path / "out" / "explore.json").read_text())
+    assert {split: counts["images"] for split, counts in facts["splits"].items()} == {"train": 20, "test": 6}

@@ -6,6 +6,7 @@ and of large files of text the places where they can be cut.
 
 from __future__ import annotations
 
+import logging
 import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from cxr_spark.datasets.csv_rows import CsvRows
 from cxr_spark.datasets.text_lines import TextLines, is_gzip
 from cxr_spark.errors import DataError
 from cxr_spark.evaluation.reading.pieces import Piece, TextForm, first_line
+from cxr_spark.outputs.own_files import finished_files, told
 from cxr_spark.storage.store import FileInfo, Store, parent_and_name
+
+log = logging.getLogger(__name__)
 
 #: About how many bytes of a table one task reads.
 TASK_BYTES = 32 << 20
@@ -75,6 +79,9 @@ def open_table(uri: str) -> Table:
 def data_files(uri: str) -> list[FileInfo]:
     """Lists the files of a table, hidden ones left out as Spark does.
 
+    Of the finished output of the score job these are the files that the job wrote; others in the folder are no
+    predictions, and a warning names them.
+
     Raises:
         DataError: there are none.
     """
@@ -87,6 +94,12 @@ def data_files(uri: str) -> list[FileInfo]:
             raise DataError(f"{uri}: no such file or folder") from None
         return files
     shown = [file for file in files if not any(part.startswith((".", "_")) for part in file.name.split("/"))]
+    scored = finished_files(Store(uri), "score")
+    if scored is not None:
+        others = [file.name for file in shown if file.name not in scored]
+        if others:
+            log.warning("%s: left out %d files that the score job did not write: %s", uri, len(others), told(others))
+        shown = [file for file in shown if file.name in scored]
     if not shown:
         raise DataError(f"{uri} is a folder without data files: expected Parquet or CSV")
     return shown
