@@ -6,7 +6,6 @@ import functools
 import logging
 import math
 import operator
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,9 @@ from pyspark.sql.types import ArrayType, BinaryType, FloatType
 from cxr_spark.augmentation.kernels import grey_from_bgr
 from cxr_spark.datasets.findings import NIH_FINDINGS
 from cxr_spark.errors import DataError
+from cxr_spark.outputs.lock import Lock
 from cxr_spark.runtime.spark_schema import to_spark
+from cxr_spark.spark_ml.export_folders import delete_dead_exports, delete_export, exports, new_name
 from cxr_spark.spark_ml.stages.dataframe import column_of, image_index_column, limit_arrow_batches
 from cxr_spark.spark_ml.stages.execution import Source, map_images
 from cxr_spark.spark_ml.stages.metadata import image_column
@@ -28,8 +29,6 @@ from cxr_spark.tables.prepared import MANIFEST_NAME, PreparedDataset
 from cxr_spark.tables.schema import PREPARED, TRAIN, VALIDATION
 
 log = logging.getLogger(__name__)
-
-_FOLDER = "data-"
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,27 @@ def export(dataset: DataFrame, work: Store, columns: Columns, findings: Sequence
     Raises:
         DataError: a column is missing or of the wrong type, a value is null, or there are no images.
     """
-    spark = dataset.sparkSession
-    name = _FOLDER + secrets.token_hex(8)
+    delete_dead_exports(work)
+    name = new_name()
     rows = dataset.select(*_values(dataset, columns))
-    rows.write.partitionBy("split").parquet(work.uri_of(f"{name}/data"))
-    written = spark.read.schema(rows.schema).parquet(work.uri_of(f"{name}/data"))
+    lock = Lock(work.child(name), "fit")
+    try:
+        manifest = _write(rows, work.uri_of(f"{name}/data"), columns, findings)
+        kept = _same_or_new(work, name, manifest)
+    except BaseException:
+        delete_export(work, name)
+        raise
+    finally:
+        lock.release()
+    if kept != name:
+        delete_export(work, name)
+    return PreparedDataset.open(work.uri_of(kept))
+
+
+def _write(rows: DataFrame, uri: str, columns: Columns, findings: Sequence[str]) -> dict[str, object]:
+    """Writes the rows as Parquet, and returns the manifest of what was written."""
+    rows.write.partitionBy("split").parquet(uri)
+    written = rows.sparkSession.read.schema(rows.schema).parquet(uri)
     facts = written.groupBy("split").agg(
         sf.count("*").alias("images"),
         sf.sum(_is_null("pixels", "labels", "image_index").cast("int")).alias("null"),
@@ -81,20 +96,14 @@ def export(dataset: DataFrame, work: Store, columns: Columns, findings: Sequence
         sf.sum(sf.xxhash64("image_index", "labels", "pixels").cast("decimal(38,0)")).alias("digest"),
     )
     found = {row["split"]: row for row in facts.collect()}
-    try:
-        side, width = _check([row.asDict() for row in found.values()], columns)
-        findings = _findings(findings, width)
-    except DataError:
-        work.delete(name)
-        raise
-    manifest = {
-        "findings": list(findings),
+    side, width = _check([row.asDict() for row in found.values()], columns)
+    return {
+        "findings": list(_findings(findings, width)),
         "size": side,
         "resize": "squash",
         "splits": {split: {"images": int(row["images"])} for split, row in sorted(found.items())},
         "digest": {split: str(row["digest"]) for split, row in sorted(found.items())},
     }
-    return PreparedDataset.open(work.uri_of(_same_or_new(work, name, manifest)))
 
 
 def _values(dataset: DataFrame, columns: Columns) -> list[Column]:
@@ -187,13 +196,11 @@ def _findings(names: Sequence[str], width: int) -> Sequence[str]:
 
 def _same_or_new(work: Store, name: str, manifest: dict[str, object]) -> str:
     """Returns the folder of an earlier export of the same contents, else completes the new one."""
-    folders = {info.name.split("/")[0] for info in work.files() if info.name.startswith(_FOLDER)} - {name}
-    for folder in sorted(folders):
+    for earlier in exports(work):
         try:
-            if work.read_json(f"{folder}/{MANIFEST_NAME}") == manifest:
-                work.delete(name)
-                log.info("the same images were exported before: %s", work.uri_of(folder))
-                return folder
+            if earlier != name and work.read_json(f"{earlier}/{MANIFEST_NAME}") == manifest:
+                log.info("the same images were exported before: %s", work.uri_of(earlier))
+                return earlier
         except FileNotFoundError:
             continue
     work.write_json(f"{name}/{MANIFEST_NAME}", manifest)
