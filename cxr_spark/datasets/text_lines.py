@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import io
 import re
-import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from cxr_spark.datasets.text_bytes import pieces_of, stream_of
 from cxr_spark.errors import DataError
 
 #: The largest size of an unpacked table that is held in memory. CheXpert's label file, the largest public one, has
@@ -22,17 +22,6 @@ MAX_TEXT_BYTES = 1 << 30
 MAX_LINE = 1 << 20
 #: The most blank lines in a row.
 MAX_BLANK_LINES = 100_000
-#: A gzipped table that unpacks to more than this many times its size is made to fill the memory. Text of real tables
-#: shrinks to a tenth or a thirtieth of its size.
-MAX_RATIO = 100
-#: The ratio is not looked at below this size, in bytes, which does no harm.
-_HARMLESS_BYTES = 1 << 24
-
-_PIECE = 1 << 20
-#: Bytes of a gzipped file that are unpacked at a time. A file can hold thousands of gzip members, and what follows a
-#: member in the piece is copied for each.
-_PACKED_PIECE = 1 << 13
-_GZIP_MAGIC = b"\x1f\x8b"
 #: The first bytes of files that are no text, and what they are called in a message.
 OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "a PNG image"),
@@ -83,13 +72,13 @@ class TextLines:
         self.source = source
         self.number = number
         self._row = self._blank = 0
-        pieces = _unpacked(stream, source, limit)
+        pieces = pieces_of(stream, source, limit)
         first = next(pieces, b"")
         _refuse_other_kinds(first, source)
         encoding = _encoding(first)
         self.is_utf_8 = encoding == "utf-8-sig"
         pieces = _checked_for_nul(first, pieces, source) if self.is_utf_8 else _chain(first, pieces)
-        raw = io.BufferedReader(_Pieces(pieces), _PIECE)
+        raw = stream_of(pieces)
         self._text = io.TextIOWrapper(raw, encoding=encoding, newline="")
         self._ahead: list[str] = []
         self._refuse_pages()
@@ -157,42 +146,6 @@ class TextLines:
             raise DataError(f"{self.source}: is JSON, {_EXPECTED}: convert it with pandas or another tool")
 
 
-class _Pieces(io.RawIOBase):
-    """Pieces of bytes as a stream."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        super().__init__()
-        self._pieces, self._rest = pieces, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._rest = piece
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-
-def is_gzip(start: bytes) -> bool:
-    """Whether a file that begins with these bytes is gzipped."""
-    return start.startswith(_GZIP_MAGIC)
-
-
-def unpacked(stream: BinaryIO, source: str) -> BinaryIO:
-    """Returns the bytes of a text file, gzipped or not, as a stream of the unpacked text.
-
-    Raises:
-        DataError: while it is read, where the gzip file is broken or unpacks to far more than a table does.
-    """
-    return io.BufferedReader(_Pieces(_unpacked(stream, source, None)), _PIECE)
-
-
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield first
     yield from rest
@@ -226,64 +179,3 @@ def _encoding(start: bytes) -> str:
         if not any(even) and all(odd):
             return "utf-16-be"
     return "utf-8-sig"
-
-
-def _unpacked(stream: BinaryIO, source: str, limit: int | None) -> Iterator[bytes]:
-    """Gives the text's bytes in pieces; the first holds 64 KiB or the whole file."""
-    packed = stream.read(_PACKED_PIECE)
-    if not is_gzip(packed):
-        size = 0
-        while packed:
-            size += len(packed)
-            _refuse_large(size, limit, source)
-            yield packed
-            packed = stream.read(_PIECE)
-        return
-    pending = b""
-    size = 0
-    for piece in _members(packed, stream, source):
-        pending += piece
-        size += len(piece)
-        _refuse_large(size, limit, source)
-        if len(pending) >= _PIECE // 16:
-            yield pending
-            pending = b""
-    yield pending
-
-
-def _members(packed: bytes, stream: BinaryIO, source: str) -> Iterator[bytes]:
-    """Unpacks a gzip file, which may hold several members one after the other."""
-    member = zlib.decompressobj(wbits=31)
-    taken = unpacked = 0
-    try:
-        while packed:
-            taken += len(packed)
-            rest = packed
-            while rest:
-                if member.eof:
-                    rest = rest.lstrip(b"\0")  # gzip allows zeros after a member
-                    if not rest:
-                        break
-                    member = zlib.decompressobj(wbits=31)
-                piece = member.decompress(rest, _PIECE)
-                rest = member.unused_data if member.eof else member.unconsumed_tail
-                unpacked += len(piece)
-                if unpacked > max(_HARMLESS_BYTES, MAX_RATIO * taken):
-                    raise DataError(
-                        f"{source}: the gzip file unpacks to more than {MAX_RATIO} times its size, no table does: "
-                        "unpack it yourself if you trust it"
-                    )
-                yield piece
-            packed = stream.read(_PACKED_PIECE)
-    except zlib.error as fault:
-        raise DataError(f"{source}: is a broken gzip file ({fault})") from None
-    if not member.eof:
-        raise DataError(f"{source}: the gzip stream ends early: the file is truncated")
-
-
-def _refuse_large(size: int, limit: int | None, source: str) -> None:
-    if limit is not None and size > limit:
-        raise DataError(
-            f"{source}: is larger than {limit >> 20} MiB when unpacked; no label file is: "
-            "leave out the columns that are not needed"
-        )

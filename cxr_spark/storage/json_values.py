@@ -6,6 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from cxr_spark.errors import RunError
+
+
+class NotJsonError(RunError):
+    """A file that was read whole and is not JSON: it is damaged, or another file."""
+
 
 def as_json(value: Any) -> Any:
     """Returns a value as JSON can hold it.

@@ -7,115 +7,21 @@ stores. Files are written under names that do not change, and a manifest that na
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO
 
-import fsspec
 import pyarrow.fs as pafs
 
-from cxr_spark.errors import RunError, StorageAwayError, UsageError
-from cxr_spark.storage.file_system import COPY_BYTES, FileSystem, Tree, is_temporary, is_unreachable
-from cxr_spark.storage.local import LocalFileSystem
-from cxr_spark.storage.object_store import RemoteFileSystem
-from cxr_spark.storage.uris import authority_of, join, resolve, scheme_of
+from cxr_spark.storage.file_info import FileInfo
+from cxr_spark.storage.file_system import COPY_BYTES, Tree, is_temporary
+from cxr_spark.storage.json_values import NotJsonError
+from cxr_spark.storage.opening import checked_stream, faults, open_file_system
+from cxr_spark.storage.uris import join, resolve, scheme_of
 
 __all__ = ["FileInfo", "NotJsonError", "Store", "parent_and_name", "read_uri", "resolve", "scheme_of"]
-
-
-class NotJsonError(RunError):
-    """A file that was read whole and is not JSON: it is damaged, or another file."""
-
-
-class FileInfo(NamedTuple):
-    """One file of a store.
-
-    Attributes:
-        name: path below the store, with `/` between its parts.
-        uri: full URI.
-        size: bytes.
-        modified: seconds since the epoch.
-    """
-
-    name: str
-    uri: str
-    size: int
-    modified: float
-
-
-@contextlib.contextmanager
-def _faults(doing: str, uri: str) -> Iterator[None]:
-    """Turns whatever a file system raises into one kind of error; a missing file stays FileNotFoundError."""
-    try:
-        yield
-    except (FileNotFoundError, RunError, UsageError):
-        raise
-    except Exception as error:
-        detail = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0] or type(error).__name__
-        kind = StorageAwayError if is_unreachable(error) else RunError
-        raise kind(f"cannot {doing} {uri}: {detail}") from error
-
-
-class _Reader(io.RawIOBase):
-    """A stream of any file system, with the errors of the Store."""
-
-    def __init__(self, stream: BinaryIO, uri: str) -> None:
-        super().__init__()
-        self._stream = stream
-        self._uri = uri
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        with _faults("read", self._uri):
-            return self._stream.read(size)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        with _faults("read", self._uri):
-            self._stream.seek(offset, whence)
-            return self._stream.tell()  # hdfs-native's own `seek` returns nothing
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-    def close(self) -> None:
-        if not self.closed:
-            self._stream.close()
-        super().close()
-
-
-def open_file_system(uri: str) -> tuple[FileSystem, str]:
-    """Returns the file system of a resolved URI, and the path in it that the URI stands for.
-
-    Raises:
-        UsageError: no file system is known for the scheme.
-    """
-    scheme, authority = scheme_of(uri), authority_of(uri)
-    path = uri.partition("://")[2][len(authority) :] or "/"
-    if scheme == "file":
-        return LocalFileSystem(), path
-    if scheme in ("hdfs", "viewfs"):
-        try:
-            from cxr_spark.storage.hdfs import HdfsFileSystem
-        except ImportError:
-            raise UsageError(
-                f"{uri} is on HDFS: install the Python package hdfs-native on every node, or ship it with the job"
-            ) from None
-        return HdfsFileSystem(scheme, authority), path
-    try:
-        # A cached listing would hide what other processes write, such as a lock.
-        remote, root = fsspec.core.url_to_fs(uri, use_listings_cache=False)
-    except (ValueError, ImportError) as error:
-        raise UsageError(f"no file system for {uri!r}: {error}") from None
-    return RemoteFileSystem(remote), root
 
 
 class Store:
@@ -131,7 +37,7 @@ class Store:
 
     def __init__(self, uri: str) -> None:
         self.uri = resolve(uri)
-        with _faults("reach", self.uri):
+        with faults("reach", self.uri):
             self._fs, self._root = open_file_system(self.uri)
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
@@ -164,7 +70,7 @@ class Store:
 
     def exists(self, name: str = "") -> bool:
         """Whether a file or folder is there."""
-        with _faults("look for", self.uri_of(name)):
+        with faults("look for", self.uri_of(name)):
             return self._fs.exists(self._path(name))
 
     def size(self, name: str) -> int:
@@ -173,7 +79,7 @@ class Store:
         Raises:
             FileNotFoundError: it is not there.
         """
-        with _faults("look at", self.uri_of(name)):
+        with faults("look at", self.uri_of(name)):
             return self._fs.size(self._path(name))
 
     def read_bytes(self, name: str, limit: int | None = None) -> bytes:
@@ -183,7 +89,7 @@ class Store:
             FileNotFoundError: it is not there.
             RunError: it cannot be read.
         """
-        with _faults("read", self.uri_of(name)), self._fs.open(self._path(name)) as stream:
+        with faults("read", self.uri_of(name)), self._fs.open(self._path(name)) as stream:
             return bytes(stream.read(-1 if limit is None else limit))
 
     def open(self, name: str) -> BinaryIO:
@@ -195,12 +101,12 @@ class Store:
             RunError: it cannot be read.
         """
         uri = self.uri_of(name)
-        with _faults("read", uri):
-            return cast(BinaryIO, _Reader(self._fs.open(self._path(name)), uri))
+        with faults("read", uri):
+            return checked_stream(self._fs.open(self._path(name)), uri)
 
     def write_bytes(self, name: str, data: bytes | memoryview) -> None:
         """Writes a file so that readers see the old one or the new one, never a part; parent folders are made."""
-        with _faults("write", self.uri_of(name)):
+        with faults("write", self.uri_of(name)):
             self._fs.write(self._path(name), data)
 
     def create_exclusive(self, name: str, data: bytes) -> bool:
@@ -209,7 +115,7 @@ class Store:
         Returns:
             False if the file was there already.
         """
-        with _faults("create", self.uri_of(name)):
+        with faults("create", self.uri_of(name)):
             return self._fs.create(self._path(name), data)
 
     def read_json(self, name: str) -> Any:
@@ -246,7 +152,7 @@ class Store:
             FileNotFoundError: the folder is not there.
             RunError: it, or a folder below, cannot be read.
         """
-        with _faults("list", self.uri_of(name)):
+        with faults("list", self.uri_of(name)):
             on_refused = None if refused is None else refused.append
             found = sorted(self._fs.walk(self._path(name), recursive, on_refused))
         skipped = len(self._root.rstrip("/") + "/")
@@ -261,7 +167,7 @@ class Store:
         Raises:
             FileNotFoundError: the folder is not there.
         """
-        with _faults("list", self.uri_of(name)):
+        with faults("list", self.uri_of(name)):
             return sorted(self._fs.names(self._path(name)))
 
     def delete(self, name: str = "", missing_ok: bool = True) -> None:
@@ -270,7 +176,7 @@ class Store:
         Raises:
             FileNotFoundError: it is not there, and `missing_ok` is false.
         """
-        with _faults("delete", self.uri_of(name)):
+        with faults("delete", self.uri_of(name)):
             if not self._fs.delete(self._path(name)) and not missing_ok:
                 raise FileNotFoundError(self.uri_of(name))
 
@@ -283,7 +189,7 @@ class Store:
             FileNotFoundError: the folder is not there.
             RunError: it, or a folder below, cannot be read.
         """
-        with _faults("list", self.uri_of(name)):
+        with faults("list", self.uri_of(name)):
             found = self._fs.tree(self._path(name))
         skipped = len(self._root.rstrip("/") + "/")
         return Tree(*(sorted(path[skipped:].rstrip("/") for path in paths) for paths in found))
@@ -295,7 +201,7 @@ class Store:
 
     def remove_folder(self, name: str) -> bool:
         """Removes a folder that is empty; returns whether it did. One with anything in it stays."""
-        with _faults("remove", self.uri_of(name)):
+        with faults("remove", self.uri_of(name)):
             return self._fs.remove_folder(self._path(name))
 
     def delete_temporaries(self) -> None:
@@ -309,13 +215,13 @@ class Store:
 
     def upload(self, local: Path, name: str) -> None:
         """Copies a local file into the store, atomically."""
-        with _faults("write", self.uri_of(name)):
+        with faults("write", self.uri_of(name)):
             self._fs.upload(local, self._path(name))
 
     def download(self, name: str, local: Path) -> None:
         """Copies a file of the store to a local path."""
         with (
-            _faults("read", self.uri_of(name)),
+            faults("read", self.uri_of(name)),
             self._fs.open(self._path(name)) as source,
             local.open("wb") as target,
         ):

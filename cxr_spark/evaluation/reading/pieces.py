@@ -16,7 +16,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from cxr_spark.datasets.csv_rows import CsvRows, Header
-from cxr_spark.datasets.text_lines import TextLines, unpacked
+from cxr_spark.datasets.text_bytes import unpacked
+from cxr_spark.datasets.text_lines import TextLines
 from cxr_spark.errors import DataError
 from cxr_spark.storage.store import parent_and_name
 

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr_spark.datasets.csv_rows import CsvRows
-from cxr_spark.datasets.text_lines import TextLines, is_gzip
+from cxr_spark.datasets.text_bytes import is_gzip
+from cxr_spark.datasets.text_lines import TextLines
 from cxr_spark.errors import DataError
 from cxr_spark.evaluation.reading.pieces import Piece, TextForm, first_line
 from cxr_spark.outputs.own_files import finished_files, told
