@@ -1,4 +1,4 @@
-"""BigDL as a training backend: what `cxr_spark.training.backend.Backend` asks for."""
+"""BigDL as a training backend (`cxr_spark.training.backend.Backend`)."""
 
 from __future__ import annotations
 

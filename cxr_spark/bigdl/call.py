@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at how far the call has come.
 _LOOK_EVERY = 10.0
-#: Gradients and weights travel as they are; BigDL's default cuts them to 16 bits.
+#: Gradients and weights are sent with all their bits; by default BigDL cuts them to 16.
 _UNCOMPRESSED = "none"
 
-#: Is told the steps done and the loss of the last one.
+#: A function that is called with the number of steps done and the loss of the last one.
 Tell = Callable[[int, float], None]
 
 
@@ -36,9 +36,9 @@ class Caller:
 
     Args:
         context: the SparkContext.
-        cluster: what it trains on.
+        cluster: the executors that train.
         settings: how to train.
-        criterion: of `objective.make_criterion`.
+        criterion: the criterion that `objective.make_criterion` returned.
     """
 
     def __init__(self, context: Any, cluster: Cluster, settings: TrainSettings, criterion: Any) -> None:
@@ -51,15 +51,15 @@ class Caller:
         """Trains the network in place.
 
         Args:
-            network: what to train.
-            samples: RDD of `feed.Feed`, one partition a node: exactly what the steps need.
-            steps: how many.
-            rate: learning rate.
-            moments: what the optimiser remembers; None at the beginning.
-            tell: is told now and then how far it has come.
+            network: the network to train.
+            samples: an RDD that `feed.Feed` made, with one partition for each node: exactly the samples of the steps.
+            steps: number of steps.
+            rate: the learning rate.
+            moments: the state of the optimiser; None at the beginning.
+            tell: called now and then with the number of steps done and the loss of the last one.
 
         Returns:
-            What the optimiser remembers now, and the loss of every step, float64 (steps,).
+            The new state of the optimiser, and the loss of every step, float64 (steps,).
 
         Raises:
             RunError: BigDL failed, or lost an executor.
@@ -101,7 +101,7 @@ class Caller:
         return after, losses
 
     def _hand_out(self, network: Network, optimizer: Any, moments: Moments, rate: Rate) -> None:
-        """Puts each node's moments on the executor that holds its images, where BigDL will look for them."""
+        """Sends each node's moments to the executor that holds its images, where BigDL looks for them."""
         scala = self._context._jsc.sc()
         images = optimizer.dataset().toDistributed().originRDD()
         methods = make_slices(self._bridge, self._settings, rate, moments, self._cluster.nodes)
@@ -112,14 +112,14 @@ class Caller:
             by_name = self._bridge.jvm.PythonUtils.toScalaMap({network.model.value.getName(): method})
             placed.append(self._bridge.jvm.scala.Tuple2(by_name, self._bridge.sequence(hosts)))
         any_class = getattr(getattr(self._bridge.jvm.scala.reflect, "ClassTag$"), "MODULE$").AnyRef()
-        # Without a checkpoint each task of each step would carry what is held.
+        # Without a checkpoint every task of every step would carry the moments.
         held = scala.makeRDD(self._bridge.sequence(placed), any_class).localCheckpoint()
         held.count()
         getattr(optimizer, "previousOptim_$eq")(held)
 
     @contextmanager
     def _nothing_cached(self) -> Iterator[None]:
-        """Frees what a call holds on to: its images, copies of the network, and what was exchanged."""
+        """Frees the memory of a call: its images, its copies of the network, and the blocks that were exchanged."""
         before = set(self._context._jsc.getPersistentRDDs().keySet())
         try:
             yield
@@ -137,7 +137,7 @@ class Caller:
             self._free_exchanged()
 
     def _free_exchanged(self) -> None:
-        """Frees the blocks of weights and gradients in this JVM; nothing reaches those in others."""
+        """Frees the blocks of weights and gradients in this JVM; those in other JVMs cannot be reached."""
         jvm = self._bridge.jvm
         parameters = jvm.com.intel.analytics.bigdl.dllib.optim.parameters
         exchange = getattr(getattr(parameters, "AllReduceParameter$"), "MODULE$")
@@ -158,8 +158,8 @@ def exchanged_blocks(number: int, nodes: int) -> list[str]:
     """Returns the names of the blocks that hold weights and gradients of one call. BigDL itself never frees them.
 
     Args:
-        number: of the exchange, counted in the driver's JVM.
-        nodes: that take part.
+        number: number of the exchange, counted in the driver's JVM.
+        nodes: number of nodes that take part.
     """
     own = [f"{number}{kind}{node}" for kind in ("weightBytes", "weights", "gradients") for node in range(nodes)]
     return own + [f"{number}_{to}gradientBytes{source}" for to in range(nodes) for source in range(nodes)]
@@ -167,7 +167,7 @@ def exchanged_blocks(number: int, nodes: int) -> list[str]:
 
 @contextmanager
 def _told(method: Any, tell: Tell) -> Iterator[None]:
-    """Tells how far a call has come, from a thread: the call itself returns only at its end."""
+    """Reports from a thread how far a call has come: the call itself returns only at its end."""
     over = threading.Event()
     state = method.value.state()
 

@@ -13,19 +13,19 @@ from torch import nn
 
 from cxr_spark.models.head import Head
 
-#: A node of a BigDL graph under construction. Their Python classes are not typed.
+#: A node of a BigDL graph under construction. BigDL's Python classes have no types.
 Node = Any
 
 
 @dataclass(frozen=True)
 class Part:
-    """Parameters of one BigDL layer, as functions of the network's state.
+    """The parameters of one BigDL layer, and where in the network's state they come from.
 
     Attributes:
         layer: the BigDL layer (its Python object).
-        weight: name of the tensor that is its weight, or None where a frozen batch norm is folded in.
-        bias: name of the tensor that is its bias; None as above, or where it has none.
-        folded: (convolution, batch norm) by name where those two are one layer; such a layer is never trained.
+        weight: name of the tensor that holds its weight; None where a frozen batch norm is folded in.
+        bias: name of the tensor that holds its bias; None where it has none, or where a batch norm is folded in.
+        folded: names of a convolution and its batch norm, where this layer stands for both; it is never trained.
     """
 
     layer: Any
@@ -39,8 +39,8 @@ class Graph:
     """A network under construction.
 
     Args:
-        module: the network of `cxr_spark.models.architectures.build`; its frozen parameters need no gradient.
-        decay: for each trained parameter's name the weight decay, where there is any.
+        module: a network that `cxr_spark.models.architectures.build` made; its frozen parameters require no gradient.
+        decay: the weight decay of each trained parameter by its name; parameters without any may be left out.
     """
 
     module: nn.Module
@@ -51,8 +51,8 @@ class Graph:
     def conv_norm(self, node: Node, conv_name: str, norm_name: str) -> Node:
         """Adds a convolution and its batch norm.
 
-        Where both are frozen they become one convolution: BigDL has no frozen batch norm, in training it would
-        normalise by the batch.
+        Where both are frozen they become one convolution. BigDL has no frozen batch norm: in training it would
+        normalise by the statistics of the batch.
         """
         conv = cast(nn.Conv2d, self.module.get_submodule(conv_name))
         norm = cast(nn.BatchNorm2d, self.module.get_submodule(norm_name))
@@ -177,19 +177,19 @@ def _basic(graph: Graph, node: Node, name: str) -> Node:
     return _layers().ReLU()(graph.conv_norm(node, f"{name}.conv", f"{name}.bn"))
 
 
-#: How the networks are built that BigDL can train.
+#: The functions that build the networks which BigDL can train, by architecture.
 BUILDERS: Mapping[str, Callable[[Graph, Node], Node]] = MappingProxyType(
     {"resnet50": _resnet, "resnet50_v1": _resnet, "resnet101": _resnet, "googlenet": _googlenet}
 )
 
 
 def fold(weight: NDArray[Any], norm: Mapping[str, NDArray[Any]], epsilon: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Returns weight and bias, float32, of the convolution that is a convolution and the batch norm behind it.
+    """Folds a batch norm into the convolution before it, and returns the weight and bias of the result, float32.
 
     Args:
-        weight: (out, in, height, width).
-        norm: `weight`, `bias`, `running_mean`, `running_var` of the batch norm, each (out,).
-        epsilon: of the batch norm.
+        weight: float32 (out, in, height, width), weight of the convolution.
+        norm: `weight`, `bias`, `running_mean` and `running_var` of the batch norm, each (out,).
+        epsilon: the batch norm's epsilon.
     """
     scale = norm["weight"].astype(np.float64) / np.sqrt(norm["running_var"].astype(np.float64) + epsilon)
     bias = norm["bias"] - norm["running_mean"] * scale
@@ -197,7 +197,7 @@ def fold(weight: NDArray[Any], norm: Mapping[str, NDArray[Any]], epsilon: float)
 
 
 def frozen_layers(graph: Graph) -> Collection[str]:
-    """Returns the names of the BigDL layers that keep their parameters."""
+    """Returns the names of the BigDL layers that are not trained."""
     trained = {name for name, parameter in graph.module.named_parameters() if parameter.requires_grad}
     return [part.layer.name() for part in graph.parts if part.weight not in trained]
 
@@ -207,7 +207,7 @@ def _is_trained(layer: nn.Module) -> bool:
 
 
 def _layers() -> Any:
-    """BigDL's layers. To import them changes the environment; `session.start_engine`, called before, undoes that."""
+    """Imports BigDL's layers. The import changes the environment, which `session.start_engine`, called before, undoes."""
     from bigdl.dllib.nn import layer
 
     return layer

@@ -1,4 +1,4 @@
-"""Is BigDL here, and does it go with Python's other packages? Known without a JVM."""
+"""Checks, without a JVM, that BigDL is installed and works with the other Python packages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _INSTALL = (
     "pip install --no-deps six bigdl-core==2.4.0.dev0 bigdl-dllib-spark3==2.5.0b20240324"
 )
 
-#: Packages and the major versions of theirs that BigDL runs with, and why not with others.
+#: Packages with the major versions that BigDL runs with, and the reason why others do not work.
 _FITTING = {
     "pyspark": ((3,), "its jars are built for Spark 3"),
     "numpy": ((1,), "its Python calls what numpy 2 no longer has"),
@@ -23,10 +23,10 @@ _FITTING = {
 
 
 def check_installation() -> None:
-    """Checks that BigDL is installed and goes with the packages beside it.
+    """Checks that BigDL is installed and works with the packages beside it.
 
     Raises:
-        UsageError: it is not, or does not.
+        UsageError: BigDL is not installed, or does not work with one of them.
     """
     for package in (PACKAGE, _CORE):
         if _version(package) is None:
@@ -49,7 +49,7 @@ def check_installation() -> None:
 def jars() -> list[Path]:
     """Returns the jar files that BigDL's Python packages carry.
 
-    They are found by the packages' own lists of files: to import BigDL changes the environment of this process.
+    They are found by the packages' own lists of files, because importing BigDL changes the environment of this process.
 
     Raises:
         UsageError: BigDL is not installed.

@@ -1,7 +1,7 @@
 """Moves float vectors between Python and the JVM, and makes Scala's values from Python's.
 
-Vectors go through a memory-mapped file: the driver's JVM runs on the same machine. Through py4j's socket, as BigDL's
-own Python goes, the weights of a ResNet-50 take twenty seconds; this way one.
+Vectors are passed in a memory-mapped file: the driver's JVM runs on the same machine. Through py4j's socket, which
+BigDL's own Python uses, the weights of a ResNet-50 take twenty seconds; in this way they take one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LITTLE = np.dtype("<f4")
 
 
 class Bridge:
-    """To the JVM of a session.
+    """Moves values to and from the JVM of a session.
 
     Args:
         context: the SparkContext.
@@ -41,8 +41,8 @@ class Bridge:
         """Copies values into BigDL tensors, one after the other.
 
         Args:
-            values: float32 (N,), N the number of all elements.
-            tensors: contiguous ones.
+            values: float32 (N,), where N is the number of elements of all tensors.
+            tensors: contiguous BigDL tensors.
         """
         with _file(0) as path:
             values.astype(_LITTLE, copy=False).tofile(path)

@@ -1,4 +1,4 @@
-"""Runs a planned training in BigDL, and again from the last checkpoint when it fails."""
+"""Runs a planned training in BigDL, and starts it again from the last checkpoint when it fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at which executors are there.
+#: Seconds between two looks at the number of executors.
 _LOOK_EVERY = 0.5
 
 
@@ -26,8 +26,8 @@ def launch(spark: SparkSession, spec: TrainingSpec) -> None:
     """Runs a planned training to its end.
 
     Raises:
-        CxrError: what went wrong.
-        RunError: it failed more often than `train.max_restarts`.
+        CxrError: the training failed in a way that a repetition would not mend.
+        RunError: the training failed more often than `train.max_restarts`.
     """
     cluster = start_engine(spark, spec.train.bigdl_engine)
     check_batch(spec.train, cluster)

@@ -1,4 +1,4 @@
-"""What BigDL cannot do is refused before a job starts, by name, with what to use."""
+"""Refuses, before a job starts, what BigDL cannot do; the message says which setting to use instead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cxr_spark.bigdl.session import Cluster
 from cxr_spark.config import Settings, TrainSettings
 from cxr_spark.errors import ConfigError
 
-#: Where BigDL's pooling needs larger images than torch's.
+#: Smallest sides of images for which BigDL's pooling works, where torch's takes smaller ones.
 _LEAST_SIDES = {"googlenet": 33}
 _LARGE = 2**31
 
@@ -20,7 +20,7 @@ def check_settings(settings: Settings) -> None:
     """Checks the sections `model` and `train`.
 
     Raises:
-        ConfigError: BigDL cannot do what one of them asks for; all such are told at once.
+        ConfigError: BigDL cannot do what some settings ask for; the message names all of them.
     """
     problems = _problems(settings)
     if problems:
@@ -31,7 +31,7 @@ def check_batch(train: TrainSettings, cluster: Cluster) -> None:
     """Checks that a batch can be cut into equal parts.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: the batch cannot be cut so.
     """
     shares = cluster.nodes * cluster.replicas
     if train.global_batch % shares:
@@ -44,13 +44,13 @@ def check_batch(train: TrainSettings, cluster: Cluster) -> None:
 
 
 def check_message(parameters: int, train: TrainSettings, nodes: int, master: str, conf: Mapping[str, str]) -> None:
-    """Checks that what the optimiser remembers can be sent to the executors.
+    """Checks that the optimiser's state can be sent to the executors.
 
     Args:
-        parameters: of the network.
-        train: which optimiser.
-        nodes: executors, each of which gets its part.
-        master: Spark's; in local mode nothing is sent.
+        parameters: number of the network's parameters.
+        train: how to train; the optimiser decides how large its state is.
+        nodes: number of executors; each of them gets its part.
+        master: Spark's master; in local mode nothing is sent.
         conf: Spark's settings.
 
     Raises:
@@ -61,8 +61,8 @@ def check_message(parameters: int, train: TrainSettings, nodes: int, master: str
     needed = math.ceil(vectors * parameters * 4 / nodes / 2**20 * 1.1)
     if not master.startswith("local") and needed > limit:
         raise ConfigError(
-            f"spark.rpc.message.maxSize is {limit} MiB, and each of {nodes} executors is sent {needed} MiB of what the "
-            f"optimiser remembers: give --conf spark.rpc.message.maxSize={needed}, or train on more executors"
+            f"spark.rpc.message.maxSize is {limit} MiB, and each of {nodes} executors is sent {needed} MiB of the "
+            f"optimiser's state: give --conf spark.rpc.message.maxSize={needed}, or train on more executors"
         )
 
 

@@ -1,7 +1,7 @@
-"""BigDL's optimisers, whose moments outlive one call of BigDL.
+"""BigDL's optimisers, with moments that are kept from one call of BigDL to the next.
 
 Each node updates its own slice of the parameter vector, with an optimiser object of its own that holds the moments of
-that slice. BigDL forgets them between two calls; here they are fetched, kept, and put back.
+that slice. BigDL drops them at the end of a call; here they are read, kept, and given to the next call.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from cxr_spark.bigdl.jvm import Bridge
 from cxr_spark.bigdl.session import quiet
 from cxr_spark.config import TrainSettings
 
-#: What BigDL calls the moments of its optimisers, by the setting `train.optimizer`.
+#: BigDL's names of the moments of its optimisers, by the setting `train.optimizer`.
 MOMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType({"adam": ("s", "r"), "sgd": ("dfdx",)})
-#: What Adam takes along with its moments, of the same length; its values are not read.
+#: A further vector of Adam's, as long as its moments; its values are not read.
 _SCRATCH = "denom"
 _COUNTER = "evalCounter"
 
@@ -32,8 +32,8 @@ class Rate:
     """The learning rate over the steps of one call.
 
     Attributes:
-        first: of the first step.
-        growth: added with every step.
+        first: the rate of the first step.
+        growth: the amount that is added with every step.
     """
 
     first: float
@@ -42,23 +42,23 @@ class Rate:
 
 @dataclass(frozen=True)
 class Moments:
-    """What an optimiser remembers, for the whole parameter vector.
+    """The state of an optimiser for the whole parameter vector.
 
     Attributes:
-        steps: done so far.
-        vectors: by BigDL's names, float32 (parameters,).
+        steps: number of steps done so far.
+        vectors: the moments by BigDL's names, each float32 (parameters,).
     """
 
     steps: int
     vectors: Mapping[str, NDArray[np.float32]]
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Returns them as a checkpoint holds them."""
+        """Returns the state as tensors for a checkpoint."""
         return {"steps": torch.tensor(self.steps), **{n: torch.from_numpy(v) for n, v in self.vectors.items()}}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Moments | None:
-        """Returns what a checkpoint holds; None where it is the first one."""
+        """Returns the state that a checkpoint holds; None for the first checkpoint, which holds none."""
         if not tensors:
             return None
         vectors = {name: tensor.numpy() for name, tensor in tensors.items() if name != "steps"}
@@ -69,9 +69,9 @@ def make_method(settings: TrainSettings, rate: Rate, steps: int = 0) -> Any:
     """Returns a BigDL optimiser (its Python object) without moments.
 
     Args:
-        settings: which one.
+        settings: how to train; they name the optimiser.
         rate: the learning rate.
-        steps: that it has done before the first one of `rate`.
+        steps: number of steps done before the first one of `rate`.
     """
     from bigdl.dllib.optim.optimizer import SGD, Adam, Default, Warmup
 
@@ -88,7 +88,7 @@ def make_method(settings: TrainSettings, rate: Rate, steps: int = 0) -> Any:
 
 
 def make_slices(bridge: Bridge, settings: TrainSettings, rate: Rate, moments: Moments, nodes: int) -> list[Any]:
-    """Returns one optimiser a node (JVM objects), with the moments of the node's slice."""
+    """Returns one optimiser (a JVM object) for each node, with the moments of the node's slice."""
     made = []
     for start, end in slices(len(next(iter(moments.vectors.values()))), nodes):
         method = make_method(settings, rate, moments.steps).value
@@ -115,7 +115,7 @@ def read_moments(bridge: Bridge, settings: TrainSettings, methods: Sequence[Any]
 
 
 def slices(length: int, nodes: int) -> list[tuple[int, int]]:
-    """Returns [start, end) of every node's part of the parameter vector; the first ones are one longer."""
+    """Returns [start, end) of every node's part of the parameter vector; the first parts may be longer by one."""
     size, rest = divmod(length, nodes)
     bounds = [node * size + min(node, rest) for node in range(nodes + 1)]
     return list(itertools.pairwise(bounds))

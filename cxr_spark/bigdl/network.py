@@ -1,4 +1,4 @@
-"""A network in BigDL, and its weights on their way in and out."""
+"""A network in BigDL, with functions that copy its weights in and out."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ State = Mapping[str, torch.Tensor]
 
 
 class Network:
-    """A torch network's twin in BigDL. It takes float32 BGR images (N, 3, H, W) and gives logits (N, K).
+    """A copy of a torch network in BigDL. It takes float32 BGR images (N, 3, H, W) and returns logits (N, K).
 
     Args:
         architecture: a key of `graph.BUILDERS`.
-        module: the network, its frozen parameters set.
-        bridge: to the JVM.
-        decay: for each trained parameter's name its weight decay, where there is any.
+        module: the torch network with its frozen parameters set.
+        bridge: the bridge to the JVM.
+        decay: the weight decay of each trained parameter by its name; parameters without any may be left out.
     """
 
     def __init__(self, architecture: str, module: nn.Module, bridge: Bridge, decay: Mapping[str, float]) -> None:
@@ -47,7 +47,7 @@ class Network:
 
     @property
     def parameters(self) -> int:
-        """Length of the vector of all parameters, in BigDL's order."""
+        """The length of the vector of all parameters."""
         return int(self.model.value.getParameters()._1().nElement())
 
     def load(self, state: State) -> None:
@@ -63,7 +63,7 @@ class Network:
     def read(self, state: State) -> dict[str, torch.Tensor]:
         """Returns a network's state with the trained parameters replaced by those of the graph.
 
-        All else is as it was: frozen layers, and the statistics of batch norms, which are re-estimated elsewhere.
+        Frozen layers stay as they were, and so do the statistics of batch norms, which `passes` estimates anew.
         """
         values = self._bridge.read(self._tensors)
         found, position = dict(state), 0

@@ -1,8 +1,9 @@
 """The losses of `cxr_spark.training.rank.loss`, for BigDL.
 
-BigDL's own multi-label loss weighs positives and negatives alike, takes no masked label, and its losses made in Python
-give no gradient under mkldnn. Both tasks' losses are linear in something that only the labels decide, so a dot product
-computes them: of [softplus(-x), softplus(x)], or of the logarithm of the softmax, with a target made in Python.
+BigDL's own multi-label loss has no class weights and takes no masked label, and losses that are put together in Python
+give no gradient under mkldnn. But both losses are linear in a target that depends on the labels alone. So each is
+computed as a dot product of a target made in Python with [softplus(-x), softplus(x)], or with the logarithm of the
+softmax.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cxr_spark.training.rank.loss import Task
 
 
 def make_criterion(task: Task) -> Any:
-    """Returns the BigDL criterion that `targets` are made for: it sums over the samples that it is given."""
+    """Returns the BigDL criterion that goes with `targets`. It sums over the samples that it is given."""
     from bigdl.dllib.nn import criterion, layer
 
     with quiet():
@@ -32,13 +33,13 @@ def make_criterion(task: Task) -> Any:
 def targets(
     task: Task, labels: NDArray[np.float32], weights: NDArray[np.float32] | None, terms: float
 ) -> NDArray[np.float32]:
-    """Returns what a criterion of `make_criterion` takes for labels.
+    """Returns the targets that a criterion of `make_criterion` takes in place of labels.
 
     Args:
-        task: what the outputs are.
-        labels: float32 (N, K); NaN where not known.
-        weights: float32 (K,) of `cxr_spark.training.balance.class_weights`; None for 1.
-        terms: how many terms the loss is the mean of.
+        task: the kind of labels.
+        labels: float32 (N, K); NaN where a label is not known.
+        weights: float32 (K,), class weights; None for weights of 1.
+        terms: number of terms that the loss is the mean of.
 
     Returns:
         float32 (N, 2K) for `multi_label`, (N, K) for `single_label`.
@@ -55,12 +56,12 @@ def targets(
 
 
 def terms_of_batch(task: Task, labels: NDArray[np.float32], images: int) -> float:
-    """Returns how many terms the loss of a batch has, on the average over all training images.
+    """Returns the mean number of terms in the loss of a batch, over all training images.
 
     Args:
-        task: what the outputs are.
-        labels: (N, K) of all training images.
-        images: of the batch.
+        task: the kind of labels.
+        labels: float32 (N, K) of all training images; NaN where a label is not known.
+        images: number of images in the batch.
     """
     known = ~np.isnan(labels)
     each = known.sum(axis=1) if task == "multi_label" else known.all(axis=1)

@@ -1,7 +1,7 @@
-"""Passes over images with torch, by tasks on the executors: batch norms' statistics, and validation.
+"""Passes over images with torch, in tasks on the executors: statistics of batch norms, and validation.
 
-BigDL's own running statistics are of no use: each replica keeps others, and those of mkldnn begin at zero and are wrong
-for the first sixty steps.
+BigDL's own running statistics cannot be used: they differ between its replicas, and those of mkldnn begin at zero and
+are wrong for the first sixty steps.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 State = Mapping[str, torch.Tensor]
 
-#: Images a forward pass.
+#: Number of images in a forward pass.
 _BATCH = 32
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What a task needs; it travels to the executors."""
+    """All that a task needs; it is sent to the executors."""
 
     spec_json: str
     weights: Broadcast[bytes]
@@ -52,11 +52,11 @@ class Passes:
     """Runs passes over the training and validation images.
 
     Args:
-        spark: the session.
+        spark: the Spark session.
         spec: the training.
-        train: all training images.
-        validation: all validation images.
-        objective: of the training.
+        train: Spark's broadcast of the index of all training images.
+        validation: Spark's broadcast of the index of all validation images.
+        objective: the loss of the training.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Passes:
         self._train, self._validation = train, validation
 
     def reestimate(self, state: State, epoch: int) -> dict[str, torch.Tensor]:
-        """Returns a network's state with the statistics of its trained batch norms as the training images have them.
+        """Returns a network's state with the statistics of its trained batch norms estimated on the training images.
 
         Means and variances are averaged over batches that go through the network as in training, as
         `torch.optim.swa_utils.update_bn` does.
 
         Args:
-            state: of the network.
-            epoch: whose augmentations are drawn.
+            state: state of the network.
+            epoch: number of the epoch whose augmentations are drawn.
         """
         found = self._run(functools.partial(_statistics, epoch=epoch), state, self._train, "batch norms' statistics")
         batches = sum(count for count, _ in found)
@@ -85,7 +85,7 @@ class Passes:
         return result
 
     def validate(self, state: State) -> Validation:
-        """Returns what a network reaches on the validation images."""
+        """Returns the metrics of a network on the validation images."""
         index = self._validation.value
         if not len(index):
             return Validation(None, None, None, None)
@@ -133,7 +133,7 @@ def _logits(spec: TrainingSpec, module: nn.Module, index: Index, block: tuple[in
 def _statistics(
     spec: TrainingSpec, module: nn.Module, index: Index, block: tuple[int, int], epoch: int
 ) -> tuple[int, dict[str, torch.Tensor]]:
-    """Returns the number of batches, and mean and variance of each trained batch norm's input, averaged over them."""
+    """Returns the number of batches, and the mean and variance of each trained batch norm's input over them."""
     compute = choose(spec.train.precision)
     trained = {
         name: m for name, m in module.named_modules() if m in set(batch_norms(module)) and m.weight.requires_grad

@@ -1,4 +1,4 @@
-"""A Spark session in which BigDL can run: what must be set before its JVM starts, and BigDL's engine in it."""
+"""A Spark session in which BigDL can run: the settings that it needs before its JVM starts, and BigDL's engine."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ if TYPE_CHECKING:
 
 _OPTION = "bigdl.engineType"
 _DRIVER, _EXECUTORS = "spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"
-#: In local mode BigDL trains inside the driver's JVM: the part of the machine's memory that this may take.
+#: The part of the machine's memory that the driver's JVM may take: in local mode BigDL trains inside it.
 _LOCAL_MEMORY = 0.6
-#: Some class of BigDL's jars, and what py4j takes for it where it is not there.
+#: A class of BigDL's jars, and the type that py4j shows in its place where it is not there.
 _PROBE, _MISSING = "com.intel.analytics.bigdl.dllib.utils.Engine", "JavaPackage"
-#: Masters that BigDL's engine knows how to read the numbers of nodes and cores from.
+#: The kinds of masters from which BigDL's engine can tell the number of nodes and cores.
 _MASTERS = ("local", "spark://", "yarn", "k8s://", "mesos://")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """What BigDL trains on.
+    """The executors that BigDL trains on.
 
     Attributes:
-        nodes: executors; one in local mode.
-        cores: of each.
-        replicas: of the network on each node, each with its part of the batch: one a core, or one with mkldnn.
+        nodes: number of executors; 1 in local mode.
+        cores: number of cores of each executor.
+        replicas: number of copies of the network on each node, each of which takes its part of the batch: one for each
+            core, or only one with mkldnn.
     """
 
     nodes: int
@@ -51,7 +52,7 @@ def session_settings(engine: Engine, conf: Mapping[str, str]) -> dict[str, str]:
     """Returns Spark settings for a session that this process starts.
 
     Args:
-        engine: what computes.
+        engine: the library that BigDL computes with.
         conf: the user's own settings.
 
     Raises:
@@ -69,7 +70,7 @@ def session_settings(engine: Engine, conf: Mapping[str, str]) -> dict[str, str]:
 
 
 def local_master(master: str | None) -> str:
-    """Returns a master with its cores counted: of `local[*]`, the default, BigDL takes half of them."""
+    """Returns a master with the number of cores in it: with `local[*]`, the default, BigDL would take half of them."""
     return f"local[{usable_cores()}]" if master in (None, "local[*]") else master
 
 
@@ -82,7 +83,7 @@ def submit_flags(engine: Engine) -> str:
 
 
 def start_engine(spark: SparkSession, engine: Engine) -> Cluster:
-    """Starts BigDL's engine in a session, and undoes what it does to this process.
+    """Starts BigDL's engine in a session, and undoes its changes to this process.
 
     Raises:
         UsageError: the session's JVM was started without BigDL's jars or for another engine, or runs on a cluster of
@@ -131,14 +132,14 @@ def start_engine(spark: SparkSession, engine: Engine) -> Cluster:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps to itself what BigDL prints: a line for each layer that is made."""
+    """Suppresses what BigDL prints: a line for each layer that is made."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
 
 
 @contextlib.contextmanager
 def quiet_jvm(jvm: Any) -> Iterator[None]:
-    """Keeps to itself what BigDL prints in the JVM, whose standard output is that of this process."""
+    """Suppresses what BigDL prints in the JVM, whose standard output is that of this process."""
     console = getattr(getattr(jvm.scala, "Console$"), "MODULE$")
     system, before = jvm.java.lang.System, jvm.java.lang.System.out
     nowhere = jvm.java.io.PrintStream(jvm.java.io.ByteArrayOutputStream())
@@ -154,9 +155,9 @@ def quiet_jvm(jvm: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _unchanged_environment() -> Iterator[None]:
-    """Takes back what is done to the environment.
+    """Undoes changes of the environment.
 
-    BigDL sets PYTHONHOME, with which every child Python of another environment dies, and OMP_NUM_THREADS.
+    BigDL sets OMP_NUM_THREADS, and PYTHONHOME, with which every child Python of another environment dies.
     """
     before = dict(os.environ)
     try:

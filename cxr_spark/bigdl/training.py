@@ -1,4 +1,4 @@
-"""The training loop of the BigDL backend, on the driver: calls of BigDL, and between them all that torch has, too."""
+"""The training loop of the BigDL backend, on the driver: calls of BigDL, between them validation and checkpoints."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Part of an executor's storage memory that the images of one call may take.
+#: The part of an executor's storage memory that the images of one call may take.
 _MEMORY_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
 class _State:
-    """The network and what the optimiser remembers."""
+    """The state of the network and of the optimiser."""
 
     network: dict[str, torch.Tensor]
     moments: Moments | None
@@ -56,9 +56,9 @@ class BigDLTraining:
     """Trains from the last checkpoint to the end.
 
     Args:
-        spark: a session with BigDL's engine started.
-        spec: what to train.
-        cluster: what on.
+        spark: a session in which BigDL's engine has been started.
+        spec: the training.
+        cluster: the executors to train on.
     """
 
     def __init__(self, spark: SparkSession, spec: TrainingSpec, cluster: Cluster) -> None:
@@ -174,7 +174,7 @@ class BigDLTraining:
         return losses, _State(network.read(state.network), moments)
 
     def _rate(self, progress: Progress) -> Rate:
-        """Returns the learning rate from a step on, as far as it changes evenly."""
+        """Returns the learning rate of the steps of the next call, over which it changes by a constant amount."""
         first, second = (
             schedule.learning_rate(
                 self._settings.schedule,
@@ -191,8 +191,8 @@ class BigDLTraining:
     def _end_of_call(self, progress: Progress) -> int:
         """Returns the step of the epoch at which the next call of BigDL ends.
 
-        That is the end of the epoch; or earlier, for a checkpoint, at the end of the warm-up, or where the images of
-        more steps would not fit into memory.
+        That is the end of the epoch, unless a checkpoint is due before it, the warm-up ends before it, or the images of
+        so many steps would not fit into memory.
         """
         ends = [self._steps, progress.step + self._steps_per_call]
         every = self._settings.checkpoint_every_steps
@@ -215,7 +215,7 @@ def _images_per_call(context: SparkContext, spec: TrainingSpec) -> int:
     """Returns how many images each executor can hold at once, as float32 BGR."""
     managers = context._jsc.sc().env().blockManager().master().getMemoryStatus().toList()
     all_of_them = [managers.apply(i) for i in range(managers.size())]
-    # The driver holds no images, unless it is all that there is.
+    # The driver holds no images, except in local mode.
     executors = [one for one in all_of_them if not one._1().isDriver()] or all_of_them
     least = min(int(one._2()._1()) for one in executors)
     return max(1, math.floor(least * _MEMORY_SHARE / (3 * 4 * spec.input_size**2)))
