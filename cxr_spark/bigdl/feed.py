@@ -1,4 +1,4 @@
-"""Training images on their way into BigDL: each node reads its own block and makes samples of what the steps need."""
+"""Feeds training images to BigDL: each node reads the images for its part of the steps and makes samples of them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cxr_spark.augmentation.building import augment
 from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.bigdl.objective import targets
 from cxr_spark.bigdl.session import quiet
-from cxr_spark.training.rank.sampler import draw_chances, epoch_order
-from cxr_spark.training.rank.shards import Index, bounds, load_shard
+from cxr_spark.training.rank.sampler import Sampler
+from cxr_spark.training.rank.shards import Index, load_images
 from cxr_spark.training.specification import TrainingSpec
 
 if TYPE_CHECKING:
     from pyspark import Broadcast, SparkContext
 
-#: Images augmented at once.
+#: Number of images that are augmented at once.
 _CHUNK = 64
 
 
@@ -30,10 +30,10 @@ class Steps:
     """Consecutive steps of one epoch.
 
     Attributes:
-        epoch: from 0.
-        first: of the steps, from 0.
-        end: one past the last of them.
-        of_epoch: steps of the whole epoch.
+        epoch: number of the epoch, from 0.
+        first: number of the first step in the epoch, from 0.
+        end: one past the number of the last step.
+        of_epoch: number of steps of the whole epoch.
     """
 
     epoch: int
@@ -47,14 +47,14 @@ class Steps:
 
 @dataclass(frozen=True)
 class Feed:
-    """Makes samples; it travels to the executors.
+    """Makes samples on the executors, to which it is sent.
 
     Attributes:
         spec_json: the training, as JSON.
-        index: all training images.
-        weights: of the loss, float32 (K,); None for 1.
-        terms: that the loss of a replica's batch is the mean of.
-        nodes: how many share the images.
+        index: Spark's broadcast of the index of all training images.
+        weights: float32 (K,), class weights of the loss; None for weights of 1.
+        terms: number of terms that the loss of a replica's batch is the mean of.
+        nodes: number of nodes among which each batch is divided.
     """
 
     spec_json: str
@@ -64,7 +64,7 @@ class Feed:
     nodes: int
 
     def samples(self, context: SparkContext, steps: Steps) -> Any:
-        """Returns an RDD of BigDL samples: one partition a node, with its part of the batches of some steps."""
+        """Returns an RDD of BigDL samples with one partition for each node: its part of the batches of some steps."""
 
         def of_node(parts: Iterable[int]) -> Iterator[Any]:
             for node in parts:
@@ -78,17 +78,11 @@ class Feed:
 
         spec, index = TrainingSpec.model_validate_json(self.spec_json), self.index.value
         settings, augmentations = spec.train, spec.augmentations()
-        start, end = bounds(len(index), node, self.nodes)
-        shard = load_shard(spec.dataset(), index, start, end, spec.held_size)
         batch = settings.global_batch // self.nodes
-        order = epoch_order(
-            len(shard),
-            steps.of_epoch * batch,
-            seed=settings.seed,
-            epoch=steps.epoch,
-            worker=node,
-            chances=draw_chances(index.labels, start, end) if settings.balancing == "upsample" else None,
-        )[steps.first * batch : steps.end * batch]
+        sampler = Sampler(settings, index.labels, node, self.nodes)
+        images = sampler.images(steps.epoch)[steps.first * batch : steps.end * batch]
+        held, order = np.unique(images, return_inverse=True)
+        shard = load_images(spec.dataset(), index, held, spec.held_size)
         for first in range(0, len(order), _CHUNK):
             chosen = order[first : first + _CHUNK]
             pixels = torch.from_numpy(shard.pixels[chosen])

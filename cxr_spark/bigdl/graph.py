@@ -207,7 +207,7 @@ def _is_trained(layer: nn.Module) -> bool:
 
 
 def _layers() -> Any:
-    """Imports BigDL's layers. The import changes the environment, which `session.start_engine`, called before, undoes."""
+    """Imports BigDL's layers, which changes the environment; call `session.start_engine` first: it undoes that."""
     from bigdl.dllib.nn import layer
 
     return layer

@@ -1,5 +1,6 @@
 """Networks: how they are built, where their weights come from, and how a trained one is kept."""
 
+from cxr_spark.models import _torchvision  # noqa: F401  # before the first import of torchvision
 from cxr_spark.models.architectures import ARCHITECTURES, Architecture, architecture, build
 from cxr_spark.models.folder import LoadedModel, ModelMetadata, load_metadata, load_model, save_model
 from cxr_spark.models.freezing import freeze, set_train_mode

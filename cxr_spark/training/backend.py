@@ -1,4 +1,4 @@
-"""What a training backend offers to the driver. The driver is handed one and knows none of them itself."""
+"""The interface of a training backend. The driver gets one and does not know which."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class Backend(Protocol):
-    """Runs a planned training: torch's process group on Spark's barrier tasks, or BigDL on the executors."""
+    """Runs a planned training: as torch's ranks, or with BigDL on Spark's executors."""
 
     def check_settings(self, settings: Settings) -> None:
-        """Checks the sections `model` and `train` before anything is started.
+        """Checks the sections `model` and `train` before anything starts.
 
         Raises:
-            ConfigError: the backend cannot do what one of them asks for.
+            ConfigError: a setting asks for what the backend cannot do.
         """
 
     def session(
@@ -37,8 +37,8 @@ class Backend(Protocol):
         """
 
     def launch(self, spark: SparkSession, spec: TrainingSpec) -> None:
-        """Runs a planned training to its end, and again from its last checkpoint when it fails.
+        """Runs a planned training to its end, and starts it again from its last checkpoint when it fails.
 
         Raises:
-            CxrError: the error that ended it.
+            CxrError: the training failed for good.
         """

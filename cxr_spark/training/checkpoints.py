@@ -1,7 +1,7 @@
-"""Checkpoints: immutable files named by step and hash, and a manifest, written last, that says which count.
+"""Checkpoints: immutable files named by step and hash, and a manifest, written last, that says which ones are valid.
 
-A checkpoint holds the network, the optimiser's state, the place in the training and its history. Which learning rate,
-order, flips and dropout come next follows from seed, epoch and step, so no generator's state needs keeping.
+A checkpoint holds the network, the optimiser's state, the progress and the history. The learning rate, the order of the
+images, flips and dropout follow from seed, epoch and step, so no state of a random generator needs to be kept.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from cxr_spark.storage.store import Store
 
 MANIFEST = "manifest.json"
 LAST = "last"
-#: The names that `save` gives, and nobody else: a step, and a part of the SHA-256 of the content.
+#: The names that `save` gives: a step, and a part of the SHA-256 of the content.
 _NAME = re.compile(r"step-\d{8,}-[0-9a-f]{16}\.safetensors")
-#: The checkpoints kept for being best, by the metric that they are best in.
+#: The roles of the best checkpoints, with the metric that decides each.
 BEST = MappingProxyType({"best_auc": "val_macro_auc", "best_loss": "val_loss", "best_accuracy": "val_accuracy"})
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The place in a training.
+    """How far a training has come.
 
     Attributes:
-        epoch: epochs finished.
-        step: steps done in the epoch under way.
-        global_step: steps done in all.
-        sums: of every rank, (loss sum, labels) of the epoch under way.
-        seconds: spent on the epoch under way.
-        history: one entry a finished epoch.
-        finished: whether the training is over.
+        epoch: number of finished epochs.
+        step: number of steps done in the current epoch.
+        global_step: number of steps done in all epochs.
+        sums: for every rank the sum of the losses and the number of labels in the current epoch.
+        seconds: seconds spent on the current epoch.
+        history: one entry for each finished epoch.
+        finished: whether the training is at its end.
     """
 
     epoch: int = 0
@@ -54,12 +54,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a training goes on from.
+    """The state from which a training continues.
 
     Attributes:
-        progress: the place in the training.
+        progress: how far the training has come.
         network: state of the network, by name.
-        optimizer: state of the optimiser by parameter's position and name; empty for a fresh one.
+        optimizer: state of the optimiser, by position of the parameter and name of the value; empty at the start.
     """
 
     progress: Progress
@@ -68,11 +68,11 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run. Only one process writes them.
+    """The checkpoints of one run. Only one process may write them.
 
     Args:
-        store: their folder.
-        keep: how many of the latest ones are kept, beside the best ones.
+        store: the folder of the checkpoints.
+        keep: how many of the latest checkpoints are kept, beside the best ones.
     """
 
     def __init__(self, store: Store, keep: int = 2) -> None:
@@ -83,7 +83,7 @@ class Checkpoints:
         """Returns the manifest, or None where nothing was ever saved.
 
         Raises:
-            DataError: it is not a manifest of checkpoints.
+            DataError: the file is not a manifest of checkpoints.
         """
         try:
             manifest = self._store.read_json(MANIFEST)
@@ -94,12 +94,12 @@ class Checkpoints:
         return manifest
 
     def save(self, checkpoint: Checkpoint, roles: tuple[str, ...], fingerprint: str | None = None) -> None:
-        """Writes a checkpoint and makes it count.
+        """Writes a checkpoint, and then enters it into the manifest.
 
         Args:
-            checkpoint: what to save.
-            roles: what it is: `last`, or a key of `BEST`.
-            fingerprint: of the settings, kept from the first checkpoint on.
+            checkpoint: the state to save.
+            roles: the roles of the checkpoint: `last`, or keys of `BEST`.
+            fingerprint: fingerprint of the settings; the first checkpoint's is kept.
         """
         tensors = {f"network.{name}": t for name, t in checkpoint.network.items()}
         tensors |= {f"optimizer.{name}": t for name, t in checkpoint.optimizer.items()}
@@ -127,16 +127,16 @@ class Checkpoints:
     def load(self, role: str = LAST) -> Checkpoint | None:
         """Reads a checkpoint.
 
-        A damaged `last` is passed over for the newest one before it that is whole.
+        Where the `last` one is damaged, the newest whole one before it is read.
 
         Args:
-            role: which one.
+            role: `last`, or a key of `BEST`.
 
         Returns:
-            The checkpoint, or None where there is none of that role.
+            The checkpoint, or None where no checkpoint has that role.
 
         Raises:
-            DataError: none is whole.
+            DataError: no checkpoint is whole.
         """
         manifest = self.manifest()
         if manifest is None or role not in manifest["roles"]:
@@ -189,14 +189,14 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Puts back what `optimizer_state` gave."""
+    """Restores the state that `optimizer_state` returned."""
     if not tensors:
         return
     whole = optimizer.state_dict()
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         position, _, name = key.partition(".")
-        # The layout that the parameters have: mixed ones would make every step slower, though not other.
+        # The same memory layout as the parameters have: mixed layouts would make every step slower.
         image_like = tensor.ndim == 4
         state.setdefault(int(position), {})[name] = (
             tensor.contiguous(memory_format=torch.channels_last) if image_like else tensor

@@ -120,7 +120,7 @@ def train(
         trainer: what trains.
 
     Raises:
-        CxrError: settings or data that cannot work, or a training that failed.
+        CxrError: the settings or the data cannot work, or the training failed.
     """
     trainer.backend.check_settings(settings)
     check_cluster(spark, settings.train)

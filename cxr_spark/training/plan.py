@@ -1,17 +1,21 @@
-"""Everything about a training that is checked, decided and written before its ranks start."""
+"""The plan of a training: all that is checked, decided and written before its ranks start."""
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
 from typing import Any
+
+import torch
+from torch import nn
 
 from cxr_spark.augmentation.building import from_config, output_size
 from cxr_spark.augmentation.kinds import BatchAugmentation
 from cxr_spark.config import Settings
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.models.architectures import architecture, batch_norm_epsilon_of, build
-from cxr_spark.models.freezing import freeze
+from cxr_spark.models.freezing import freeze, set_train_mode
 from cxr_spark.models.initial_weights import load_initial_weights, resolve_weights
 from cxr_spark.outputs.claim import digest
 from cxr_spark.tables.prepared import PreparedDataset
@@ -22,12 +26,12 @@ from cxr_spark.training.specification import TrainingSpec
 
 log = logging.getLogger(__name__)
 
-#: Settings that change how fast or how safely a training runs, but not its result.
+#: These settings change how fast or how safely a training runs, but not its result.
 _NOT_IN_RESULT = {"max_restarts", "checkpoint_every_steps", "keep_checkpoints", "rank_timeout", "start_timeout"}
 
 
 def fingerprint(settings: Settings, dataset: PreparedDataset) -> dict[str, Any]:
-    """Returns all that decides the result of a training, as JSON values."""
+    """Returns, as JSON values, all that decides the result of a training."""
     return {
         "data": dataset.store.uri,
         "data_manifest": digest(dataset.manifest),
@@ -39,19 +43,19 @@ def fingerprint(settings: Settings, dataset: PreparedDataset) -> dict[str, Any]:
 def plan(
     settings: Settings, dataset: PreparedDataset, run_uri: str, *, threads: int, lock_token: str | None, default_fs: str
 ) -> TrainingSpec:
-    """Checks a training and writes its first checkpoint, or checks that the ones there are its own.
+    """Checks a training and writes its first checkpoint; where there are checkpoints, checks that they are its own.
 
     Args:
-        settings: the sections `model` and `train` are used.
-        dataset: what to train on.
-        run_uri: folder of the run.
-        threads: CPU threads of a rank.
-        lock_token: token of the lock that the caller holds on the run.
-        default_fs: what bare paths in settings belong to.
+        settings: all settings; the sections `model` and `train` are used.
+        dataset: the prepared dataset to train on.
+        run_uri: URI of the run's folder.
+        threads: number of CPU threads of a rank.
+        lock_token: token of the lock that the caller holds on the run's folder.
+        default_fs: the file system that bare paths in the settings belong to.
 
     Raises:
-        ConfigError: settings that do not go together, or checkpoints of other settings.
-        DataError: nothing to train on.
+        ConfigError: settings contradict each other, or the checkpoints were made with other settings.
+        DataError: there are not enough training images.
     """
     train, model = settings.train, settings.model
     _check_images(dataset, train.workers)
@@ -75,6 +79,8 @@ def plan(
         seed=train.seed,
     )
     frozen = freeze(module, model.freeze)
+    if train.backend == "torch" and train.global_batch == train.workers:
+        _check_batch_of_one(module, input_size, settings)
     if frozen and weights is None:
         log.warning(
             "model.freeze keeps %d layers as they are, and model.weights=random leaves them untrained: a deep network "
@@ -109,11 +115,33 @@ def plan(
     return spec
 
 
+def _check_batch_of_one(module: nn.Module, input_size: int, settings: Settings) -> None:
+    """Refuses one image a step and rank for a network that cannot be trained so.
+
+    A batch norm over maps of one pixel has a single value of one image, whose variance means nothing. Whether a network
+    comes to such maps depends on its input size, so one step forward is tried, on a copy.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    trial = copy.deepcopy(module)
+    set_train_mode(trial)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            trial(torch.zeros(1, 3, input_size, input_size))
+        except ValueError as error:
+            raise ConfigError(
+                f"train.global_batch={settings.train.global_batch} with train.workers={settings.train.workers} gives a "
+                f"rank one image a step, and the batch norms of {settings.model.architecture} at {input_size} x "
+                f"{input_size} need more ({error}): let train.global_batch be {2 * settings.train.workers} or more"
+            ) from None
+
+
 def held_side(prepared_size: int, input_size: int, augmentations: Sequence[BatchAugmentation]) -> int:
     """Returns the side at which images are held in training, pixels.
 
-    Images are resized to the network's input once, when a rank reads them; unless an augmentation cuts the input out
-    of larger ones.
+    A rank resizes images to the network's input once, when it reads them. Where an augmentation cuts the input out of a
+    larger image, it keeps them as they were prepared.
 
     Raises:
         ConfigError: the augmentations do not make images of the network's input size.

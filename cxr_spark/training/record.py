@@ -1,4 +1,4 @@
-"""The record of a training, whatever trains: history, checkpoints and progress lines."""
+"""The record of a training, for every backend: history, checkpoints and progress lines."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What an epoch came to.
+    """The result of one epoch.
 
     Attributes:
-        train_loss: mean loss over the known labels.
-        reached: on the validation images.
-        learning_rate: of the last step.
-        images: that training went through, those of all workers.
-        train_seconds: spent on training them.
-        seconds: spent on the whole epoch, validation included.
+        train_loss: mean loss over the known labels of the training images.
+        learning_rate: learning rate of the last step.
+        images: number of images that all ranks together trained on.
+        train_seconds: seconds of training, without validation.
+        seconds: seconds of the whole epoch, with validation.
+        reached: metrics on the validation images.
     """
 
     train_loss: float
@@ -40,12 +40,12 @@ class EpochResult:
 
 
 def close_epoch(progress: Progress, settings: TrainSettings, result: EpochResult) -> Progress:
-    """Returns the place after an epoch: one more entry of the history, and perhaps the end of the training.
+    """Returns the progress after an epoch: the history has one more entry, and the training may be at its end.
 
     Args:
-        progress: the place at the end of the epoch's last step.
+        progress: the progress after the epoch's last step.
         settings: how to train.
-        result: what the epoch came to.
+        result: the result of the epoch.
     """
     entry = {
         "epoch": progress.epoch + 1,
@@ -64,11 +64,11 @@ def close_epoch(progress: Progress, settings: TrainSettings, result: EpochResult
 
 
 class Record:
-    """Keeps the record of one training. Only one process does.
+    """Keeps the record of one training. Only one process (rank 0, or the driver) may do so.
 
     Args:
         spec: the training.
-        steps_per_epoch: steps of an epoch.
+        steps_per_epoch: number of optimiser steps of an epoch.
     """
 
     def __init__(self, spec: TrainingSpec, steps_per_epoch: int) -> None:
@@ -81,20 +81,23 @@ class Record:
         self._save(state, (saved.LAST,))
 
     def save_epoch(self, state: Checkpoint) -> None:
-        """Saves the checkpoint at the end of an epoch, as a best one too if it is one, and tells what was reached."""
+        """Saves the checkpoint at the end of an epoch and logs its metrics; the best epochs are kept as such, too."""
         history = state.progress.history
         best = [role for role, metric in saved.BEST.items() if schedule.is_best(metric, history)]
         self._save(state, (saved.LAST, *best))
         write_summaries(self._spec.run, history)
+        if len(history) == 1:
+            for sentence in schedule.undefined_metrics(self._settings, history[0]):
+                log.warning("%s", sentence)
         log.info("epoch %d/%d done: %s", state.progress.epoch, self._settings.epochs, _words(history[-1]))
 
     def tell(self, progress: Progress, loss: float, steps_per_second: float) -> None:
-        """Tells how far an epoch has come.
+        """Logs how far an epoch has come.
 
         Args:
-            progress: the place.
-            loss: mean over the epoch so far.
-            steps_per_second: of this epoch, since it began or went on.
+            progress: the progress so far.
+            loss: mean loss of the epoch so far.
+            steps_per_second: speed since the epoch began, or since it was resumed.
         """
         left = (self._settings.epochs - progress.epoch) * self._steps_per_epoch - progress.step
         log.info(

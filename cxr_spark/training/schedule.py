@@ -1,4 +1,4 @@
-"""The learning rate, and when to stop, as functions of what has been so far: no state beside the history."""
+"""The learning rate, and when to stop, as functions of the finished epochs: there is no state beside the history."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cxr_spark.config import EarlyStopSettings, ScheduleSettings
+from cxr_spark.config import EarlyStopSettings, ScheduleSettings, TrainSettings
+from cxr_spark.training.checkpoints import BEST
 
 History = Sequence[Mapping[str, Any]]
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether a metric of the history improves upwards."""
+    """Returns whether higher values of a metric are better."""
     return metric.endswith(("auc", "accuracy"))
 
 
@@ -23,11 +24,11 @@ def learning_rate(
 
     Args:
         settings: the schedule.
-        peak: rate at the end of the warm-up.
+        peak: learning rate at the end of the warm-up.
         history: the finished epochs.
-        step: steps done since training began, in all epochs.
-        steps_per_epoch: steps of an epoch.
-        epochs: epochs of the whole training.
+        step: number of steps done since the training began, in all epochs.
+        steps_per_epoch: number of steps of an epoch.
+        epochs: number of epochs of the whole training.
     """
     warmup_steps = round(settings.warmup_epochs * steps_per_epoch)
     if step < warmup_steps:
@@ -44,10 +45,15 @@ def learning_rate(
 
 
 def _plateaus(settings: ScheduleSettings, values: Sequence[float | None]) -> int:
-    """Counts how often a metric stopped improving for more than `patience` epochs."""
+    """Counts how often a metric stopped improving for more than `patience` epochs.
+
+    A metric that is not defined on the validation images cannot improve, so it is no plateau either.
+    """
     best: float | None = None
     bad = drops = 0
     for value in values:
+        if value is None and best is None:  # never defined so far: it tells nothing of progress
+            continue
         if _improves(value, best, settings.min_delta, higher_is_better(settings.metric)):
             best, bad = value, 0
         else:
@@ -58,19 +64,51 @@ def _plateaus(settings: ScheduleSettings, values: Sequence[float | None]) -> int
 
 
 def should_stop(settings: EarlyStopSettings, history: History) -> bool:
-    """Whether all targets are reached, or the metric has not improved for `patience` epochs."""
+    """Returns whether all targets are reached, or the metric has not improved for `patience` epochs.
+
+    A metric that is not defined on the validation images cannot improve, so it ends no training.
+    """
     if settings.targets and all(_reaches(history[-1][m], target, m) for m, target in settings.targets.items()):
         return True
     if settings.patience == 0:
         return False
     best: float | None = None
     bad = 0
-    for entry in history:
-        if _improves(entry[settings.metric], best, settings.min_delta, higher_is_better(settings.metric)):
-            best, bad = entry[settings.metric], 0
+    for value in (entry[settings.metric] for entry in history):
+        if value is None and best is None:  # never defined so far: it tells nothing of progress
+            continue
+        if _improves(value, best, settings.min_delta, higher_is_better(settings.metric)):
+            best, bad = value, 0
         else:
             bad += 1
     return bad >= settings.patience
+
+
+def undefined_metrics(settings: TrainSettings, entry: Mapping[str, Any]) -> list[str]:
+    """Tells which settings watch a metric that is not defined on the validation images, and what that means.
+
+    Args:
+        settings: how to train.
+        entry: of the history. Which metrics are defined depends on the labels alone, so any epoch will do.
+
+    Returns:
+        One sentence a setting.
+    """
+    watched: list[tuple[str, str, str]] = []
+    if settings.schedule.kind == "plateau":
+        watched.append((settings.schedule.metric, "train.schedule.metric", "the learning rate is never lowered"))
+    stop = settings.early_stop
+    if stop.patience:
+        watched.append((stop.metric, "train.early_stop.metric", "train.early_stop.patience is ignored"))
+    watched += [(metric, "train.early_stop.targets", "these targets are never reached") for metric in stop.targets]
+    if settings.final_model in BEST:
+        watched.append((BEST[settings.final_model], "train.final_model", "the last epoch becomes the model"))
+    return [
+        f"{metric} is not defined on the validation images (there are none, or the findings have one class only), and "
+        f"{setting} watches it: {consequence}"
+        for metric, setting, consequence in watched
+        if entry[metric] is None
+    ]
 
 
 def _reaches(value: float | None, target: float, metric: str) -> bool:
@@ -78,7 +116,7 @@ def _reaches(value: float | None, target: float, metric: str) -> bool:
 
 
 def is_best(metric: str, history: History) -> bool:
-    """Whether the last epoch is the best so far; the first of equals is the best."""
+    """Returns whether the last epoch is the best so far. Of equal epochs the first one counts as the best."""
     best: float | None = None
     for entry in history[:-1]:
         if _improves(entry[metric], best, 0.0, higher_is_better(metric)):
@@ -87,7 +125,7 @@ def is_best(metric: str, history: History) -> bool:
 
 
 def _improves(value: float | None, best: float | None, min_delta: float, higher: bool) -> bool:
-    if value is None:  # not defined, as an AUC is where a split has one class only
+    if value is None:  # an AUC is not defined where a split has one class only
         return False
     if best is None:
         return True

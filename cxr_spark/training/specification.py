@@ -1,4 +1,4 @@
-"""What a training rank must know, as one JSON value that travels to it."""
+"""The specification of a training: all that a rank must know, as one JSON value that is sent to it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ CHECKPOINTS = "checkpoints"
 
 
 class TrainingSpec(BaseModel):
-    """One training run.
+    """The specification of one training. `plan` makes it on the driver; ranks and BigDL's executors read it.
 
     Attributes:
-        run_uri: folder of the run.
-        data_uri: prepared dataset.
-        findings: outputs of the network, in order.
-        prepared_size: side of the prepared images, pixels.
-        held_size: side at which ranks hold the images, pixels.
-        input_size: side of the network's input, pixels.
-        batch_norm_epsilon: of the initial weights; None for the architecture's own.
+        run_uri: URI of the run's folder.
+        data_uri: URI of the prepared dataset.
+        findings: the findings that the network's outputs stand for, in order.
+        prepared_size: side of the prepared images in pixels.
+        held_size: side in pixels at which the ranks keep the images during the training.
+        input_size: side of the network's input in pixels.
+        batch_norm_epsilon: the epsilon that the initial weights were trained with; None to take the architecture's own.
         model: settings of the network.
         train: settings of the training.
-        threads: CPU threads of a rank.
-        lock_token: token of the lock under which the run writes; None where no driver holds one.
+        threads: number of CPU threads of a rank.
+        lock_token: token of the lock that the driver holds on the run's folder; None where no driver holds one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,12 +46,12 @@ class TrainingSpec(BaseModel):
 
     @property
     def run(self) -> Store:
-        """The folder of the run."""
+        """The run's folder."""
         return Store(self.run_uri)
 
     @property
     def checkpoints(self) -> Store:
-        """The folder of the run's checkpoints."""
+        """The folder with the run's checkpoints."""
         return Store(self.run_uri).child(CHECKPOINTS)
 
     def dataset(self) -> PreparedDataset:
@@ -59,5 +59,5 @@ class TrainingSpec(BaseModel):
         return PreparedDataset.open(self.data_uri)
 
     def augmentations(self) -> list[BatchAugmentation]:
-        """Builds the augmentations."""
+        """Builds the augmentations that the settings name."""
         return from_config(self.train.augmentations)

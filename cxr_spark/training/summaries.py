@@ -1,4 +1,4 @@
-"""The history of a training as TensorBoard shows it: loss, AUC, accuracy, learning rate and speed by epoch."""
+"""Writes the history of a training for TensorBoard: loss, AUC, accuracy, learning rate and speed of every epoch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from cxr_spark.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-#: One file, in a folder of the run: TensorBoard takes any whose name has `tfevents` in it.
+#: The file, relative to the run's folder. TensorBoard reads every file whose name holds `tfevents`.
 EVENTS_NAME = "tensorboard/events.out.tfevents.cxr_spark"
-#: What TensorBoard calls an item of the history; what has a slash in common is shown together.
+#: The name that TensorBoard shows for an item of the history. Names with the same first part are shown together.
 TAGS: Mapping[str, str] = MappingProxyType(
     {
         "train_loss": "loss/train",
@@ -32,13 +32,13 @@ TAGS: Mapping[str, str] = MappingProxyType(
 
 
 def write_summaries(run: Store, history: Sequence[Mapping[str, Any]]) -> None:
-    """Writes all epochs so far, in place of what an epoch before left.
+    """Writes all epochs so far, in place of the file that the epoch before left.
 
-    The file grows as TensorBoard expects: what it has read of it already stays as it was, so it may be left open on a
+    The file grows as TensorBoard expects: the part that it has read already stays the same, so TensorBoard may watch a
     run that goes on. Without the package `tensorboard` nothing is written, and the log says so.
 
     Args:
-        run: folder of the run.
+        run: the run's folder.
         history: entries of `history.json`.
     """
     try:
@@ -58,7 +58,7 @@ def write_summaries(run: Store, history: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _ends(history: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Returns when each epoch ended, in seconds since 1970, as if nothing had lain between them."""
+    """Returns the time at which each epoch ended, in seconds since 1970, as if there had been no pauses."""
     ended, ends = time.time(), []
     for entry in reversed(history):
         ends.append(ended)

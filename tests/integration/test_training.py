@@ -199,6 +199,22 @@ def test_a_host_whose_name_does_not_resolve(data, tmp_path, undisturbed):
     assert model_id(out) == undisturbed
 
 
+def test_barrier_tasks_make_the_same_model_as_local_mode(data, tmp_path):
+    """Two executors as processes of their own: the ranks find each other, and the driver shows what they print."""
+    made = {}
+    for name, master in (("local", "local[2]"), ("cluster", "local-cluster[2,1,1024]")):
+        out = tmp_path / name
+        command = [sys.executable, "-m", "cxr_spark.commands.main", "train", "--master", master, "--workers", "2"]
+        command += ["--spark", "spark.cxr.sharedLocal=true", "--data", f"file://{data}", "--out", f"file://{out}"]
+        for override in (*SMALL, "train.global_batch=10", "train.epochs=1", "train.threads_per_worker=1"):
+            command += ["--set", override]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stderr.count("epoch 1/1 done") == 1  # of rank 0, by whichever way
+        made[name] = model_id(out)
+    assert made["local"] == made["cluster"]
+
+
 def test_a_killed_job_leaves_a_lock_behind_and_the_same_command_goes_on(data, tmp_path, undisturbed):
     out, log = tmp_path / "run", tmp_path / "log"
     process = start_command(data, out, log)
@@ -211,10 +227,10 @@ def test_a_killed_job_leaves_a_lock_behind_and_the_same_command_goes_on(data, tm
 
 
 def ranks_of(process: subprocess.Popen) -> list[int]:
-    """Finds the training processes below a job: torchrun gives each a LOCAL_RANK."""
+    """Finds the training processes below a job: each has a LOCAL_RANK."""
     found = []
     for child in psutil.Process(process.pid).children(recursive=True):
-        # Short-lived children of torchrun come and go while they are looked at.
+        # Short-lived children come and go while they are looked at.
         with contextlib.suppress(psutil.Error):
             if "LOCAL_RANK" in child.environ():
                 found.append(child.pid)
@@ -230,6 +246,8 @@ def ranks_of(process: subprocess.Popen) -> list[int]:
             "cannot crop 48 x 48 out of images",
         ),
         (("model.input_size=16",), ConfigError, "too small"),
+        (("train.global_batch=1",), ConfigError, "one image a step.*train.global_batch be 2 or more"),
+        (("train.global_batch=3", "train.workers=3"), ConfigError, "one image a step.*global_batch be 6 or more"),
         (("model.freeze={until: no_such_layer}",), ConfigError, "no_such_layer"),
         (("train.workers=60", "train.global_batch=60"), DataError, "fewer than the 60 workers"),
         (("model.weights=/no/such/file.safetensors",), ConfigError, "no such file"),

@@ -1,1 +1,1 @@
-"""The driver's side of a training: cluster checks, launch of the ranks, and what becomes of their result."""
+"""The driver's side of a training: it checks the cluster, launches the ranks and turns their result into a model."""

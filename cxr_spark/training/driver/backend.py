@@ -1,4 +1,4 @@
-"""torch as a training backend: what `cxr_spark.training.backend.Backend` asks for."""
+"""torch as a training backend (`cxr_spark.training.backend.Backend`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["check_settings", "launch", "session"]
 
 
 def check_settings(settings: Settings) -> None:
-    """Accepts all settings: this is the backend that they were made for."""
+    """Accepts all settings: torch can do all that they offer."""
 
 
 def session(settings: Settings, master: str | None, conf: Mapping[str, str]) -> tuple[str | None, Mapping[str, str]]:

@@ -1,4 +1,4 @@
-"""What training asks of a cluster, checked on the driver before the ranks start: Spark would answer late or never."""
+"""Checks on the driver, before the ranks start, that the cluster can run them: Spark would tell late or never."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at what the cluster has given.
+#: Seconds between two looks at how many tasks the cluster can run.
 _LOOK_EVERY = 0.5
 
 
 def is_local(spark: SparkSession) -> bool:
-    """Whether driver and workers are one process on this host."""
+    """Returns whether Spark runs in local mode: driver and executors are one process on this host."""
     master = str(spark.sparkContext.master)
     return master == "local" or master.startswith("local[")
 
 
 def rank_threads(spark: SparkSession, settings: TrainSettings) -> int:
-    """Returns the CPU threads of a rank: the setting, else the cores that it may use."""
+    """Returns the number of CPU threads of a rank: as the settings say, else as many as it may use cores."""
     if settings.threads_per_worker:
         return settings.threads_per_worker
     if is_local(spark):
@@ -35,16 +35,11 @@ def rank_threads(spark: SparkSession, settings: TrainSettings) -> int:
     return int(spark.sparkContext.getConf().get("spark.task.cpus", "1"))
 
 
-def uses_gpu(spark: SparkSession) -> bool:
-    """Whether Spark gives every rank a GPU."""
-    return not is_local(spark) and float(spark.sparkContext.getConf().get("spark.task.resource.gpu.amount", "0")) > 0
-
-
 def check_cluster(spark: SparkSession, settings: TrainSettings) -> None:
     """Checks that all ranks can run at the same time, and waits for the executors that they need.
 
     Raises:
-        UsageError: dynamic allocation is on; a task's cores or GPUs are not a rank's; too few tasks fit.
+        UsageError: dynamic allocation is on, a task has other cores or GPUs than a rank needs, or too few tasks fit.
     """
     if is_local(spark):
         return
@@ -58,10 +53,10 @@ def check_cluster(spark: SparkSession, settings: TrainSettings) -> None:
 def check_places_again(spark: SparkSession, settings: TrainSettings) -> None:
     """Waits until the cluster has places for all ranks again, after some of them died.
 
-    A host may be lost with its ranks. Spark itself would ask 40 times, every 15 s, and then say what barrier jobs need.
+    A host may be lost with its ranks. Spark itself would look 40 times, every 15 s, and then explain barrier jobs.
 
     Raises:
-        RunError: it has not, after `train.start_timeout` seconds.
+        RunError: it has too few after `train.start_timeout` seconds.
     """
     if is_local(spark):
         return
@@ -75,10 +70,10 @@ def check_places_again(spark: SparkSession, settings: TrainSettings) -> None:
 
 
 def check_settings(conf: Mapping[str, str], settings: TrainSettings) -> None:
-    """Checks what Spark's settings alone can tell.
+    """Checks Spark's settings, without looking at the cluster.
 
     Raises:
-        UsageError: as `check_cluster`.
+        UsageError: for the reasons that `check_cluster` names.
     """
     if conf.get("spark.dynamicAllocation.enabled", "false").lower() == "true":
         raise UsageError(
@@ -103,7 +98,7 @@ def check_settings(conf: Mapping[str, str], settings: TrainSettings) -> None:
 
 
 def most_tasks(conf: Mapping[str, str]) -> int | None:
-    """Returns how many tasks can run at the same time with all that was asked for; None if settings do not tell."""
+    """Returns how many tasks can run at the same time by Spark's settings; None if they do not tell."""
     cpus = _task_cpus(conf)
     bounds = []
     if "spark.cores.max" in conf:  # standalone
@@ -118,7 +113,7 @@ def _task_cpus(conf: Mapping[str, str]) -> int:
 
 
 def _wait_for_places(spark: SparkSession, settings: TrainSettings) -> int:
-    """Returns how many ranks can run at the same time: all, or after `train.start_timeout` seconds as many as can."""
+    """Waits for places for all ranks, at most `train.start_timeout` seconds, and returns how many places there are."""
     context = spark.sparkContext._jsc.sc()
     profile = context.resourceProfileManager().defaultResourceProfile()
     started = time.monotonic()

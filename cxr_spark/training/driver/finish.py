@@ -1,4 +1,4 @@
-"""From the checkpoints of a finished training to its model, history and curves."""
+"""Makes the model, the history and the curves out of the checkpoints of a finished training."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MODEL = "model"
 
 
 def finish(spec: TrainingSpec, resize: str, white_level: int | None = None) -> ModelMetadata:
-    """Writes `history.json`, `curves.png` and the model folder of a training that is over.
+    """Writes `history.json`, `curves.png` and the model folder of a finished training.
 
-    The model is the epoch that `train.final_model` says; the last one where its metric is not defined.
+    The model is that of the epoch which `train.final_model` names, or of the last one where the metric is not defined.
 
     Args:
         spec: the training.
@@ -32,7 +32,7 @@ def finish(spec: TrainingSpec, resize: str, white_level: int | None = None) -> M
         The model's metadata.
 
     Raises:
-        RunError: the training is not over.
+        RunError: the training has not come to its end.
     """
     checkpoints = Checkpoints(spec.checkpoints)
     last = checkpoints.load(LAST)
@@ -84,7 +84,7 @@ def versions(*more: str) -> dict[str, str]:
     """Returns the versions of Python and of the packages that decide a result.
 
     Args:
-        more: packages beside those that every training uses.
+        more: names of further packages, which only some trainings use.
     """
     found = {"python": platform.python_version()}
     for name in ("cxr-spark", "torch", "torchvision", "numpy", "pyspark", "opencv-python-headless", *more):

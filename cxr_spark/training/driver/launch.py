@@ -1,20 +1,16 @@
-"""The driver's side of a training: starts the ranks, and starts them again from the last checkpoint when one dies."""
+"""Starts the ranks of a training, and starts them again from the last checkpoint when one dies."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import re
-import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cxr_spark import errors
-from cxr_spark.errors import CxrError, DivergedError, RunError
-from cxr_spark.runtime.session import let_children_import
-from cxr_spark.training.driver.cluster import check_places_again, is_local, uses_gpu
-from cxr_spark.training.driver.rank_output import RankOutput
+from cxr_spark.errors import CxrError, RunError
+from cxr_spark.training.driver.barrier_ranks import run_barrier_ranks
+from cxr_spark.training.driver.cluster import check_places_again, is_local
+from cxr_spark.training.driver.local_ranks import run_local_ranks
 from cxr_spark.training.driver.reachability import check_reachability
 from cxr_spark.training.rank import task as rank
 from cxr_spark.training.specification import TrainingSpec
@@ -24,7 +20,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: In the lines of what Spark and torchrun raise that say what happened to a rank.
+#: An error of this package in the trace that Spark gives of a failed task.
+_OWN_ERROR = re.compile(r"^cxr_spark\.errors\.(\w+): (.+)$", re.MULTILINE)
+#: Marks the lines in Spark's errors that say what happened to a rank.
 _TELLING = re.compile(r"Error|Signal|exitcode|Failure \(")
 
 
@@ -32,7 +30,7 @@ def launch(spark: SparkSession, spec: TrainingSpec) -> None:
     """Runs a planned training to its end.
 
     Raises:
-        CxrError: the error that a rank met.
+        CxrError: a rank failed in a way that a repetition would not mend.
         RunError: the ranks died more often than `train.max_restarts`, or the cluster has no place for them any more.
     """
     if not is_local(spark) and spec.train.workers > 1:
@@ -42,9 +40,9 @@ def launch(spark: SparkSession, spec: TrainingSpec) -> None:
         try:
             _run_ranks(spark, spec)
             return
-        except Exception as error:  # Spark and torchrun raise what they like; what matters is whether to go on
+        except Exception as error:  # Spark raises errors of many classes; what matters is whether to go on
             cause = _cause(spec, error)
-        if not isinstance(cause, RunError) or isinstance(cause, DivergedError):
+        if not _may_pass(spec, cause):
             raise cause
         if attempt == spec.train.max_restarts:
             raise RunError(f"the training died {attempt + 1} times, the last time so: {cause}") from None
@@ -53,50 +51,42 @@ def launch(spark: SparkSession, spec: TrainingSpec) -> None:
 
 
 def _run_ranks(spark: SparkSession, spec: TrainingSpec) -> None:
-    from pyspark.ml.torch.distributor import TorchDistributor
-
-    if is_local(spark):  # else torchrun waits for minutes for a name of this host that may not resolve
-        os.environ.setdefault("PET_LOCAL_ADDR", "127.0.0.1")
-    local = is_local(spark)
-    distributor = TorchDistributor(num_processes=spec.train.workers, local_mode=local, use_gpu=uses_gpu(spark))
-    let_children_import()
-    with contextlib.redirect_stdout(RankOutput()):
-        distributor.run(_RankFunction(), spec.model_dump_json())
-
-
-class _RankFunction:
-    """`rank.run`, in a form that makes a task let its children find what it finds itself.
-
-    torchrun starts a rank as a process of its own. That sees what PYTHONPATH names, but not what `--py-files` brought:
-    Spark puts this on the search path of the task alone.
-    """
-
-    def __call__(self, spec_json: str) -> None:
-        rank.run(spec_json)
-
-    def __reduce__(self) -> tuple[Callable[[], Callable[[str], None]], tuple[()]]:
-        return (_rank_function, ())
-
-
-def _rank_function() -> Callable[[str], None]:
-    """Called where the task unpickles the function that it is to run."""
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in sys.path if path))
-    return rank.run
+    if is_local(spark):
+        run_local_ranks(spec)
+    else:
+        run_barrier_ranks(spark, spec)
 
 
 def _cause(spec: TrainingSpec, error: Exception) -> CxrError:
-    """Returns the error that a rank left behind, else one with the last lines that it said."""
+    """Returns the error that a rank recorded, else what its launcher tells of its end, else what Spark tells."""
     try:
         told = spec.checkpoints.read_json(rank.FAILURE)
         return _error_class(told["kind"])(str(told["message"]))
-    except (FileNotFoundError, RunError, TypeError, KeyError):  # nothing there, or a rank died while it wrote it
+    except (FileNotFoundError, RunError, TypeError, KeyError):  # there is none, or a rank died while it wrote it
+        if isinstance(error, CxrError):
+            return error
+        own = _OWN_ERROR.search(str(error))
+        if own:
+            return _error_class(own[1])(own[2])
         lines = [line.strip() for line in str(error).splitlines()]
-        lines = [line for line in lines if line and not line.startswith("at ")]  # of Java's traces what, not where
+        lines = [
+            line for line in lines if line and not line.startswith("at ")
+        ]  # Java's traces: the messages, not the places
         telling = [line for line in lines if _TELLING.search(line)]
         return RunError("; ".join((telling or lines)[-2:]) or type(error).__name__)
 
 
+def _may_pass(spec: TrainingSpec, cause: CxrError) -> bool:
+    """Returns whether it makes sense to start the ranks again."""
+    if not rank.may_pass(cause):
+        return False
+    try:
+        return bool(spec.checkpoints.read_json(rank.FAILURE).get("may_pass", True))
+    except (FileNotFoundError, RunError, AttributeError):  # a rank died before it could record why
+        return True
+
+
 def _error_class(name: object) -> type[CxrError]:
-    """Returns the error class of a name; that of a failed run for any other name."""
+    """Returns the error class of this package with a name; RunError where there is none."""
     kind = vars(errors).get(str(name))
     return kind if isinstance(kind, type) and issubclass(kind, CxrError) else RunError

@@ -1,7 +1,7 @@
-"""Can the ranks reach each other? Found out in seconds before they start, instead of by a time-out deep in torch.
+"""The reachability check: can the ranks reach each other? It takes seconds; torch would tell after a long time-out.
 
-The tasks of a barrier stage learn each other's addresses through the driver; each then opens a connection to every
-other one, over the addresses at which the ranks will meet.
+The tasks of a barrier stage learn each other's addresses through the driver. Each task then opens a connection to every
+other one, over the addresses that the ranks will use.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ CONNECT_TIMEOUT = 10.0
 
 
 def check_reachability(spark: SparkSession, workers: int) -> None:
-    """Makes sure that as many ranks can run at once and reach each other.
+    """Checks that all ranks can run at the same time and reach each other.
 
     Raises:
-        RunError: two of them cannot; it names both.
+        RunError: two of them cannot reach each other; the message names both.
     """
     started = time.monotonic()
-    problems = barrier_parts(spark, workers, _meet, "meeting of the ranks")
+    problems = barrier_parts(spark, workers, _try_all, "the reachability check")
     if problems:
         more = f" (and {len(problems) - 1} more such pairs)" if len(problems) > 1 else ""
         raise RunError(
@@ -43,8 +43,8 @@ def check_reachability(spark: SparkSession, workers: int) -> None:
     log.info("%d ranks reach each other (%.1f s)", workers, time.monotonic() - started)
 
 
-def _meet(parts: Iterable[int]) -> Iterator[str]:
-    """Runs in a task; gives one text for every other task that it cannot reach."""
+def _try_all(parts: Iterable[int]) -> Iterator[str]:
+    """Tries, in a barrier task, to reach all other tasks; yields one sentence for each that it cannot reach."""
     from pyspark import BarrierTaskContext
 
     context = BarrierTaskContext.get()

@@ -8,7 +8,7 @@ import psutil
 
 
 def interface_towards(address: str) -> str | None:
-    """Returns the name of the network interface by which this host reaches an address; None if that is not known.
+    """Returns the name of the network interface by which this host reaches an address; None if it cannot be found.
 
     Nothing is sent: connecting a UDP socket only chooses the route.
     """

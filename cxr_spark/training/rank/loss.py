@@ -1,4 +1,4 @@
-"""What is minimised: cross-entropy over the labels that are known, by sigmoids or by one softmax."""
+"""The loss: cross-entropy over the labels that are known, with a sigmoid for each finding or one softmax over all."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Objective:
     """The loss of a task.
 
     Attributes:
-        task: `multi_label`: a sigmoid for each finding; `single_label`: one softmax over all classes.
-        weights: float32 (K,): what a positive label weighs (`multi_label`), or an image of the class (`single_label`);
-            None for 1.
+        task: `multi_label` has a sigmoid for each finding, `single_label` one softmax over all classes.
+        weights: float32 (K,), the weight of a positive label (`multi_label`) or of an image of the class
+            (`single_label`); None for a weight of 1.
     """
 
     task: Task
@@ -31,10 +31,10 @@ class Objective:
 
         Args:
             logits: float32 (N, K).
-            labels: float32 (N, K); NaN where not known. With `single_label` one 1 a row.
+            labels: float32 (N, K); NaN where a label is not known. With `single_label` each row has one 1.
 
         Returns:
-            The sum, and how many terms it has, float32 scalars: known labels, or images whose class is known.
+            The sum and its number of terms (known labels, or images whose class is known), both float32 scalars.
         """
         known = ~torch.isnan(labels)
         target = torch.where(known, labels, torch.zeros_like(labels))
@@ -49,13 +49,13 @@ class Objective:
         return torch.where(known, each, torch.zeros_like(each)).sum(), known.sum().float()
 
     def mean(self, labels: NDArray[np.float32], logits: NDArray[np.float32]) -> float | None:
-        """Returns the mean cross-entropy of all images, in double precision and not weighted; None of none."""
+        """Returns the mean cross-entropy in double precision and without weights; None where no label is known."""
         plain = Objective(self.task)
         total, terms = plain.summed(torch.from_numpy(logits).double(), torch.from_numpy(labels).double())
         return float(total / terms) if terms else None
 
     def accuracy(self, labels: NDArray[np.float32], logits: NDArray[np.float32]) -> float | None:
-        """Returns the part of known labels (or images) that the rounded probabilities get right; None of none."""
+        """Returns the part of the known labels (or images) that is predicted right; None where no label is known."""
         if self.task == "single_label":
             rows = ~np.isnan(labels).any(axis=1)
             right = logits[rows].argmax(axis=1) == labels[rows].argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Optimisers by name."""
+"""Makes the optimiser that the settings name."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from cxr_spark.models.head import head_name
 def decay_by_name(module: nn.Module, settings: TrainSettings) -> dict[str, float]:
     """Returns the weight decay of each trainable parameter, by its name.
 
-    Weight decay spares biases and normalisation (one-dimensional parameters): to pull a batch norm's scale to zero is
-    no regularisation.
+    Biases and the parameters of normalisation layers (all that are one-dimensional) are not decayed: pulling the scale
+    of a batch norm to zero is no regularisation.
     """
     head = f"{head_name(module)}."
     of_head = settings.weight_decay if settings.head_weight_decay is None else settings.head_weight_decay
@@ -27,7 +27,10 @@ def decay_by_name(module: nn.Module, settings: TrainSettings) -> dict[str, float
 
 
 def make_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Makes the optimiser of a network's trainable parameters: its body, its head, and what is not decayed."""
+    """Makes the optimiser of a network's trainable parameters.
+
+    It has three groups: the body, the head, and all parameters that are not decayed.
+    """
     decays = decay_by_name(module, settings)
     head = f"{head_name(module)}."
     groups: list[dict[str, Any]] = [{"params": []} for _ in range(3)]

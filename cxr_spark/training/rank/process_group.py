@@ -1,4 +1,7 @@
-"""The group of training ranks, and what they tell each other. With one rank nothing is sent."""
+"""The process group of a training: the ranks, and what they exchange. With one rank nothing is sent.
+
+Ranks exchange tensors only. Nothing that comes from the network is unpickled.
+"""
 
 from __future__ import annotations
 
@@ -15,46 +18,73 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cxr_spark.errors import RunError
 from cxr_spark.training.rank.interface import interface_towards
+from cxr_spark.training.rank.rendezvous import Rendezvous, RendezvousStore
 
 
 class ProcessGroup:
-    """This process among the ranks of a training, as torchrun's environment tells.
+    """This process among the ranks of a training.
 
-    Attributes:
+    Args:
         rank: number of this process, from 0.
         world: number of processes.
-        local_rank: number of this process on its host.
+        local_rank: number of this process on its host, from 0.
+        rendezvous: where the ranks find each other; None under torchrun, which has its own way, and with one rank.
+
+    Attributes:
+        rank: as given.
+        world: as given.
+        local_rank: as given.
     """
 
-    def __init__(self) -> None:
-        self.rank = int(os.environ.get("RANK", "0"))
-        self.world = int(os.environ.get("WORLD_SIZE", "1"))
-        self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    def __init__(
+        self, rank: int = 0, world: int = 1, local_rank: int = 0, rendezvous: Rendezvous | None = None
+    ) -> None:
+        self.rank, self.world, self.local_rank = rank, world, local_rank
+        self._rendezvous = rendezvous
+        self._store: RendezvousStore | None = None
+        self._device = torch.device("cpu")
+
+    @classmethod
+    def from_environment(cls) -> ProcessGroup:
+        """Returns the group that torchrun's environment variables describe."""
+        rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+        return cls(rank, world, local)
 
     def connect(self, device: torch.device, timeout: float) -> None:
         """Joins the group.
 
         Args:
-            device: of this rank: GPUs talk by NCCL, CPUs by gloo.
-            timeout: seconds to wait for the others, here and in every exchange.
+            device: the device of this rank. GPUs exchange by NCCL, CPUs by gloo.
+            timeout: seconds to wait for the other ranks, here and in every exchange.
 
         Raises:
             RunError: not all ranks came.
         """
         if self.world == 1:
             return
+        self._device = device
         backend = "nccl" if device.type == "cuda" else "gloo"
-        _choose_interface()
+        given = self._rendezvous
+        host = given.host if given else os.environ.get("MASTER_ADDR", "localhost")
+        port = given.port if given else os.environ.get("MASTER_PORT")
+        _choose_interface(host)
+        limit = datetime.timedelta(seconds=timeout)
         try:
-            dist.init_process_group(backend, timeout=datetime.timedelta(seconds=timeout))
-        except (RuntimeError, ValueError) as error:
+            if given is None:
+                dist.init_process_group(backend, timeout=limit)
+            else:
+                self._store = RendezvousStore(given, timeout)
+                dist.init_process_group(
+                    backend, store=self._store, rank=self.rank, world_size=self.world, timeout=limit
+                )
+        except (RuntimeError, ValueError, RunError) as error:
             raise RunError(
-                f"rank {self.rank} of {self.world} found no way to the others at {os.environ.get('MASTER_ADDR')}:"
-                f"{os.environ.get('MASTER_PORT')} in {timeout:.0f} s: {str(error).splitlines()[0]}"
+                f"rank {self.rank} of {self.world} found no way to the others at {host}:{port} in {timeout:.0f} s: "
+                f"{str(error).splitlines()[0]}"
             ) from error
 
     def wait_for_all(self) -> None:
-        """Waits until all ranks are here. Spark takes ranks on one host for done when one of them is."""
+        """Waits until all ranks have come here: none may leave while another one still needs it."""
         if self.world > 1:
             dist.barrier()
 
@@ -62,6 +92,8 @@ class ProcessGroup:
         """Leaves the group."""
         if dist.is_initialized():
             dist.destroy_process_group()
+        if self._store is not None:
+            self._store.close()
 
     def parallel(self, module: nn.Module) -> nn.Module:
         """Wraps a network so that gradients are averaged over the ranks.
@@ -90,12 +122,11 @@ class ProcessGroup:
         return value
 
     def gather_numbers(self, values: Sequence[float]) -> tuple[tuple[float, ...], ...]:
-        """Returns what every rank gave, exactly, in order of ranks; all ranks give equally many."""
+        """Returns the numbers of every rank, exactly, in order of ranks; all ranks give equally many."""
         if self.world == 1:
             return (tuple(values),)
-        every: list[tuple[float, ...] | None] = [None] * self.world
-        dist.all_gather_object(every, tuple(values))
-        return tuple(item for item in every if item is not None)
+        own = torch.tensor(list(values), dtype=torch.float64, device=self._device)
+        return tuple(tuple(tensor.tolist()) for tensor in self._gather(own))
 
     def gather_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the rows of all ranks, in order of ranks, on every rank.
@@ -105,17 +136,28 @@ class ProcessGroup:
         """
         if self.world == 1:
             return rows
-        every: list[NDArray[np.float32] | None] = [None] * self.world
-        dist.all_gather_object(every, rows)
-        return np.concatenate([item for item in every if item is not None])
+        counts = [int(count) for count in self._gather(torch.tensor(len(rows), device=self._device))]
+        padded = torch.zeros((max(counts), rows.shape[1]), dtype=torch.float32, device=self._device)
+        padded[: len(rows)] = torch.from_numpy(np.ascontiguousarray(rows))
+        every = self._gather(padded)
+        return np.concatenate([tensor[:count].cpu().numpy() for tensor, count in zip(every, counts, strict=True)])
+
+    def _gather(self, own: torch.Tensor) -> list[torch.Tensor]:
+        """Returns the tensors of all ranks, which are of one shape.
+
+        torch's `all_gather_object` would unpickle what comes from the network.
+        """
+        every = [torch.empty_like(own) for _ in range(self.world)]
+        dist.all_gather(every, own)
+        return every
 
 
-def _choose_interface() -> None:
-    """Lets gloo and NCCL use the interface that leads to rank 0, unless the user named one.
+def _choose_interface(host: str) -> None:
+    """Lets gloo and NCCL use the interface that leads to a host, unless the user named one.
 
     By themselves they take the address that this host's name stands for, often that of the loopback interface.
     """
-    interface = interface_towards(os.environ.get("MASTER_ADDR", "localhost"))
+    interface = interface_towards(host)
     if interface is not None:
         for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
             os.environ.setdefault(variable, interface)

@@ -1,7 +1,7 @@
-"""A rank's share of a split: read once from Parquet into one memory-mapped file on the local disk.
+"""The shards of a split: the images of one rank, read once from Parquet into a memory-mapped file on the local disk.
 
-The images of a split are ordered by image index, whatever files they are in, and cut into one contiguous block a rank.
-Prepared files are ordered the same way, so a rank reads little more than its own block.
+The images of a split are ordered by image index, whatever files they are in, and cut into one block for each rank.
+Prepared files are ordered in the same way, so a rank reads little more than its own block.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from cxr_spark.imaging.resize import resize
 from cxr_spark.tables.prepared import PreparedDataset, binary_images
 from cxr_spark.tables.prepared_files import naming_damage, open_prepared, read_columns
 
-#: Files read side by side. Opening one costs a round trip to the store; a few at once hide it.
+#: Number of files that are read at the same time. Opening one costs a round trip to the store; several at once hide it.
 _READERS = 4
 _INDEXED = ("image_index", "labels")
 
 
 @dataclass(frozen=True)
 class Index:
-    """Where every image of a split is, ordered by image index.
+    """The images of a split in the order of their image index, with the file and the row of each.
 
     Attributes:
-        names: (N,) image indices.
-        labels: float32 (N, K); NaN where not known.
-        file: (N,) position in `files`.
-        row: (N,) row in that file.
+        names: (N,), image indices.
+        labels: float32 (N, K); NaN where a label is not known.
+        file: int64 (N,), position of the image's file in `files`.
+        row: int64 (N,), the image's row in that file.
         files: names of the Parquet files in the dataset's store.
     """
 
@@ -53,12 +53,12 @@ class Index:
 
 @dataclass(frozen=True)
 class Shard:
-    """Images that one rank works on.
+    """The images of one rank.
 
     Attributes:
-        pixels: uint8 (n, S, S), backed by a file that is gone when the process is.
-        labels: float32 (n, K); NaN where not known.
-        keys: uint64 (n,), what augmentations draw by.
+        pixels: uint8 (n, S, S), in a file that vanishes with the process.
+        labels: float32 (n, K); NaN where a label is not known.
+        keys: uint64 (n,), the keys by which augmentations draw.
     """
 
     pixels: NDArray[np.uint8]
@@ -73,7 +73,8 @@ def read_index(dataset: PreparedDataset, split: str) -> Index:
     """Reads names and labels of a split.
 
     Raises:
-        DataError: a file is damaged, an image stands twice, or labels of another length than the dataset's findings.
+        DataError: a file is damaged, or an image is there twice or has another number of labels than the dataset has
+            findings.
     """
     files = dataset.files(split)
 
@@ -109,29 +110,33 @@ def check_one_label_each(index: Index) -> None:
 
 
 def bounds(n: int, rank: int, world: int) -> tuple[int, int]:
-    """Returns the block [start, end) of a rank among n images; blocks differ by one image at the most."""
+    """Returns the block [start, end) of a rank among n images; blocks differ by at most one image."""
     return n * rank // world, n * (rank + 1) // world
 
 
 def load_shard(dataset: PreparedDataset, index: Index, start: int, end: int, side: int) -> Shard:
-    """Reads the images [start, end) of an index.
+    """Reads the images [start, end) of a split; see `load_images`."""
+    return load_images(dataset, index, np.arange(start, end), side)
+
+
+def load_images(dataset: PreparedDataset, index: Index, positions: NDArray[np.int64], side: int) -> Shard:
+    """Reads images of a split.
 
     Args:
-        dataset: where they are.
+        dataset: the prepared dataset.
         index: all images of the split.
-        start: first image.
-        end: one past the last image.
+        positions: int64 (n,), which images of the index.
         side: side of the result, pixels; images stored at another size are resized once, here.
 
     Raises:
         RunError: the local disk has no room.
         DataError: a file is damaged, or an image is not of the size that the manifest says.
     """
-    pixels = _spool((end - start, side, side))
+    pixels = _spool((len(positions), side, side))
 
     def fill(file: int) -> None:
-        wanted = np.flatnonzero(index.file[start:end] == file)
-        rows = index.row[start:end][wanted]
+        wanted = np.flatnonzero(index.file[positions] == file)
+        rows = index.row[positions[wanted]]
         name = index.files[file]
         uri = dataset.store.uri_of(name)
         with open_prepared(dataset.store, name, dataset.sha256(name)) as parquet:
@@ -144,14 +149,14 @@ def load_shard(dataset: PreparedDataset, index: Index, start: int, end: int, sid
                         table = parquet.read_row_group(group, columns=[*_INDEXED, "pixels"])
                         stored = binary_images(table["pixels"], dataset.size)
                         chosen = rows[here] - first
-                        _check_same(table, chosen, index, start + wanted[here], uri)
+                        _check_same(table, chosen, index, positions[wanted[here]], uri)
                         images = stored[chosen]
                     pixels[wanted[here]] = images if side == dataset.size else _resized(images, side)
                 first += count
 
     with ThreadPoolExecutor(_READERS) as pool:
-        list(pool.map(fill, np.unique(index.file[start:end])))
-    return Shard(pixels, index.labels[start:end], image_keys(index.names[start:end].tolist()))
+        list(pool.map(fill, np.unique(index.file[positions])))
+    return Shard(pixels, index.labels[positions], image_keys(index.names[positions].tolist()))
 
 
 def _labels(table: pa.Table, k: int, uri: str) -> NDArray[np.float32]:
@@ -193,14 +198,14 @@ def local_folder() -> str:
 
 
 def _spool(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Makes a memory-mapped array in a file without a name: it is gone when the process is, however that ends."""
+    """Makes a memory-mapped array in a file without a name, which vanishes with the process, however that ends."""
     size = int(np.prod(shape))
     if size == 0:
         return np.empty(shape, np.uint8)
     folder = local_folder()
     try:
-        with tempfile.TemporaryFile(dir=folder, prefix="cxr-share-") as file:
-            os.posix_fallocate(file.fileno(), 0, size)  # a full disk shows here, not as a bus error in the middle
+        with tempfile.TemporaryFile(dir=folder, prefix="cxr-shard-") as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # a full disk shows here, not as a bus error during the training
             return np.memmap(file, np.uint8, "r+", shape=shape)
     except OSError as error:
         raise RunError(

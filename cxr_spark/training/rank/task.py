@@ -1,19 +1,21 @@
-"""One training rank: what the cluster starts, and `torchrun -m cxr_spark.training.rank.task JOB.json` for debugging.
+"""One training rank, as a process of its own: `python -m cxr_spark.training.rank.task`. No Spark here.
 
-No Spark here.
+Its launcher tells it by standard input what to do (see `process`). For debugging on hosts where every user is trusted,
+`torchrun -m cxr_spark.training.rank.task SPEC.json` runs the same ranks without a driver. torchrun's own rendezvous
+listens on every interface without a password, so nothing else here uses it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from cxr_spark.errors import CxrError, RunError
+from cxr_spark.errors import CxrError, DivergedError, RunError
 from cxr_spark.models.architectures import build
 from cxr_spark.models.device import choose
 from cxr_spark.models.freezing import freeze
@@ -21,8 +23,10 @@ from cxr_spark.storage.store import Store
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import describe
 from cxr_spark.training.checkpoints import Checkpoints
+from cxr_spark.training.rank.process import read_start
 from cxr_spark.training.rank.process_group import ProcessGroup
-from cxr_spark.training.rank.shards import Shard, bounds, check_one_label_each, load_shard, read_index
+from cxr_spark.training.rank.sampler import Sampler
+from cxr_spark.training.rank.shards import bounds, check_one_label_each, load_images, load_shard, read_index
 from cxr_spark.training.rank.trainer import Trainer
 from cxr_spark.training.rank.watchdog import watch
 from cxr_spark.training.specification import TrainingSpec
@@ -32,16 +36,21 @@ log = logging.getLogger("cxr_spark.training")
 FAILURE = "failure.json"
 
 
-def run(spec_json: str) -> None:
-    """Runs the training on this rank; TorchDistributor calls it in every one.
+def run(spec_json: str, group: ProcessGroup) -> None:
+    """Runs the training on this rank.
 
-    An error is also left in the checkpoints' folder, where the driver finds it: of a failed rank Spark tells the last
-    lines only.
+    An error is also left in the checkpoints' folder, where the driver finds it.
+
+    Args:
+        spec_json: the training, as JSON of a `TrainingSpec`.
+        group: the process group, not connected yet.
+
+    Raises:
+        Exception: whatever ended the training.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
     log.setLevel(logging.INFO)
     spec = TrainingSpec.model_validate_json(spec_json)
-    group = ProcessGroup()
     refuse_to_repeat(spec.checkpoints)
     try:
         train(spec, group)
@@ -62,9 +71,13 @@ def train(spec: TrainingSpec, group: ProcessGroup) -> None:
     index = read_index(dataset, TRAIN)
     if spec.model.task == "single_label":
         check_one_label_each(index)
-    shards: dict[str, Shard] = {}
-    for split, where in ((TRAIN, index), (VALIDATION, read_index(dataset, VALIDATION))):
-        shards[split] = load_shard(dataset, where, *bounds(len(where), group.rank, group.world), spec.held_size)
+    sampler = Sampler(spec.train, index.labels, group.rank, group.world)
+    held_out = read_index(dataset, VALIDATION)
+    block = bounds(len(held_out), group.rank, group.world)
+    shards = {
+        TRAIN: load_images(dataset, index, sampler.held(), spec.held_size),
+        VALIDATION: load_shard(dataset, held_out, *block, spec.held_size),
+    }
     start = Checkpoints(spec.checkpoints).load()
     if start is None:
         raise RuntimeError(f"no checkpoint in {spec.checkpoints.uri}: the driver writes the first one")
@@ -82,6 +95,7 @@ def train(spec: TrainingSpec, group: ProcessGroup) -> None:
         group=group,
         compute=compute,
         index=index,
+        sampler=sampler,
         train=shards[TRAIN],
         validation=shards[VALIDATION],
     )
@@ -105,11 +119,29 @@ def train(spec: TrainingSpec, group: ProcessGroup) -> None:
 
 
 def report_failure(store: Store, error: Exception) -> None:
-    """Leaves an error where the driver finds it; the first one stays."""
+    """Leaves an error where the driver finds it; the first one stays.
+
+    Args:
+        store: folder of the checkpoints.
+        error: what ended the rank.
+    """
     kind, message = type(error).__name__, str(error)
     if not isinstance(error, CxrError):
         kind, message = "RunError", f"{kind}: {message}"
-    store.create_exclusive(FAILURE, json.dumps({"kind": kind, "message": message}).encode())
+    record = {"kind": kind, "message": message, "may_pass": may_pass(error)}
+    store.create_exclusive(FAILURE, json.dumps(record).encode())
+
+
+def may_pass(error: Exception) -> bool:
+    """Returns whether a repetition may not meet an error again: lost peers, a store that is away, a full memory.
+
+    A training repeats bit for bit, so a wrong value or a fault in the code would only come back.
+    """
+    if isinstance(error, CxrError):
+        return isinstance(error, RunError) and not isinstance(error, DivergedError)
+    return isinstance(error, OSError | RuntimeError | MemoryError) and not isinstance(
+        error, NotImplementedError | RecursionError
+    )
 
 
 def refuse_to_repeat(store: Store) -> None:
@@ -118,6 +150,9 @@ def refuse_to_repeat(store: Store) -> None:
     Spark repeats a failed barrier stage by itself, up to three times. The driver deletes the record when it starts the
     ranks anew.
 
+    Args:
+        store: folder of the checkpoints.
+
     Raises:
         CxrError: the error that is recorded.
     """
@@ -125,10 +160,22 @@ def refuse_to_repeat(store: Store) -> None:
         told = store.read_json(FAILURE)
     except FileNotFoundError:
         return
-    if told["kind"] != RunError.__name__:
+    if not told["may_pass"]:
         raise CxrError(str(told["message"]))
 
 
+def main(arguments: Sequence[str]) -> None:
+    """Runs a rank that a launcher, or torchrun, has started.
+
+    Args:
+        arguments: under torchrun the name of a file that holds the training as JSON; else none.
+    """
+    if arguments:
+        run(Path(arguments[0]).read_text(), ProcessGroup.from_environment())
+    else:
+        start = read_start(sys.stdin.buffer)
+        run(start.spec_json, ProcessGroup(start.rank, start.world, start.local_rank, start.rendezvous))
+
+
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    run(Path(sys.argv[1]).read_text())
+    main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""The training loop of one rank."""
+"""The trainer: the training loop of one rank."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from cxr_spark.training.checkpoints import Checkpoint, Progress
 from cxr_spark.training.rank.loss import Objective
 from cxr_spark.training.rank.optimizer import make_optimizer
 from cxr_spark.training.rank.process_group import ProcessGroup
-from cxr_spark.training.rank.sampler import draw_chances, epoch_order
-from cxr_spark.training.rank.shards import Index, Shard, bounds
+from cxr_spark.training.rank.sampler import Sampler
+from cxr_spark.training.rank.shards import Index, Shard
 from cxr_spark.training.rank.validation import Validation, validate
 from cxr_spark.training.record import EpochResult, Record, close_epoch
 from cxr_spark.training.specification import TrainingSpec
 
-#: Seconds between two lines of progress.
+#: Seconds between two progress lines in the log.
 _TELL_EVERY = 10.0
-#: On a GPU the host runs ahead of the device; to look at every step's loss would make it wait.
+#: Steps between two checks of the loss on a GPU. To look at every step's loss would make the host wait for the device.
 _CHECK_EVERY_ON_GPU = 20
 
 
@@ -38,12 +38,13 @@ class Trainer:
     """Trains a network on this rank's shard, together with the other ranks.
 
     Args:
-        spec: what to train.
-        module: the network with its frozen layers set, on the device.
+        spec: the training.
+        module: the network on its device, with its frozen layers set.
         group: the process group.
-        compute: how to compute.
-        index: all training images; class counts and steps follow from it.
-        train: this rank's training images.
+        compute: device and precision.
+        index: all training images; class weights follow from it.
+        sampler: which images this rank trains on.
+        train: the training images that the sampler needs, in the order of `Sampler.held`.
         validation: this rank's validation images; empty where the dataset has none.
     """
 
@@ -55,6 +56,7 @@ class Trainer:
         group: ProcessGroup,
         compute: Compute,
         index: Index,
+        sampler: Sampler,
         train: Shard,
         validation: Shard,
     ) -> None:
@@ -65,8 +67,8 @@ class Trainer:
         self._optimizer = make_optimizer(module, spec.train)
         self._augmentations = spec.augmentations()
         self._local_batch = spec.train.global_batch // group.world
-        largest_share = -(-len(index) // group.world)
-        self.steps_per_epoch = -(-largest_share // self._local_batch)
+        self._sampler, self._held = sampler, sampler.held()
+        self.steps_per_epoch = sampler.steps
         self._record = Record(spec, self.steps_per_epoch)
         self._masked = bool(np.isnan(index.labels).any())
         weights = None
@@ -75,16 +77,13 @@ class Trainer:
                 class_weights(spec.model.task, index.labels, spec.findings, spec.train.class_weights)
             ).to(compute.device)
         self._objective = Objective(spec.model.task, weights)
-        self._chances = None
-        if spec.train.balancing == "upsample":
-            self._chances = draw_chances(index.labels, *bounds(len(index), group.rank, group.world))
         self._check_every = 1 if compute.device.type == "cpu" else _CHECK_EVERY_ON_GPU
 
     def run(self, start: Checkpoint) -> Progress:
         """Trains from a checkpoint to the end.
 
         Returns:
-            The last place, finished.
+            The progress at the end.
 
         Raises:
             DivergedError: the loss is not finite.
@@ -125,14 +124,8 @@ class Trainer:
         return self._finish_epoch(progress, totals, rate, began)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        return epoch_order(
-            len(self._train),
-            self.steps_per_epoch * self._local_batch,
-            seed=self._settings.seed,
-            epoch=epoch,
-            worker=self._group.rank,
-            chances=self._chances,
-        )
+        """Returns the images of an epoch as positions in this rank's shard."""
+        return np.searchsorted(self._held, self._sampler.images(epoch))
 
     def _set_rate(self, progress: Progress) -> float:
         rate = schedule.learning_rate(
@@ -148,9 +141,9 @@ class Trainer:
         return rate
 
     def _step(self, parallel: nn.Module, chosen: NDArray[np.int64], epoch: int, global_step: int) -> torch.Tensor:
-        """Does one step on the images at `chosen` and returns (loss sum, labels) of this rank as float64 (2,)."""
+        """Does one step on the images `chosen`; returns float64 (2,): loss sum and number of labels of this rank."""
         device, shard = self._compute.device, self._train
-        # Dropout repeats after a resume because its seed follows from the place in the training.
+        # Dropout repeats after a resume, because its seed follows from the step.
         torch.manual_seed(hash((self._settings.seed, self._group.rank, global_step)) & 0x7FFFFFFFFFFFFFFF)
         pixels = torch.from_numpy(shard.pixels[chosen]).to(device, non_blocking=True)
         labels = torch.from_numpy(shard.labels[chosen]).to(device, non_blocking=True)
@@ -158,7 +151,7 @@ class Trainer:
         with self._compute.autocast():
             logits = parallel(imagenet_bgr(pixels, torch.channels_last))
         total, known = self._objective.summed(logits.float(), labels)
-        # DDP averages gradients over ranks; with masked labels a rank's share of the known ones must count as such.
+        # DDP averages gradients over the ranks. With masked labels each rank must count by its number of known labels.
         divisor = self._group.sum(known) / self._group.world if self._masked else known
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(total / divisor.clamp(min=1))

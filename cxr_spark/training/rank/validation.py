@@ -1,4 +1,4 @@
-"""Loss, accuracy and AUCs on the validation images, the work shared by all ranks."""
+"""Loss, accuracy and AUCs on the validation images. Every rank computes a part of the outputs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from cxr_spark.training.rank.shards import Shard
 
 @dataclass(frozen=True)
 class Validation:
-    """What a network reaches on the validation images.
+    """The metrics of a network on the validation images.
 
     Attributes:
-        loss: mean cross-entropy over the known labels, positives not weighted; None where there is none.
-        accuracy: part of the known labels (of the images, with one label each) that are right; None of none.
-        macro_auc: mean of the findings' AUCs, of those that have both classes; None where none has.
-        micro_auc: AUC of all known (image, finding) pairs; None where there is one class only.
+        loss: mean cross-entropy over the known labels, without class weights; None where no label is known.
+        accuracy: part of the known labels (with `single_label`: of the images) that the network gets right; None where
+            no label is known.
+        macro_auc: mean of the AUCs of all findings that have both classes; None where no finding has both.
+        micro_auc: AUC of all known (image, finding) pairs; None where they are of one class only.
     """
 
     loss: float | None
@@ -50,12 +51,12 @@ def validate(
 
     Args:
         module: the network, the same on all ranks.
-        shard: this rank's images; may be empty.
+        shard: this rank's images; it may be empty.
         group: the process group.
-        compute: how to compute.
-        augmentations: what training uses; here what is deterministic of it.
-        objective: of the training.
-        batch: images a forward pass.
+        compute: device and precision.
+        augmentations: those of the training; only the deterministic ones are applied.
+        objective: the loss of the training.
+        batch: number of images in a forward pass.
     """
     logits = group.gather_rows(
         predict_logits(module, shard.pixels, compute, augmentations, batch, shard.labels.shape[1])
@@ -89,9 +90,9 @@ def measure(labels: NDArray[np.float32], logits: NDArray[np.float32], objective:
     """Computes loss, accuracy and AUCs.
 
     Args:
-        labels: float32 (N, K); NaN where not known.
+        labels: float32 (N, K); NaN where a label is not known.
         logits: float32 (N, K).
-        objective: of the training.
+        objective: the loss of the training.
 
     Raises:
         DivergedError: a logit is not finite.

@@ -1,4 +1,4 @@
-"""Ends a rank whose driver is gone: a run that was killed must not go on writing beside the one that follows it."""
+"""Ends a rank whose driver is gone. A run that was killed must not write beside the run that follows it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def watch(run: Store, token: str | None) -> None:
     """Watches the lock of a run from a thread of its own.
 
     Args:
-        run: folder of the run.
-        token: of the driver's lock; None where no driver holds one, and nothing is watched.
+        run: the run's folder.
+        token: the token of the driver's lock; None where no driver holds one, and nothing is watched.
     """
     if token is not None:
         threading.Thread(target=_watch, args=(run, token), name="driver-watch", daemon=True).start()
@@ -33,7 +33,7 @@ def _watch(run: Store, token: str) -> None:
     while not pause.wait(_EVERY):
         try:
             holder = read_holder(run)
-        except RunError:  # a store that fails for a moment
+        except RunError:  # the store may fail for a moment
             continue
         if holder is None or holder.get("token") != token or witness.is_alive(holder) is False:
             log.error("the driver of this run is gone: this rank stops")

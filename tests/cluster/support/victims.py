@@ -38,8 +38,8 @@ def is_task(command: list[str]) -> bool:
 
 
 def is_rank(command: list[str]) -> bool:
-    """Whether a command line is that of a training rank, as torchrun starts it."""
-    return bool(command) and command[-1].endswith("train.py") and "torch_run_process_wrapper" not in " ".join(command)
+    """Whether a command line is that of a training rank."""
+    return command[-2:] == ["-m", "cxr_spark.training.rank.task"]
 
 
 def first_task(job: Job, hosts: Sequence[Host]) -> Host:

@@ -13,6 +13,7 @@ from cxr_spark.storage.store import Store
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.rank.validation import Validation
 from cxr_spark.training.record import EpochResult, Record, close_epoch
+from cxr_spark.training.schedule import learning_rate
 from cxr_spark.training.specification import TrainingSpec
 
 
@@ -120,3 +121,28 @@ def test_without_tensorboard_training_goes_on(spec, tmp_path, monkeypatch, caplo
     Record(spec, 4).save_epoch(Checkpoint(close_epoch(Progress(), TrainSettings(), result()), {"w": torch.zeros(1)}))
     assert (tmp_path / "history.json").exists()
     assert "pip install tensorboard" in caplog.text
+
+
+def test_metrics_that_are_not_defined_are_told_once(spec, caplog):
+    """Without validation images a plateau, an early stop and the best epoch have nothing to go by."""
+    settings = TrainSettings(
+        schedule={"metric": "val_loss"}, early_stop={"metric": "val_macro_auc", "patience": 1}, epochs=8
+    )
+    record = Record(spec.model_copy(update={"train": settings}), 5)
+    progress, state = Progress(), {"w": torch.zeros(1)}
+    nothing = EpochResult(train_loss=0.5, learning_rate=1e-3, images=100, train_seconds=4.0, seconds=5.0)
+    for epoch in range(8):
+        progress = close_epoch(progress, settings, nothing)
+        record.save_epoch(Checkpoint(progress, state))
+        assert progress.finished is (epoch == 7)
+        rate = learning_rate(settings.schedule, 0.1, progress.history, 5 * epoch, 5, 8)
+        assert rate == 0.1
+    told = [entry.getMessage() for entry in caplog.records if entry.levelno == logging.WARNING]
+    assert [message.partition(" is not defined")[0] for message in told] == [
+        "val_loss",
+        "val_macro_auc",
+        "val_macro_auc",
+    ]
+    assert "the learning rate is never lowered" in told[0]
+    assert "train.early_stop.patience is ignored" in told[1]
+    assert "the last epoch becomes the model" in told[2]

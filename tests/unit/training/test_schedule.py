@@ -32,7 +32,8 @@ def test_warmup_rises_linearly_from_start_to_peak():
         ((1.0, 1.0), 0),  # one bad epoch, patience is 1
         ((1.0, 1.0, 1.0), 1),
         ((1.0, 1.1, 1.2, 0.5, 0.6, 0.6), 2),
-        ((1.0, 1.1, None), 1),  # a loss that is not defined improves nothing
+        ((1.0, 1.1, None), 1),  # a loss that is not defined any more improves nothing
+        ((None,) * 9, 0),  # one that never was is no reason to lower the rate
     ],
 )
 def test_plateau_multiplies_once_patience_is_over(values, drops):
@@ -59,7 +60,7 @@ def test_cosine_ends_at_the_floor():
 
 @pytest.mark.parametrize(
     ("values", "stop"),
-    [((0.5, 0.6, 0.7), False), ((0.7, 0.6), False), ((0.7, 0.6, 0.7), True), ((None, None), True)],
+    [((0.5, 0.6, 0.7), False), ((0.7, 0.6), False), ((0.7, 0.6, 0.7), True), ((None, None), False)],
 )
 def test_early_stop_waits_for_patience(values, stop):
     assert should_stop(EarlyStopSettings(metric="val_macro_auc", patience=2), aucs(*values)) is stop

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from cxr_spark.config import TrainSettings
-from cxr_spark.errors import CxrError, RunError, UsageError
+from cxr_spark.errors import CxrError, DataError, DivergedError, RunError, StorageAwayError, UsageError
 from cxr_spark.storage.store import Store
+from cxr_spark.training.driver import launch
 from cxr_spark.training.driver.cluster import check_places_again, check_settings, most_tasks
 from cxr_spark.training.rank.task import FAILURE, refuse_to_repeat, report_failure
 
@@ -80,3 +81,39 @@ def test_only_errors_that_may_pass_are_repeated(tmp_path):
     report_failure(store, UsageError("no such thing"))
     with pytest.raises(CxrError, match="no such thing"):
         refuse_to_repeat(store)
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (RuntimeError("[gloo] Connection closed by peer"), True),
+        (MemoryError(), True),
+        (TimeoutError(), True),
+        (RunError("a rank is gone"), True),
+        (StorageAwayError("HDFS is away"), True),
+        (ValueError("Expected more than 1 value per channel when training"), False),
+        (KeyError("x"), False),
+        (NotImplementedError(), False),
+        (DivergedError("not finite"), False),
+        (DataError("labels"), False),
+    ],
+)
+def test_what_a_repetition_would_only_meet_again_is_not_repeated(tmp_path, monkeypatch, error, passes):
+    """Neither by Spark, which runs a failed stage again, nor by the driver."""
+    spec = SimpleNamespace(checkpoints=Store(str(tmp_path)), train=TrainSettings(max_restarts=2))
+    starts = []
+
+    def ranks(*_):
+        starts.append(1)
+        report_failure(spec.checkpoints, error)
+        raise RunError("rank 0 of 1 ended with exit status 1")
+
+    monkeypatch.setattr(launch, "_run_ranks", ranks)
+    with pytest.raises(CxrError):
+        launch.launch(Cluster(1, "local[1]"), spec)
+    assert len(starts) == (3 if passes else 1)
+    if passes:
+        refuse_to_repeat(spec.checkpoints)
+    else:
+        with pytest.raises(CxrError):
+            refuse_to_repeat(spec.checkpoints)
