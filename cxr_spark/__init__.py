@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cxr_spark.python_api.jobs import train as train
     from cxr_spark.python_api.loading import load_model as load_model
     from cxr_spark.spark_ml.classifier import ChestXRayClassifier as ChestXRayClassifier
+    from cxr_spark.spark_ml.evaluator import ChestXRayEvaluator as ChestXRayEvaluator
+    from cxr_spark.spark_ml.evaluator import patient_folds as patient_folds
     from cxr_spark.spark_ml.model import ChestXRayModel as ChestXRayModel
     from cxr_spark.spark_ml.stages import CenterCrop as CenterCrop
     from cxr_spark.spark_ml.stages import ImageNetBGR as ImageNetBGR
@@ -50,7 +52,9 @@ _MODULES = MappingProxyType(
         **dict.fromkeys(_JOBS, "python_api.jobs"),
         **dict.fromkeys(_STAGES, "spark_ml.stages"),
         "ChestXRayClassifier": "spark_ml.classifier",
+        "ChestXRayEvaluator": "spark_ml.evaluator",
         "ChestXRayModel": "spark_ml.model",
+        "patient_folds": "spark_ml.evaluator",
         "load_model": "python_api.loading",
     }
 )

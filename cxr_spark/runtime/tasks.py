@@ -20,6 +20,13 @@ _OWN_ERROR = re.compile(r"^cxr_spark\.(?:\w+\.)+(\w+): (.+)$", re.MULTILINE)
 #: What Py4J puts before a trace: which object of its own was called.
 _PY4J = re.compile(r"\AAn error occurred while calling [^\n]*\n: ")
 _PYTHON_ERROR = re.compile(r"^(\w*(?:Error|Exception)\b.*)$", re.MULTILINE)
+#: What Spark tells of a Python process that ended in the middle of its work; the cause below is only an EOFException.
+_LOST_WORKER = re.compile(r"Python worker (exited unexpectedly|crashed)")
+#: Why such a process ended.
+LOST_WORKER = (
+    "a Python process of an executor was killed or crashed, most often for lack of memory: raise "
+    "spark.executor.memoryOverhead (in local mode: free memory of this machine), or lower the job's batch"
+)
 #: Why Py4J has nobody to talk to.
 LOST_DRIVER = "Spark's driver is gone, most often for lack of memory: raise spark.driver.memory"
 
@@ -106,6 +113,8 @@ def error_of_task(trace: str, doing: str) -> CxrError:
     if own:
         kind = getattr(errors, own[1], RunError)
         return kind(own[2]) if issubclass(kind, CxrError) else RunError(own[2])
+    if _LOST_WORKER.search(trace):
+        return RunError(f"{doing} failed: {LOST_WORKER}")
     found = _PYTHON_ERROR.search(trace)
     return RunError(f"{doing} failed: {found[1] if found else innermost_cause(trace)}")
 

@@ -1,0 +1,71 @@
+"""The jobs as functions, in one Python session: the examples of docs/python_api.md, and what users may rely on."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+import cxr_spark
+from cxr_spark.errors import ConfigError, UsageError
+from cxr_spark.sample_data.writer import write_sample_data
+from cxr_spark.storage.store import Store
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "python_api.md"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("api")
+    write_sample_data(Store(f"file://{folder}/xrays"), 60, 64, 42)
+    return folder
+
+
+def settings_of(session) -> dict[str, str]:
+    return {row["key"]: row["value"] for row in session.sql("SET").collect()}
+
+
+def test_the_examples_of_the_page_are_right_and_leave_the_session_as_it_was(spark, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = settings_of(spark)
+    found = doctest.testfile(str(PAGE), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.attempted > 15
+    assert found.failed == 0
+    changed = {k: v for k, v in settings_of(spark).items() if before.get(k) != v}
+    changed.pop("spark.sql.execution.arrow.maxRecordsPerBatch", None)  # of transform, which works in the user's session
+    assert changed == {}
+    assert spark.sparkContext._jsc is not None  # it still runs
+
+
+def test_a_job_leaves_the_session_as_it_was(spark, folder):
+    spark.conf.set("spark.sql.shuffle.partitions", "5")
+    before = settings_of(spark)
+    prepared = str(folder / "prepared_by_function")
+    result = cxr_spark.prepare(images=[f"{folder}/xrays"], labels=f"{folder}/xrays/Data_Entry_2017.csv", out=prepared)
+    explored = cxr_spark.explore(data=prepared, out=str(folder / "explored"))
+    assert explored.images == result.splits
+    assert settings_of(spark) == before
+    assert (
+        cxr_spark.prepare(  # found, not done again
+            images=[f"{folder}/xrays"], labels=f"{folder}/xrays/Data_Entry_2017.csv", out=prepared
+        )
+        == result
+    )
+    with pytest.raises(UsageError, match="finished output of other settings"):
+        cxr_spark.prepare(
+            images=[f"{folder}/xrays"], labels=f"{folder}/xrays/Data_Entry_2017.csv", out=prepared, seed=1
+        )
+
+
+def test_settings_as_dicts_win_over_the_file_and_options_over_both(tmp_path):
+    from cxr_spark.python_api.settings import settings_of as read
+
+    (tmp_path / "s.yaml").write_text("train: {epochs: 2, schedule: {patience: 7}, global_batch: 8}")
+    settings = read(str(tmp_path / "s.yaml"), {"train": {"epochs": 3, "schedule": {"kind": "cosine"}}})
+    assert (settings.train.epochs, settings.train.global_batch) == (3, 8)
+    assert (settings.train.schedule.kind, settings.train.schedule.patience) == ("cosine", 7)
+    with pytest.raises(ConfigError, match=r"did you mean 'train\.epochs'"):
+        read(None, {"train": {"epocs": 3}})
+    with pytest.raises(ConfigError, match="train=3: expected a dict of settings"):
+        read(None, {"train": 3})
