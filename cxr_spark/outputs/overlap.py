@@ -38,7 +38,11 @@ class OverlapError(UsageError):
 
 
 def refuse_overlap(
-    out: str, inputs: Mapping[str, Iterable[str | None]], hadoop: Mapping[str, str] | None = None
+    out: str,
+    inputs: Mapping[str, Iterable[str | None]],
+    hadoop: Mapping[str, str] | None = None,
+    *,
+    sees_links: bool = True,
 ) -> None:
     """Makes sure that no input lies in the output folder, and that the output folder lies in no input.
 
@@ -49,6 +53,7 @@ def refuse_overlap(
         out: resolved URI of the output folder.
         inputs: an option's or a setting's name to its resolved URIs, which may be globs; None where it is not given.
         hadoop: Hadoop's settings, as `Application.hadoop_settings` gives them.
+        sees_links: whether to look for symbolic links below the inputs too, for which all of their folders are listed.
 
     Raises:
         OverlapError: they overlap.
@@ -56,7 +61,7 @@ def refuse_overlap(
     for option, uris in inputs.items():
         for uri in uris:
             if uri is not None:
-                _check(option, uri, out, hadoop)
+                _check(option, uri, out, hadoop, sees_links)
 
 
 def config_inputs(config: str | None) -> list[str]:
@@ -64,7 +69,7 @@ def config_inputs(config: str | None) -> list[str]:
     return [] if config is None else [resolve(config)]
 
 
-def _check(option: str, uri: str, out: str, hadoop: Mapping[str, str] | None) -> None:
+def _check(option: str, uri: str, out: str, hadoop: Mapping[str, str] | None, sees_links: bool) -> None:
     if contains(out, uri, hadoop):
         raise OverlapError(f"{option} {uri} lies in --out {out}: choose a folder of its own for the output")
     if contains(uri, out, hadoop) or glob_reaches(uri, out, hadoop):
@@ -72,7 +77,7 @@ def _check(option: str, uri: str, out: str, hadoop: Mapping[str, str] | None) ->
             f"--out {out} lies in {option} {uri}, and the next run would read what this one writes: choose a folder "
             "outside"
         )
-    for target, is_read_whole in links_below(uri):
+    for target, is_read_whole in links_below(uri) if sees_links else ():
         if contains(out, target, hadoop) or (is_read_whole and contains(target, out, hadoop)):
             raise OverlapError(
                 f"{option} {uri} holds a symbolic link to {target}, which overlaps with --out {out}: choose a folder "

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cxr_spark.config import Settings
 from cxr_spark.datasets.registry import dataset_named
 from cxr_spark.errors import ConfigError, CxrError, DataError, UsageError
-from cxr_spark.outputs.overlap import refuse_overlap
 from cxr_spark.outputs.ownership import check_ownership
+from cxr_spark.recipes.overlaps import overlaps
 from cxr_spark.recipes.steps import Step
 from cxr_spark.storage.store import Store, parent_and_name
 from cxr_spark.tables.prepared import PreparedDataset
@@ -22,13 +22,25 @@ class PipelineCheck:
     """Checks settings and inputs of a pipeline.
 
     Args:
-        settings: of the pipeline.
+        settings: the settings of the pipeline.
         plan: its jobs that are to run.
-        resolve: from a path to its full URI.
+        resolve: turns a path into its full URI.
+        config: the settings file as the user wrote it; None where there is none.
+        hadoop: Hadoop's settings, as `Application.hadoop_settings` gives them.
     """
 
-    def __init__(self, settings: Settings, plan: Sequence[Step], resolve: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Sequence[Step],
+        resolve: Callable[[str], str],
+        *,
+        config: str | None = None,
+        hadoop: Mapping[str, str] | None = None,
+    ) -> None:
         self._settings = settings
+        self._config = config
+        self._hadoop = hadoop
         self._resolve = resolve
         self._steps = {step.name: step for step in plan}
         self._problems: list[CxrError] = []
@@ -43,6 +55,9 @@ class PipelineCheck:
             self._problems.append(ConfigError("pipeline.out is not set: expected a folder for the outputs of all jobs"))
         else:
             self._check_outputs()
+            self._problems += overlaps(
+                self._settings, list(self._steps.values()), self._config, self._resolve, self._hadoop
+            )
         if "prepare" in self._steps:
             self._check_prepare()
         if self._settings.pipeline.out:
@@ -86,13 +101,6 @@ class PipelineCheck:
             for path in paths:
                 with self._collected():
                     self._check_file(f"prepare.{name}", path)
-        if self._settings.pipeline.out:
-            with self._collected():
-                inputs = {
-                    "prepare.images": [self._resolve(path) for path in prepare.images],
-                    **{f"prepare.{name}": [self._resolve(path) for path in paths] for name, paths in files.items()},
-                }
-                refuse_overlap(self._resolve(self._steps["prepare"].out), inputs)
 
     def _check_images(self, pattern: str) -> None:
         uri = self._resolve(pattern)

@@ -77,7 +77,7 @@ def run_pipeline(
     if settings.pipeline.out and not check and not overwrite:
         # A job that has finished checks for itself whether its work is still the one that is asked for.
         pending = [step for step in plan if not Store(application.resolve(step.out)).exists(DONE_NAME)]
-    PipelineCheck(settings, pending, application.resolve).run()
+    PipelineCheck(settings, pending, application.resolve, config=config, hadoop=application.hadoop_settings).run()
     if check:
         log.info("settings and inputs are good: %s", ", ".join(step.name for step in plan))
         return PipelineResult(summaries={})

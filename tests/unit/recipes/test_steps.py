@@ -313,3 +313,24 @@ def test_a_pipeline_needs_its_settings(capsys: pytest.CaptureFixture[str]) -> No
 
     assert main(["pipeline"]) == 2
     assert "pipeline needs --config YAML" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "steps_of_it"),
+    [
+        ("model.weights={out}/run/model", "prepare,train"),
+        ("evaluate.baseline={out}/evaluation", "evaluate"),
+        ("explain.boxes={out}/explanation/boxes.csv", "explain"),
+        ("prepare.images={out}/explanation/*", "explain"),
+        ("prepare.images={out}/*", "explore"),
+    ],
+)
+def test_overlaps_of_every_job_are_told_before_the_first(
+    inputs: list[str], tmp_path: Path, setting: str, steps_of_it: str
+) -> None:
+    given = setting.replace("{out}", f"{tmp_path}/out")
+    found = " ".join(problems(*inputs, given, f"pipeline.steps=[{steps_of_it}]", kind=CxrError))
+    name = setting.partition("=")[0]
+    assert f"{name} file://{tmp_path}/out" in found
+    assert "lies in" in found
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,62 @@
+"""Which of a pipeline's inputs lie where its jobs write, and the other way round: known before the first job runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from cxr_spark.config import Settings
+from cxr_spark.models.initial_weights import uri_of_weights
+from cxr_spark.outputs.overlap import OverlapError, config_inputs, refuse_overlap
+from cxr_spark.recipes.steps import Step
+
+
+def overlaps(
+    settings: Settings,
+    plan: Sequence[Step],
+    config: str | None,
+    resolve: Callable[[str], str],
+    hadoop: Mapping[str, str] | None,
+) -> Iterator[OverlapError]:
+    """Finds the overlaps of inputs and outputs. Each job checks for its own again, when it runs.
+
+    Args:
+        settings: the settings of the pipeline.
+        plan: the jobs that are to run.
+        config: the settings file as the user wrote it.
+        resolve: turns a path into its full URI.
+        hadoop: Hadoop's settings.
+
+    Yields:
+        At most one error for each job.
+    """
+    for step in plan:
+        inputs = {name: [resolve(path) for path in paths] for name, paths in _inputs(settings, step.name).items()}
+        weights = uri_of_weights(settings.model.weights, resolve("/")) if step.name == "train" else None
+        try:
+            refuse_overlap(
+                resolve(step.out),
+                {**inputs, "model.weights": [weights], "--config": config_inputs(config)},
+                hadoop,
+                sees_links=step.name == "prepare",
+            )
+        except OverlapError as error:
+            yield error
+
+
+def _inputs(settings: Settings, step: str) -> dict[str, Sequence[str]]:
+    """Returns the paths of a job's inputs, by setting. The next run of prepare reads images wherever a job writes."""
+    prepare = settings.prepare
+    images = {"prepare.images": prepare.images}
+    match step:
+        case "prepare":
+            lists = {"prepare.train_list": prepare.train_list, "prepare.test_list": prepare.test_list}
+            return {**images, "prepare.labels": prepare.labels, **{name: _given(path) for name, path in lists.items()}}
+        case "evaluate":
+            return {**images, "evaluate.baseline": _given(settings.evaluate.baseline)}
+        case "explain":
+            return {**images, "explain.boxes": _given(settings.explain.boxes)}
+    return dict(images)
+
+
+def _given(path: str | None) -> Sequence[str]:
+    return () if path is None else (path,)
