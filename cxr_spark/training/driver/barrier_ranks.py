@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+log = logging.getLogger(__name__)
+
+#: Settings by which Spark encrypts its own connections.
+_ENCRYPTING = ("spark.network.crypto.enabled", "spark.ssl.enabled", "spark.ssl.rpc.enabled")
+
+
 def run_barrier_ranks(spark: SparkSession, spec: TrainingSpec) -> None:
     """Runs all ranks until they are done, and shows on the driver what they print.
 
@@ -30,6 +37,11 @@ def run_barrier_ranks(spark: SparkSession, spec: TrainingSpec) -> None:
         Exception: what Spark makes of a rank that failed or was lost.
     """
     conf = spark.sparkContext.getConf()
+    if spec.train.workers > 1 and any(conf.get(name, "false").lower() == "true" for name in _ENCRYPTING):
+        log.warning(
+            "Spark's connections are encrypted here, but the gradients and labels that ranks exchange are not: see "
+            "Security in docs/clusters.md"
+        )
     address = conf.get("spark.driver.host", "127.0.0.1")
     key = new_key()
     with ChannelServer(conf.get("spark.driver.bindAddress", address), key, _receive_lines) as server:
