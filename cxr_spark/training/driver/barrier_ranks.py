@@ -44,10 +44,33 @@ def run_barrier_ranks(spark: SparkSession, spec: TrainingSpec) -> None:
         )
     address = conf.get("spark.driver.host", "127.0.0.1")
     key = new_key()
-    with ChannelServer(conf.get("spark.driver.bindAddress", address), key, _receive_lines) as server:
-        task = BarrierRank(spec.model_dump_json(), spec.threads, key, address, server.port)
+    with contextlib.ExitStack() as stack:
+        server = listen_for_lines(conf.get("spark.driver.bindAddress", address), key)
+        if server is not None:
+            stack.callback(server.close)
+        log_port = server.port if server else None
+        task = BarrierRank(spec.model_dump_json(), spec.threads, key, address, log_port)
         workers = spec.train.workers
         spark.sparkContext.parallelize(range(workers), workers).barrier().mapPartitions(task).collect()
+
+
+def listen_for_lines(address: str, key: str) -> ChannelServer | None:
+    """Starts to take the lines that ranks print; None, with a warning, where the driver cannot listen on its address.
+
+    Args:
+        address: the address to listen on.
+        key: the key of the training.
+    """
+    try:
+        return ChannelServer(address, key, _receive_lines)
+    except OSError as error:
+        log.warning(
+            "the driver cannot listen on %s (spark.driver.bindAddress): %s; what the ranks print is in the executors' "
+            "logs only",
+            address,
+            error.strerror or error,
+        )
+        return None
 
 
 def _receive_lines(channel: Channel) -> None:
@@ -64,14 +87,14 @@ class BarrierRank:
         threads: CPU threads of a rank.
         key: the key of the training.
         log_host: address of the driver, which takes the lines that ranks print.
-        log_port: its port.
+        log_port: its port; None where the driver takes no lines.
     """
 
     spec_json: str
     threads: int
     key: str
     log_host: str
-    log_port: int
+    log_port: int | None
 
     def __call__(self, parts: Iterable[int]) -> Iterator[None]:
         """Runs the rank to its end.

@@ -21,12 +21,14 @@ class LineSender:
 
     Args:
         host: address of the driver.
-        port: port of the driver.
+        port: port of the driver; None where the driver takes no lines.
         key: the key of the training.
     """
 
-    def __init__(self, host: str, port: int, key: str) -> None:
+    def __init__(self, host: str, port: int | None, key: str) -> None:
         self._channel = None
+        if port is None:
+            return
         try:
             self._channel = connect(host, port, key, _CONNECT_TIMEOUT)
         except ChannelError as error:
