@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cxr_spark.config import PrepareSettings, Settings
+from cxr_spark.datasets.joining import join_names
 from cxr_spark.datasets.registry import LabelSource, dataset_named
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.imaging.listing import survey_images
@@ -45,6 +46,7 @@ class PrepareResult(JobResult):
         labels_without_image: labelled images that were not found.
         quarantined: images that could not be prepared, by reason.
         splits: images of each split.
+        warnings: what was guessed or lost, in words, each with what to do about it.
     """
 
     images_found: int
@@ -54,6 +56,7 @@ class PrepareResult(JobResult):
     labels_without_image: int
     quarantined: dict[str, int]
     splits: dict[str, int]
+    warnings: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,14 @@ class PrepareJob(Job[PrepareResult]):
         dataset = dataset_named(settings.dataset)
         images = {dataset.image_index(file.uri, file.root): file.uri for file in found.files if file.problem is None}
         source = LabelSource(texts.labels, list(images), settings.uncertain, settings.positive_class)
-        labels = dataset.read_labels(source)
+        joined = join_names(dataset, images, dataset.read_labels(source))
 
         def work(claimed: Claim) -> PrepareResult:
-            known = with_headers(run.spark, labels, images) if dataset.has_headers else labels
+            labels = joined.labels
+            known = with_headers(run.spark, labels, joined.uris) if dataset.has_headers else labels
             cores = run.spark.sparkContext.defaultParallelism
             request = replace(
-                make_request(settings, sources, texts, found, known, images, cores), ignored=ignored.recorded()
+                make_request(settings, sources, texts, found, replace(joined, labels=known), cores), ignored=ignored.recorded()
             )
             claimed.clear()  # a task's files bear names of their own: what a killed run left would stay among them
             manifest = prepare(run.spark, request, claimed.store, claimed.lock.check)
@@ -120,6 +124,7 @@ class PrepareJob(Job[PrepareResult]):
                 **{name: manifest[name] for name in counted},
                 quarantined=manifest["quarantined"],
                 splits={name: split["images"] for name, split in manifest["splits"].items()},
+                warnings=manifest["warnings"],
             )
 
         return Plan(fingerprint(settings, sources, texts, found), work)
@@ -158,6 +163,7 @@ def prepare(spark: SparkSession, request: Request, store: Store, check_held: Cal
         sources=request.sources,
         notes=request.notes,
         selection=request.selection,
+        warnings=request.warnings,
         ignored=request.ignored,
         white_level=request.white_level,
     )

@@ -38,6 +38,7 @@ def make_manifest(
     selection: Mapping[str, Any],
     ignored: Mapping[str, Any] | None = None,
     white_level: int | None = None,
+    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Builds the manifest.
 
@@ -49,6 +50,7 @@ def make_manifest(
         sources: URIs of what was read, by kind.
         notes: what was dropped or changed in the labels, by kind.
         selection: counts of subset and sample; empty where all was taken.
+        warnings: what was guessed or lost before any image was read, in words.
         ignored: what the search for images left aside; stands at the manifest's top level.
         white_level: the setting; None where 16-bit values were taken as they are.
 
@@ -57,8 +59,8 @@ def make_manifest(
         `png_16_bit_dim` (PNGs of 16 bits that leave the highest ones unused, by the bits that they need);
         `bad_fraction` (labelled images of a split that were not prepared, of all those with a file); `splits` (of each
         its `images`, `patients` and images with each of the `findings`); `findings` (the label order); the settings;
-        `sources`; `notes`; `selection`; `bytes`; `files` (name, rows, bytes and SHA-256 of all that was written);
-        `versions`.
+        `sources`; `notes`; `selection`; `warnings` (what an operator should know, in words); `bytes`; `files` (name,
+        rows, bytes and SHA-256 of all that was written); `versions`.
     """
     data = [file for file in files if file.split is not None]
     met = asdict(counts)
@@ -78,6 +80,7 @@ def make_manifest(
         **settings,
         "sources": dict(sources),
         "notes": dict(notes),
+        "warnings": [*warnings, *_lost(counts)],
         "selection": dict(selection),
         "bytes": sum(file.bytes for file in data),
         "files": [
@@ -102,6 +105,22 @@ def _dim(files: Iterable[WrittenFile]) -> dict[str, int]:
     for file in files:
         counted.update(file.used_bits)
     return {str(bits): count for bits, count in sorted(counted.items()) if 0 < bits < 16}
+
+
+def _lost(counts: Counts) -> list[str]:
+    """Says how many images and labels did not meet, and what to do about it."""
+    lost = []
+    if counts.images_without_label:
+        lost.append(
+            f"{counts.images_without_label} of {counts.images_found} images have no label and are left out: if they "
+            "should have one, compare their names with those in the label file"
+        )
+    if counts.labels_without_image:
+        lost.append(
+            f"{counts.labels_without_image} of {counts.labels_found} labels have no image: if the images are there, "
+            "check --images, and compare their names with those in the label file"
+        )
+    return lost
 
 
 def quarantined(files: Iterable[WrittenFile]) -> dict[str, int]:
@@ -130,6 +149,8 @@ def log_outcome(manifest: Mapping[str, Any]) -> None:
         reasons = ", ".join(f"{reason} {count}" for reason, count in manifest["quarantined"].items())
         log.warning("quarantined: %s", reasons)
     _warn_of_dim_images(manifest["png_16_bit_dim"])
+    for warning in manifest["warnings"]:
+        log.warning("%s", warning)
     for split in (TRAIN, TEST):
         if not images[split]:
             log.warning("split %s is empty", split)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cxr_spark.config import PrepareSettings
-from cxr_spark.datasets.base import LabelTable
-from cxr_spark.datasets.registry import dataset_named
+from cxr_spark.datasets.joining import Joined
 from cxr_spark.datasets.selection import Subset, select
 from cxr_spark.datasets.splits import assign_splits
 from cxr_spark.imaging.listing import ImageFiles
@@ -33,6 +32,7 @@ class Request:
         selection: what `datasets.selection.select` counted.
         ignored: what the search for images left aside, as `imaging.ignored.Ignored.recorded` gives it.
         white_level: the value of a PNG with 16 bits that is white; None for 65535.
+        warnings: what was guessed or lost before any image was read, in words.
     """
 
     plan: Plan
@@ -46,6 +46,7 @@ class Request:
     selection: Mapping[str, Any]
     ignored: Mapping[str, Any] = field(default_factory=dict)
     white_level: int | None = None
+    warnings: Sequence[str] = ()
 
 
 def make_request(
@@ -53,8 +54,7 @@ def make_request(
     sources: Sources,
     texts: Texts,
     found: ImageFiles,
-    labels: LabelTable,
-    images: Mapping[str, str],
+    joined: Joined,
     cores: int,
 ) -> Request:
     """Selects and splits the labelled images, and cuts the work into parts.
@@ -64,13 +64,13 @@ def make_request(
         sources: where the inputs are.
         texts: contents of the lists.
         found: all image files.
-        labels: of the images, with all that is known of them.
-        images: the name of each usable image to its URI.
+        joined: the usable image files and the labels, with all that is known of them, under the same names.
         cores: how many tasks run at the same time.
 
     Raises:
         DataError: labels and lists do not fit together.
     """
+    labels, images = joined.labels, joined.uris
     all_images = labels.table["image_index"]
     subset = Subset(**settings.subset.model_dump())
     labels, selected = select(labels, subset, settings.sample, images=images, seed=settings.seed)
@@ -83,9 +83,8 @@ def make_request(
         test_fraction=settings.test_fraction,
         seed=settings.seed,
     )
-    name_of = dataset_named(settings.dataset).image_index
     return Request(
-        plan=make_plan(found, name_of, all_images, assignment.table, size=settings.size, cores=cores),
+        plan=make_plan(found, joined.image_index, all_images, assignment.table, size=settings.size, cores=cores),
         findings=labels.findings,
         size=settings.size,
         mode=settings.resize,
@@ -95,4 +94,5 @@ def make_request(
         notes={**labels.notes, **assignment.notes},
         selection=selected,
         white_level=settings.white_level,
+        warnings=(*labels.warnings, *assignment.warnings),
     )

@@ -42,7 +42,7 @@ def read(path, layout=None, vocabulary=("Mass", "No Finding"), softmax=None):
 
 def check(path, **options):
     rows, findings = read(path, **options)
-    faults = set(rows["fault"].dropna()) - {None}
+    faults = set(rows["fault"].dropna())
     assert not faults
     assert list(rows.index) == list(SCORES["Image Index"])
     for place, name in enumerate(findings):
@@ -52,7 +52,7 @@ def check(path, **options):
 
 def fault_of(path, **options):
     rows, _ = read(path, **options)
-    return next((fault for fault in rows["fault"] if fault), None)
+    return next((fault for fault in rows["fault"] if isinstance(fault, str)), None)
 
 
 FORMS = {

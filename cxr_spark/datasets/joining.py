@@ -1,0 +1,67 @@
+"""Joins the names of image files with the names in the labels, also where the two are written in different ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from cxr_spark.datasets.base import LabelTable
+from cxr_spark.datasets.matching import renamed
+from cxr_spark.datasets.registry import Dataset
+
+
+@dataclass(frozen=True)
+class FileNames:
+    """Gives an image file its name in the labels.
+
+    Attributes:
+        literal: the name by the dataset's own rule, from the file's URI and that of the folder that was searched.
+        others: from a name by that rule to the name in the labels, where the two are not written alike.
+    """
+
+    literal: Callable[[str, str], str]
+    others: Mapping[str, str]
+
+    def __call__(self, uri: str, root: str) -> str:
+        """Returns the `image_index` of a file, from its URI and that of the folder that was searched."""
+        name = self.literal(uri, root)
+        return self.others.get(name, name)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Files and labels under the same names.
+
+    Attributes:
+        image_index: the name of an image file in the labels.
+        uris: where the image of each name is.
+        labels: the labels, with notes and warnings of what was guessed.
+    """
+
+    image_index: FileNames
+    uris: Mapping[str, str]
+    labels: LabelTable
+
+
+def join_names(dataset: Dataset, uris: Mapping[str, str], labels: LabelTable) -> Joined:
+    """Finds for files that the labels do not name the label row that is plainly theirs.
+
+    Args:
+        dataset: whose rule names the files.
+        uris: where the image of each name is, by that rule.
+        labels: the labels.
+
+    Returns:
+        The files under the names of the labels. Where names were guessed, the notes `names_matched_by_path`,
+        `names_matched_by_case` and `names_matched_by_suffix` count them, and a warning says so.
+    """
+    found = renamed(uris.keys(), labels.table["image_index"].to_pylist())
+    if not found.names:
+        return Joined(FileNames(dataset.image_index, {}), uris, labels)
+    notes = {f"names_matched_by_{way}": count for way, count in found.counts.items()}
+    told = (*labels.warnings, *found.warnings())
+    return Joined(
+        FileNames(dataset.image_index, found.names),
+        {found.names.get(name, name): uri for name, uri in uris.items()},
+        replace(labels, notes={**labels.notes, **notes}, warnings=told),
+    )
