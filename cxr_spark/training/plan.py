@@ -169,3 +169,12 @@ def _check_images(dataset: PreparedDataset, workers: int) -> None:
                 "more images, or lower --workers"
             )
     dataset.files(TRAIN)
+    counts = dataset.manifest["splits"][TRAIN].get("findings")
+    missing = [name for name, count in counts.items() if count == 0] if isinstance(counts, dict) else []
+    if missing:
+        log.warning(
+            "%d findings have no training image, so that the model cannot learn them: %s; check the split of the "
+            "prepared data",
+            len(missing),
+            ", ".join(missing[:20]),
+        )
