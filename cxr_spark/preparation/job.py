@@ -56,7 +56,7 @@ class PrepareResult(JobResult):
     labels_without_image: int
     quarantined: dict[str, int]
     splits: dict[str, int]
-    warnings: list[str] = []
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ class PrepareJob(Job[PrepareResult]):
             known = with_headers(run.spark, labels, joined.uris) if dataset.has_headers else labels
             cores = run.spark.sparkContext.defaultParallelism
             request = replace(
-                make_request(settings, sources, texts, found, replace(joined, labels=known), cores), ignored=ignored.recorded()
+                make_request(settings, sources, texts, found, replace(joined, labels=known), cores),
+                ignored=ignored.recorded(),
             )
             claimed.clear()  # a task's files bear names of their own: what a killed run left would stay among them
             manifest = prepare(run.spark, request, claimed.store, claimed.lock.check)
@@ -124,7 +125,7 @@ class PrepareJob(Job[PrepareResult]):
                 **{name: manifest[name] for name in counted},
                 quarantined=manifest["quarantined"],
                 splits={name: split["images"] for name, split in manifest["splits"].items()},
-                warnings=manifest["warnings"],
+                warnings=tuple(manifest["warnings"]),
             )
 
         return Plan(fingerprint(settings, sources, texts, found), work)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cxr_spark.preparation.job import _warn_of_dim_images
-from cxr_spark.preparation.manifest import make_manifest
+from cxr_spark.preparation.manifest import _warn_of_dim_images, make_manifest
 from cxr_spark.preparation.plan import Counts
 from cxr_spark.preparation.task import WrittenFile
 
