@@ -154,7 +154,7 @@ class ExplainJob(Job[ExplainResult]):
         settings, store, used = self.settings, claimed.store, boxes.used
         only = used.by_image if used and settings.only == "boxed" else None
         selections = select(work.parts, work.dataset.store if work.dataset else None, only, settings.limit)
-        model, _ = ship_model(run.spark, run.needed_uri("--model"))
+        model, _ = ship_model(run.spark, run.needed_uri("--model"), metadata)
         explainer = PartExplainer(
             out=store.uri,
             model=model,

@@ -78,7 +78,7 @@ def score_new(
     if new:
         claimed.take_up()
         parts, aside = raw_parts(ImageFiles(new, 0), name, application.spark.sparkContext.defaultParallelism)
-        entries = _score(application, store, parts, aside, settings, model_uri, new)
+        entries = _score(application, store, parts, aside, settings, model_uri, metadata, new)
         claimed.lock.check()
         taken_out = ledger.replace(entries)
         ledger.moved(_without(store, taken_out))
@@ -117,13 +117,14 @@ def _score(
     aside: pa.Table,
     settings: ScoreSettings,
     model_uri: str,
+    metadata: ModelMetadata,
     new: Sequence[ImageFile],
 ) -> list[Entry]:
     """Writes staged files, and returns what is to be entered for them."""
     spark = application.spark
     staged = store.child(STAGED)
     tag = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
-    model, _ = ship_model(spark, model_uri)
+    model, _ = ship_model(spark, model_uri, metadata)
     scorer = PartScorer(
         out=staged.uri,
         tag=tag,

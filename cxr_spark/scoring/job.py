@@ -124,7 +124,7 @@ class ScoreJob(Job[ScoreResult]):
 
         def do(claimed: Claim) -> ScoreResult:
             claimed.clear()  # another version may cut the work into other parts: old files would stay among the new
-            model, _ = ship_model(run.spark, model_uri)
+            model, _ = ship_model(run.spark, model_uri, metadata)
             scorer = PartScorer(
                 out=claimed.store.uri,
                 tag=digest(fingerprint)[:12],

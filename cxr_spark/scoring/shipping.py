@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cxr_spark.errors import DataError, RunError
 from cxr_spark.models.device import Compute, choose, usable_cores
 from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, LoadedModel, ModelMetadata, load_model
 from cxr_spark.models.fusing import fuse_batch_norms
@@ -53,11 +54,13 @@ class ShippedModel:
         model_id: SHA-256 of the weights.
         uri: the model folder.
         broadcast: Spark's broadcast of the folder's files, where executors cannot read the URI.
+        metadata: what the driver read in the folder; executors must find the same. None is not compared.
     """
 
     model_id: str
     uri: str
     broadcast: Any = field(default=None, compare=False)
+    metadata: ModelMetadata | None = field(default=None, compare=False, repr=False)
 
     def folder(self) -> Store | BytesFolder:
         """Opens the model folder, on the driver or an executor."""
@@ -68,6 +71,9 @@ class ShippedModel:
 
         Args:
             threads: CPU threads that this process may use.
+
+        Raises:
+            RunError: the folder no longer holds the model that the driver checked, or cannot be read.
         """
         return _ready(self, threads)
 
@@ -91,36 +97,67 @@ class ReadyModel:
         return predict(self.module, self.metadata, pixels, compute=self.compute, batch=batch)
 
 
-def ship_model(spark: SparkSession, uri: str) -> tuple[ShippedModel, LoadedModel]:
+def ship_model(
+    spark: SparkSession, uri: str, expected: ModelMetadata | None = None
+) -> tuple[ShippedModel, LoadedModel]:
     """Checks a model on the driver, and makes it available to the executors.
 
     Args:
         spark: the session.
         uri: full URI of the model folder.
+        expected: what the job has read of the model before, such as for its fingerprint; None is not compared.
 
     Returns:
         What travels to the executors, and the model itself.
 
     Raises:
         DataError: the folder holds no model, or a damaged one.
+        RunError: it holds another model than the expected one: it was replaced meanwhile.
     """
     store = Store(uri)
     loaded = load_model(store)
+    if expected is not None:
+        _check_same(loaded.metadata, expected, store.uri)
     context = spark.sparkContext
     shared = context.getConf().get("spark.cxr.sharedLocal", "false") == "true"
     if scheme_of(store.uri) != "file" or shared or context.master.startswith("local"):
-        return ShippedModel(loaded.metadata.model_id, store.uri), loaded
+        return ShippedModel(loaded.metadata.model_id, store.uri, metadata=loaded.metadata), loaded
     files = {name: store.read_bytes(name) for name in (METADATA_NAME, WEIGHTS_NAME)}
     log.info("sending the model with the tasks: executors cannot read %s", store.uri)
-    return ShippedModel(loaded.metadata.model_id, store.uri, context.broadcast(files)), loaded
+    shipped = ShippedModel(loaded.metadata.model_id, store.uri, context.broadcast(files), loaded.metadata)
+    return shipped, loaded
 
 
 @lru_cache(maxsize=1)  # one model in a worker's memory
 def _ready(model: ShippedModel, threads: int) -> ReadyModel:
     torch.set_num_threads(threads)
-    loaded = load_model(model.folder())
+    try:
+        loaded = load_model(model.folder())
+    except DataError as error:  # the driver found the folder whole: what is wrong now has happened since
+        raise RunError(f"{_replaced(model.uri)}: {error}") from error
+    if loaded.metadata.model_id != model.model_id:
+        raise RunError(
+            f"{_replaced(model.uri)}: its weights are {loaded.metadata.model_id[:12]}, the job began with "
+            f"{model.model_id[:12]}; run the job again"
+        )
+    if model.metadata is not None:
+        _check_same(loaded.metadata, model.metadata, model.uri)
     compute = choose("auto", _gpu())
     return ReadyModel(compute.place(fuse_batch_norms(loaded.module)), loaded.metadata, compute)
+
+
+def _replaced(uri: str) -> str:
+    return f"the model folder {uri} was changed while the job ran"
+
+
+def _check_same(found: ModelMetadata, expected: ModelMetadata, uri: str) -> None:
+    if found.model_id != expected.model_id:
+        raise RunError(
+            f"{_replaced(uri)}: its weights are {found.model_id[:12]}, the job began with {expected.model_id[:12]}; "
+            "run the job again"
+        )
+    if found != expected:
+        raise RunError(f"{_replaced(uri)}: its metadata.json is another one; run the job again")
 
 
 def _gpu() -> int:
