@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from cxr_spark.config.section import Section
 
+#: Widths of the dense layers between the network and its outputs. Two of the widest layers take 1 GB.
+HiddenWidths = Annotated[tuple[Annotated[int, Field(ge=1, le=16_384)], ...], Field(max_length=16)]
+
 
 class ModelSettings(Section):
     """The network."""
 
-    architecture: str = Field("resnet50", description="one of the names that `import-weights --help` lists")
-    weights: str = Field("random", description="random, a URI of imported weights or a model, or a torchvision name")
-    input_size: int | None = Field(None, ge=16, le=2048, description="side of the input; default: the architecture's")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the last layer")
-    task: Literal["multi_label", "single_label"] = Field(
-        "multi_label", description="multi_label: a sigmoid a finding; single_label: one softmax over the classes"
+    architecture: str = Field(
+        "resnet50", description="the network: one of the names that `import-weights --help` lists"
     )
-    hidden: tuple[int, ...] = Field((), description="widths of dense layers between the network and its outputs")
+    weights: str = Field(
+        "random",
+        description="where the training starts: random, the URI of imported weights or of a model, or the name of "
+        "torchvision weights",
+    )
+    input_size: int | None = Field(
+        None, ge=16, le=2048, description="side of the network's input in pixels; default: that of the architecture"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="probability of dropout before the last layer")
+    task: Literal["multi_label", "single_label"] = Field(
+        "multi_label",
+        description="multi_label: each finding has a sigmoid of its own; single_label: one softmax over all classes",
+    )
+    hidden: HiddenWidths = Field((), description="widths of additional dense layers before the outputs, such as [512]")
     freeze: Literal["none", "backbone"] | dict[Literal["until", "last"], str | int] = Field(
-        "none", description="none, backbone, {until: LAYER} or {last: N}: what keeps its weights"
+        "none",
+        description="which layers keep their weights: none, backbone, {until: LAYER} or {last: N}, all but the last N",
     )

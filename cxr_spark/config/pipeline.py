@@ -12,16 +12,16 @@ Step = Literal["prepare", "explore", "train", "score", "evaluate", "explain"]
 
 
 class PipelineSettings(Section):
-    """Which jobs run, and where their outputs go."""
+    """Which jobs a pipeline runs, and where it writes."""
 
     out: str | None = Field(
-        None, description="folder for the outputs of all jobs: prepared, run, scores, evaluation ..."
+        None, description="folder of all outputs; each job gets a folder in it: prepared, run, scores, evaluation ..."
     )
     steps: tuple[Step, ...] = Field(
         ("prepare", "train", "score", "evaluate"),
-        description="jobs in order; explore and explain are there, too",
+        description="the jobs in their order; explore and explain may be among them",
         min_length=1,
     )
     spark: dict[Literal["all"] | Step, dict[str, Annotated[str, BeforeValidator(as_text)]]] = Field(
-        {}, description="Spark settings of all jobs, and of single ones, such as {train: {spark.task.cpus: '8'}}"
+        {}, description="Spark settings of all jobs, and of single jobs, such as {train: {spark.task.cpus: '8'}}"
     )

@@ -12,14 +12,14 @@ UncertainPolicy = Literal["zeros", "ones", "ignore"]
 
 
 class SubsetSettings(Section):
-    """Which of the labelled images to take; an image of which it is not known is left out."""
+    """Which of the labelled images are taken. Where a limit is set, images without that value are left out."""
 
-    sex: Literal["F", "M"] | None = Field(None, description="of this sex")
+    sex: Literal["F", "M"] | None = Field(None, description="only images of patients of this sex")
     view_position: Annotated[tuple[Literal["PA", "AP", "LATERAL"], ...], BeforeValidator(as_list)] = Field(
-        (), description="of one of these views"
+        (), description="only images of one of these view positions"
     )
-    age: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] | None = Field(
-        None, description="from the first to the second age, years, both included"
+    age: tuple[Annotated[float, Field(ge=0, le=1000)], Annotated[float, Field(ge=0, le=1000)]] | None = Field(
+        None, description="only patients from the first to the second age in years, both included, such as [18, 90]"
     )
 
     @field_validator("age")
@@ -31,45 +31,57 @@ class SubsetSettings(Section):
 
 
 class PrepareSettings(Section):
-    """What to prepare, and how."""
+    """What is prepared, and how."""
 
     images: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
-        (), description="folders or globs with the images, searched with all below them"
+        (), description="folders or globs of the images; all folders below them are searched, too"
     )
     labels: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
-        (), description="URIs of the label files, mostly one; .gz is understood; none for class folders"
+        (), description="URIs of the label files, which may be compressed by gzip; leave it out for class folders"
     )
-    dataset: Literal["nih", "chexpert", "rsna", "folder"] = Field("nih", description="layout of images and labels")
+    dataset: Literal["nih", "chexpert", "rsna", "folder"] = Field(
+        "nih", description="the dataset whose layout images and labels have"
+    )
     uncertain: UncertainPolicy | dict[str, UncertainPolicy] | None = Field(
         None,
-        description="chexpert: what uncertain labels become: zeros, ones or ignore (masked in the loss, the default); "
-        "or {FINDING: one of these}",
+        description="what uncertain labels of chexpert become: zeros, ones or ignore (left out of the loss; the "
+        "default); or {FINDING: one of these}",
     )
     positive_class: str | None = Field(
-        None, description="folder: the class that is the one finding, all others being its absence"
+        None,
+        description="with dataset=folder: the class that becomes the only finding; all others mean that it is absent",
     )
-    subset: SubsetSettings = Field(SubsetSettings(), description="which of the labelled images to take")
-    sample: dict[str, Annotated[int, Field(ge=0)]] = Field(
+    subset: SubsetSettings = Field(SubsetSettings(), description="which of the labelled images are taken")
+    sample: dict[str, Annotated[int, Field(ge=0, le=2**40)]] = Field(
         {},
-        description="exact numbers of images to draw: {CLASS: N}; an image belongs to the class that is its only "
-        "finding, or to `none`; classes that are not named are left out",
+        description="how many images of each class are drawn: {CLASS: N}; an image belongs to the class that is its "
+        "only finding, or to `none`; classes that are not named are left out",
     )
     split: Literal["official", "patient", "column"] | None = Field(
         None,
-        description="official: the lists or splits of the dataset's makers; patient: drawn by patient; column: the "
-        "label file's own, or that of folders train, val, test; default: what the dataset has, or patient",
+        description="how images are split; official: by the lists or splits of the dataset's makers; patient: drawn by "
+        "patient; column: by a column of the label file, or by folders train, val, test; default: official where the "
+        "dataset has it, else patient",
     )
-    train_list: str | None = Field(None, description="URI of the official list of training images")
-    test_list: str | None = Field(None, description="URI of the official list of test images")
-    val_fraction: float = Field(0.1, ge=0, lt=1, description="part of the training patients set aside for validation")
-    test_fraction: float = Field(0.2, ge=0, lt=1, description="part of all patients for testing, with split=patient")
-    size: int = Field(224, ge=16, le=2048, description="side of the stored square images, in pixels")
-    resize: Literal["squash", "pad", "crop"] = Field("squash", description="how an image becomes a square")
+    train_list: str | None = Field(None, description="URI of the list of training images, for split=official")
+    test_list: str | None = Field(None, description="URI of the list of test images, for split=official")
+    val_fraction: float = Field(
+        0.1, ge=0, lt=1, description="fraction of the training patients that is set aside for validation"
+    )
+    test_fraction: float = Field(
+        0.2, ge=0, lt=1, description="fraction of all patients that is used for testing, with split=patient"
+    )
+    size: int = Field(224, ge=16, le=2048, description="side of the stored square images in pixels")
+    resize: Literal["squash", "pad", "crop"] = Field(
+        "squash", description="how an image becomes a square: squeezed, with black borders, or cut out of its middle"
+    )
     white_level: int | None = Field(
         None,
         ge=1,
         le=65535,
         description="value that is white in PNG files of 16 bits, such as 4095 where they hold 12 bits; default: 65535",
     )
-    seed: Seed = Field(42, description="seed of every draw of splits and samples")
-    max_bad_fraction: float = Field(0.01, ge=0, le=1, description="the job fails if more of the images are bad")
+    seed: Seed = Field(42, description="seed of all draws of splits and samples")
+    max_bad_fraction: float = Field(
+        0.01, ge=0, le=1, description="largest fraction of bad images; with more of them the job fails"
+    )

@@ -19,19 +19,20 @@ def _check_splits(value: str) -> str:
 
 
 class ScoreSettings(Section):
-    """How to score."""
+    """How images are scored."""
 
     split: Annotated[str, BeforeValidator(to_commas), AfterValidator(_check_splits)] = Field(
-        "test", description="which split of prepared data to score: train, val, test, several such as val,test, or all"
+        "test", description="split of prepared data that is scored: train, val, test, several such as val,test, or all"
     )
-    batch: int = Field(32, ge=1, le=4096, description="images per forward pass")
+    batch: int = Field(32, ge=1, le=4096, description="number of images in one forward pass")
     image_index: Literal["name", "path"] = Field(
-        "name", description="what a raw image is called: its file's name, or its path below the folder that is searched"
+        "name",
+        description="how a raw image is named: name: by its file name; path: by its path below the searched folder",
     )
 
 
 class EvaluateSettings(Section):
-    """How to evaluate."""
+    """How predictions are evaluated."""
 
     split: Literal["train", "val", "test", "all"] = Field(
         "all",
@@ -43,7 +44,7 @@ class EvaluateSettings(Section):
         description="multi_label: each finding is decided on by a threshold; single_label: the most probable class; "
         "auto: what the predictions say, else multi_label",
     )
-    baseline: str | None = Field(None, description="URI of predictions of another model, to compare with")
+    baseline: str | None = Field(None, description="URI of predictions of another model, which are compared with these")
     index_column: str | None = Field(
         None,
         description="the column of another tool's predictions that names the images; default: Image Index, image_id, "
@@ -59,32 +60,42 @@ class EvaluateSettings(Section):
         description="what the numbers in another tool's predictions are; logits become probabilities by a sigmoid, or "
         "by a softmax where task is single_label",
     )
-    replicates: int = Field(1000, ge=0, le=100_000, description="bootstrap replicates of the intervals; 0: none")
-    seed: Seed = Field(42, description="seed of the bootstrap")
+    replicates: int = Field(
+        1000, ge=0, le=100_000, description="number of bootstrap replicates for confidence intervals; 0: no intervals"
+    )
+    seed: Seed = Field(42, description="seed of the bootstrap draws")
 
 
 class ExplainSettings(Section):
-    """What to explain, and how."""
+    """Which images are explained, and how."""
 
-    split: Literal["train", "val", "test", "all"] = Field("test", description="which split of prepared data to explain")
-    only: Literal["all", "boxed"] = Field(
-        "all", description="boxed: only images that have a box of the model's findings"
+    split: Literal["train", "val", "test", "all"] = Field(
+        "test", description="split of prepared data that is explained"
     )
-    limit: int | None = Field(None, ge=1, description="explain the first so many images; default: all")
-    finding: str = Field("top", description="whose evidence is shown; top: each image's most probable finding")
+    only: Literal["all", "boxed"] = Field(
+        "all", description="which images are explained; boxed: only those with a box of one of the model's findings"
+    )
+    limit: int | None = Field(
+        None, ge=1, le=2**40, description="number of images that are explained, the first ones; default: all"
+    )
+    finding: str = Field("top", description="finding that is explained; top: the most probable one of each image")
     layers: Annotated[tuple[str, ...], BeforeValidator(from_commas)] = Field(
-        (), description="layers whose maps are drawn, too, such as layer1,layer4.2.conv3"
+        (), description="layers whose feature maps are drawn, too, such as layer1,layer4.2.conv3"
     )
     batch: int = Field(16, ge=1, le=4096, description="images per forward pass")
-    image_index: Literal["name", "path"] = Field(
-        "name", description="what a raw image is called: see score.image_index"
-    )
+    image_index: Literal["name", "path"] = Field("name", description="how a raw image is named: see score.image_index")
     boxes: str | None = Field(
         None, description="URI of radiologists' boxes: NIH's BBox_List_2017.csv, or RSNA's stage_2_train_labels.csv"
     )
     box_side: int | None = Field(
-        1024, ge=1, description="side of the images on which boxes were drawn, pixels; null: they are the images given"
+        1024,
+        ge=1,
+        le=100_000,
+        description="side in pixels of the images on which the boxes were drawn; null: they are the given images",
     )
     threshold: float = Field(
-        180 / 255, gt=0, lt=1, description="part of a map's maximum from which it counts as overlap with a box"
+        180 / 255,
+        gt=0,
+        lt=1,
+        description="fraction of a map's maximum above which a pixel counts as highlighted, for the overlap with boxes",
     )

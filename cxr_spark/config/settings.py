@@ -20,7 +20,7 @@ from cxr_spark.errors import ConfigError
 
 
 class Settings(Section):
-    """All settings."""
+    """All settings of the program."""
 
     prepare: PrepareSettings = Field(PrepareSettings(), description=PrepareSettings.__doc__)
     model: ModelSettings = Field(ModelSettings(), description=ModelSettings.__doc__)

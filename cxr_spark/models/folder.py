@@ -6,9 +6,9 @@ Nothing in it is ever unpickled. The folder may hold Spark ML's own `metadata/` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from cxr_spark.augmentation.kernels import IMAGENET_MEAN_BGR
@@ -16,8 +16,10 @@ from cxr_spark.errors import DataError
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.models import tensors as tensor_files
 from cxr_spark.models.architectures import ARCHITECTURES, batch_norm_epsilon_of, build_empty
+from cxr_spark.models.limits import MAX_OUTPUTS, HiddenWidths
 from cxr_spark.models.weights import Weights, WeightsHeader
 from cxr_spark.storage.store import Store
+from cxr_spark.storage.typed_json import validated_json
 
 METADATA_NAME = "metadata.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -35,6 +37,10 @@ class ModelFolder(Protocol):
 
     def read_bytes(self, name: str) -> bytes:
         """Returns the content of a file; FileNotFoundError where there is none."""
+
+
+#: Bytes of a `metadata.json` at the most. Real ones have some kilobytes.
+_MAX_METADATA_BYTES = 16 << 20
 
 
 class _Part(BaseModel):
@@ -73,8 +79,8 @@ class BuildArguments(_Part):
     """The arguments of `build` that shape the network."""
 
     dropout: float = Field(0.0, ge=0, lt=1)
-    hidden: tuple[int, ...] = ()
-    batch_norm_epsilon: float | None = Field(None, gt=0)
+    hidden: HiddenWidths = ()
+    batch_norm_epsilon: float | None = Field(None, gt=0, lt=1)
 
 
 class ModelMetadata(_Part):
@@ -94,8 +100,8 @@ class ModelMetadata(_Part):
 
     format_version: Literal[1] = 1
     architecture: str
-    findings: tuple[str, ...] = Field(min_length=1)
-    n_outputs: int = Field(ge=1)
+    findings: tuple[Annotated[str, Field(max_length=10_000)], ...] = Field(min_length=1, max_length=MAX_OUTPUTS)
+    n_outputs: int = Field(ge=1, le=MAX_OUTPUTS)
     task: Literal["multi_label", "single_label"] = "multi_label"
     preprocessing: Preprocessing
     build: BuildArguments = BuildArguments()
@@ -107,8 +113,10 @@ class ModelMetadata(_Part):
     @model_validator(mode="before")
     @classmethod
     def _count_outputs(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "n_outputs" not in values and "findings" in values:
-            return {**values, "n_outputs": len(values["findings"])}
+        if isinstance(values, dict) and "n_outputs" not in values:
+            findings = values.get("findings")
+            if isinstance(findings, list | tuple):
+                return {**values, "n_outputs": len(findings)}
         return values
 
     @model_validator(mode="after")
@@ -174,12 +182,9 @@ def load_metadata(store: ModelFolder) -> ModelMetadata:
         data = store.read_bytes(METADATA_NAME)
     except FileNotFoundError:
         raise DataError(f"{store.uri} holds no model: expected {METADATA_NAME} and {WEIGHTS_NAME} in it") from None
-    try:
-        return ModelMetadata.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{uri} is no model's metadata: {where or 'it'}: {first['msg']}") from None
+    if len(data) > _MAX_METADATA_BYTES:
+        raise DataError(f"{uri} has {len(data):,} bytes: expected a model's metadata, a page of JSON")
+    return validated_json(ModelMetadata, data, f"{uri} is no model's metadata")
 
 
 def load_model(store: ModelFolder) -> LoadedModel:

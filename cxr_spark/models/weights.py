@@ -9,13 +9,15 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from cxr_spark.errors import DataError
 from cxr_spark.models import tensors as tensor_files
 from cxr_spark.models.architectures import build_empty
 from cxr_spark.models.head import head_name
+from cxr_spark.models.limits import HiddenWidths, Outputs
+from cxr_spark.storage.typed_json import validated_json
 
 
 class WeightsHeader(BaseModel):
@@ -24,13 +26,13 @@ class WeightsHeader(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     architecture: str
-    n_outputs: int = Field(ge=0)  # 0: the file that they are from had no classifier
-    batch_norm_epsilon: float | None = Field(None, gt=0)
+    n_outputs: Outputs  # 0: the file that they are from had no classifier
+    batch_norm_epsilon: float | None = Field(None, gt=0, lt=1)
     preprocessing: Literal["imagenet_bgr"] = "imagenet_bgr"
     source: str
     source_kind: Literal["torchvision", "keras_h5", "tfjs", "safetensors", "model"]
     source_sha256: str
-    hidden: tuple[int, ...] = ()
+    hidden: HiddenWidths = ()
     findings: tuple[str, ...] | None = None
 
 
@@ -63,11 +65,7 @@ class Weights:
                 f"{what} does not say what preprocessing its weights expect: make a file that does with "
                 f"`cxr-spark import-weights {what} --architecture NAME --out FILE.safetensors`"
             )
-        try:
-            header = WeightsHeader.model_validate_json(note)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise DataError(f"{what}: its header is damaged: {first['loc']}: {first['msg']}") from None
+        header = validated_json(WeightsHeader, note, f"{what}: its header is damaged")
         weights = cls(header, tensors)
         weights.check(what)
         return weights

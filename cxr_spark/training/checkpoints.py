@@ -12,15 +12,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import ConfigDict, Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from cxr_spark.errors import DataError
-from cxr_spark.storage.store import Store
+from cxr_spark.storage.store import NotJsonError, Store
+from cxr_spark.storage.typed_json import OutsideModel, RelativeName, Sha256, validated, validated_json
 
+_Count = Annotated[int, Field(ge=0, le=2**48)]
 MANIFEST = "manifest.json"
 LAST = "last"
 #: The names that `save` gives: a step, and a part of the SHA-256 of the content.
@@ -67,6 +70,40 @@ class Checkpoint:
     optimizer: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
+class _Entry(OutsideModel):
+    file: RelativeName
+    sha256: Sha256
+    epoch: _Count
+    global_step: _Count
+
+
+class _Manifest(OutsideModel):
+    fingerprint: str | None = None
+    roles: dict[str, RelativeName]
+    entries: Annotated[list[_Entry], Field(max_length=1_000_000)]
+
+    @model_validator(mode="after")
+    def _check(self) -> _Manifest:
+        missing = set(self.roles.values()) - {entry.file for entry in self.entries}
+        if missing:
+            raise ValueError(f"a role names {min(missing)!r}, which is none of its entries")
+        return self
+
+
+class _ProgressNote(OutsideModel):
+    """What a checkpoint says of its place in the training, before it is taken for a `Progress`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True)
+
+    epoch: _Count = 0
+    step: _Count = 0
+    global_step: _Count = 0
+    sums: tuple[tuple[float, float], ...] = ()
+    seconds: float = 0.0
+    history: tuple[dict[str, Any], ...] = ()
+    finished: bool = False
+
+
 class Checkpoints:
     """The checkpoints of one run. Only one process may write them.
 
@@ -89,9 +126,10 @@ class Checkpoints:
             manifest = self._store.read_json(MANIFEST)
         except FileNotFoundError:
             return None
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("entries"), list):
-            raise DataError(f"{self._store.uri_of(MANIFEST)} is not a manifest of checkpoints: delete the folder")
-        return manifest
+        except NotJsonError as error:
+            raise DataError(str(error)) from None
+        what = f"{self._store.uri_of(MANIFEST)} is not a manifest of checkpoints: delete the folder"
+        return validated(_Manifest, manifest, what).model_dump()
 
     def save(self, checkpoint: Checkpoint, roles: tuple[str, ...], fingerprint: str | None = None) -> None:
         """Writes a checkpoint, and then enters it into the manifest.
@@ -164,15 +202,14 @@ def _parse(data: bytes, what: str) -> Checkpoint:
     try:
         tensors = load(data)
         note = json.loads(data[8 : 8 + length])["__metadata__"]["progress"]
-        fields = json.loads(note)
-        fields["sums"] = tuple((float(a), float(b)) for a, b in fields["sums"])
-        fields["history"] = tuple(fields["history"])
-        progress = Progress(**fields)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{what} is not a checkpoint: {error}") from None
+    progress = Progress(**dict(validated_json(_ProgressNote, note, f"{what} is not a checkpoint")))
     parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
+        if part not in parts:
+            raise DataError(f"{what} is not a checkpoint: it holds a tensor {name!r}")
         parts[part][rest] = tensor
     return Checkpoint(progress, parts["network"], parts["optimizer"])
 

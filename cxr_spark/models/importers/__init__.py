@@ -10,6 +10,7 @@ from cxr_spark.models.importers.keras_h5 import MAGIC as HDF5_MAGIC
 from cxr_spark.models.importers.keras_h5 import read_h5
 from cxr_spark.models.importers.tfjs import read_tfjs
 from cxr_spark.models.importers.torchvision_pth import from_state_dict, read_pth
+from cxr_spark.models.limits import MAX_FILE_BYTES
 from cxr_spark.models.weights import Weights
 from cxr_spark.storage.store import parent_and_name
 
@@ -30,6 +31,8 @@ def import_weights(uri: str, architecture_name: str) -> Weights:
     architecture(architecture_name)
     store, name = parent_and_name(uri)
     try:
+        if store.size(name) > MAX_FILE_BYTES:
+            raise DataError(f"{uri} has {store.size(name):,} bytes, more than the weights of any network; {_EXPECTED}")
         data = store.read_bytes(name)
     except FileNotFoundError:
         raise UsageError(f"no such file: {uri}; {_EXPECTED}") from None

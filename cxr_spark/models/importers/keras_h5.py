@@ -13,11 +13,18 @@ from numpy.typing import NDArray
 
 from cxr_spark.errors import DataError
 from cxr_spark.models.importers.keras_model import KerasModel, read_config, role_of
+from cxr_spark.models.limits import MAX_FILE_BYTES, check_sum
 from cxr_spark.models.tensors import sha256
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 #: VGG-16's first dense layer, the largest there is, has a fifth of this.
 _MAX_VALUES = 1 << 29
+#: Weights are noise, which hardly compresses: all arrays together take no more than so many times the file's size ...
+_MAX_INFLATION = 20
+#: ... but small files may always hold so many bytes, such as compressed zeros.
+_SMALL_BYTES = 64 << 20
+#: Weights that a file may name. DenseNet-121 has 606.
+_MAX_NAMES = 100_000
 
 
 def read_h5(data: bytes, what: str) -> KerasModel:
@@ -35,16 +42,23 @@ def read_h5(data: bytes, what: str) -> KerasModel:
                     "model.save_weights('NAME.h5') or the model with model.save('NAME.h5') of Keras 2"
                 )
             layers: dict[str, dict[str, NDArray[np.float32]]] = {}
-            for layer, role, array in _weights(file, root, what):
-                layers.setdefault(layer, {})[role] = array
+            found = list(_weights(file, root, what))
+            declared = sum(4 * int(dataset.size) for _, _, dataset in found)
+            check_sum(declared, what, min(MAX_FILE_BYTES, max(_SMALL_BYTES, _MAX_INFLATION * len(data))))
+            for layer, role, dataset in found:
+                layers.setdefault(layer, {})[role] = np.asarray(dataset, dtype=np.float32)
             text = file.attrs.get("model_config")
             config = read_config(json.loads(text), what) if text is not None else {}
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, RecursionError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # whatever HDF5 stumbles over: a damaged file can be anything to it
         raise DataError(f"{what} cannot be read as a Keras .h5 file ({error}): copy it again") from None
     return KerasModel(what=what, kind="keras_h5", sha256=sha256(data), layers=layers, config=config)
 
 
-def _weights(file: h5py.File, root: Any, what: str) -> Iterator[tuple[str, str, NDArray[np.float32]]]:
+def _weights(file: h5py.File, root: Any, what: str) -> Iterator[tuple[str, str, Any]]:
+    """Finds the weights: layer, role and the dataset, which is not read yet."""
+    count = 0
     for group_name in _names(root, "layer_names"):
         group = root[group_name]
         names = _names(group, "weight_names")
@@ -55,13 +69,18 @@ def _weights(file: h5py.File, root: Any, what: str) -> Iterator[tuple[str, str, 
             dataset = group[name]
             _check_dataset(file, dataset, f"{what}: {group_name}/{name}")
             layer = group_name if len(prefixes) == 1 else name.rpartition("/")[0].removeprefix(f"{group_name}/")
-            yield layer, role_of(name, what), np.asarray(dataset, dtype=np.float32)
+            count += 1
+            if count > _MAX_NAMES:
+                raise DataError(f"{what} names more than {_MAX_NAMES:,} weights: it is no network's")
+            yield layer, role_of(name, what), dataset
 
 
 def _check_dataset(file: h5py.File, dataset: Any, what: str) -> None:
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
         raise DataError(f"{what} is not an array of floating-point numbers")
-    if dataset.file != file or dataset.external:  # HDF5 can make a file point at any other file of this machine
+    if (
+        dataset.file != file or dataset.external or dataset.is_virtual
+    ):  # HDF5 can make a file point at any other file of this machine
         raise DataError(f"{what} is not in the file itself but in another one")
     if dataset.size > _MAX_VALUES:  # a few bytes of HDF5 can declare any size
         raise DataError(f"{what} has {dataset.size:,} values: no layer of a network that can be imported has so many")

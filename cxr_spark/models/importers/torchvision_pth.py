@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from cxr_spark.errors import DataError, UsageError
 from cxr_spark.models import tensors as tensor_files
 from cxr_spark.models.architectures import Architecture, architecture, batch_norm_epsilon_of, build_empty
 from cxr_spark.models.importers.fold import fold_rgb_input
+from cxr_spark.models.limits import MAX_OUTPUTS, check_sum
 from cxr_spark.models.weights import Weights, WeightsHeader
 
 #: Classifiers of GoogLeNet and Inception that only help to train from scratch.
@@ -40,10 +41,11 @@ def read_pth(data: bytes, what: str) -> dict[str, Tensor]:
             f"torch {torch.__version__} runs code that a .pth file brings along, even with weights_only=True: install "
             f"torch {'.'.join(map(str, _SAFE_TORCH))} or newer, or give the weights as .safetensors"
         )
+    _check_records(data, what)
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # whatever torch's reader stumbles over: a damaged file can be anything to it
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
             f"{what} is not a file of plain torch weights ({first}): save the network's state_dict() with torch.save"
         ) from None
@@ -52,13 +54,34 @@ def read_pth(data: bytes, what: str) -> dict[str, Tensor]:
     return _plain(loaded, what)
 
 
+def _check_records(data: bytes, what: str) -> None:
+    """Makes sure that the records of torch's zip file are together no larger than the file: torch does not compress."""
+    if not data.startswith(b"PK"):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as records:
+            declared = sum(record.file_size for record in records.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+        raise DataError(f"{what} is not a whole file of torch weights ({error}): copy it again") from None
+    check_sum(declared, what, limit=len(data))
+
+
 def _plain(loaded: Any, what: str) -> dict[str, Tensor]:
     if not isinstance(loaded, Mapping) or not loaded:
         raise DataError(f"{what} holds {type(loaded).__name__}, expected the named tensors of a state_dict()")
     found = {}
+    declared = 0
     for name, value in loaded.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+        plain_tensor = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+        if not isinstance(name, str) or not plain_tensor or value.is_quantized:
             raise DataError(f"{what}: {name!r} is {type(value).__name__}, expected a dense tensor under a name")
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise DataError(
+                f"{what}: {name!r} declares {value.numel():,} values, more than are stored: save the network's "
+                "state_dict() with contiguous tensors"
+            )
+        declared += 4 * value.numel()
+        check_sum(declared, what)
         plain = value.float() if value.is_floating_point() else value
         found[name.removeprefix("module.")] = plain  # the prefix is DataParallel's
     return found
@@ -101,6 +124,8 @@ def from_state_dict(
     if head not in tensors or tensors[head].ndim != 2:
         raise DataError(f"{what} has no matrix {spec.classifier}.weight: these are not weights of {architecture_name}")
     n_outputs = tensors[head].shape[0]
+    if not 1 <= n_outputs <= MAX_OUTPUTS:
+        raise DataError(f"{what}: {spec.classifier}.weight has {n_outputs:,} outputs, expected 1 to {MAX_OUTPUTS:,}")
     network = build_empty(architecture_name, n_outputs)
     expected = network.state_dict()
     for name, wanted in expected.items():  # a count that files older than torch 0.4.1 lack, and nothing uses

@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import pytest
@@ -112,3 +113,40 @@ def test_an_optimizer_goes_on_as_if_it_had_never_stopped(make):
     step(resumed, fresh, 2)
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def _saved(tmp_path):
+    checkpoints = Checkpoints(Store(str(tmp_path)))
+    checkpoints.save(Checkpoint(Progress(epoch=1, global_step=7), {"w": torch.ones(2)}), ("last",), "mark")
+    return checkpoints, json.loads((tmp_path / "manifest.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"roles": None}, {"roles": {"last": 3}}, {"roles": {"last": "other"}}, {"roles": {"last": "../x"}},
+        {"entries": 3},
+        {"entries": [{}]}, {"entries": [{"file": 1}]}, {"fingerprint": 5}, {"entries": [["file"]]},
+    ],
+)  # fmt: skip
+def test_a_manifest_of_other_values_is_one_clear_error(tmp_path, change):
+    checkpoints, manifest = _saved(tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(DataError, match="is not a manifest of checkpoints"):
+        checkpoints.load()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"epoch": "1"}, {"epoch": -1}, {"epoch": 10**30}, {"sums": 3}, {"sums": [[1]]}, {"history": [3]}, {"x": 1}, 7],
+)  # fmt: skip
+def test_a_place_of_wrong_types_is_one_clear_error(tmp_path, value):
+    from safetensors.torch import save
+
+    checkpoints, manifest = _saved(tmp_path)
+    data = save({"network.w": torch.ones(2)}, {"progress": json.dumps(value)})
+    (tmp_path / manifest["entries"][0]["file"]).write_bytes(data)
+    manifest["entries"][0]["sha256"] = hashlib.sha256(data).hexdigest()
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="is not a checkpoint"):
+        checkpoints.load()

@@ -1,0 +1,226 @@
+"""Model folders and files of weights that were made to harm: one clear error each, before memory or time is taken."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import resource
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cxr_spark.errors import CxrError, DataError
+from cxr_spark.models import Weights, build, load_metadata, load_model
+from cxr_spark.models.importers import import_weights
+from cxr_spark.models.weights import WeightsHeader
+from cxr_spark.storage.store import Store
+from tests.support.small_model import write_model
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@contextlib.contextmanager
+def cheap(seconds: float = 20, megabytes: int = 700) -> Iterator[None]:
+    """Makes sure that something takes neither long nor much memory."""
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert time.process_time() - began < seconds
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < megabytes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    where = tmp_path_factory.mktemp("models") / "model"
+    write_model(where)
+    return where
+
+
+def changed(folder: Path, change: dict[str, Any]) -> Store:
+    target = folder.with_name("changed")
+    target.mkdir(exist_ok=True)
+    metadata = json.loads((folder / "metadata.json").read_text())
+    (target / "metadata.json").write_text(json.dumps({**metadata, **change}))
+    (target / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes())
+    return Store(str(target))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"build": {"hidden": [10**12]}}, {"build": {"hidden": [10**30]}}, {"build": {"hidden": [4] * 100_000}},
+        {"findings": 7}, {"findings": None}, {"findings": [], "n_outputs": 0}, {"n_outputs": 10**30},
+        {"findings": 7, "n_outputs": 7}, {"build": {"batch_norm_epsilon": 10**30}},
+        {"preprocessing": {"input_size": 10**12, "stored_size": 1}}, {"architecture": 5}, {"format_version": 2},
+    ],
+    ids=lambda change: str(change)[:40],
+)  # fmt: skip
+def test_metadata_beyond_measure_are_refused(folder: Path, change: dict[str, Any]) -> None:
+    if "findings" in change and "n_outputs" not in change:
+        metadata = json.loads((folder / "metadata.json").read_text())
+        del metadata["n_outputs"]
+        store = changed(folder, change)
+        Path(store.uri.removeprefix("file://"), "metadata.json").write_text(json.dumps({**metadata, **change}))
+    else:
+        store = changed(folder, change)
+    with cheap(), pytest.raises(DataError, match=r"metadata\.json is no model's metadata"):
+        load_model(store)
+
+
+@QUIET
+@given(
+    change=st.dictionaries(
+        st.sampled_from(["architecture", "findings", "n_outputs", "task", "preprocessing", "build", "metrics"]),
+        JSON,
+        min_size=1,
+    )
+)
+def test_any_other_metadata_are_a_right_value_or_one_clear_error(folder: Path, change: dict[str, Any]) -> None:
+    with contextlib.suppress(CxrError):
+        metadata = load_metadata(changed(folder, change))
+        assert len(metadata.findings) == metadata.n_outputs
+
+
+@pytest.mark.parametrize("change", [{"n_outputs": 10**30}, {"hidden": [10**12]}, {"hidden": [1] * 100_000}])
+def test_notes_of_weights_beyond_measure_are_refused(change: dict[str, Any]) -> None:
+    from cxr_spark.models import tensors
+
+    header = WeightsHeader(
+        architecture="efficientnet_b0", n_outputs=3, source="x", source_kind="model", source_sha256="0" * 64
+    )
+    note = json.dumps({**header.model_dump(mode="json"), **change})
+    data = tensors.to_bytes({"x": torch.zeros(1)}, note)
+    with cheap(), pytest.raises(DataError, match="its header is damaged"):
+        Weights.from_bytes(data, "w.safetensors")
+
+
+@QUIET
+@given(note=st.text(max_size=20) | JSON.map(json.dumps))
+def test_any_other_note_is_one_clear_error(note: str) -> None:
+    from cxr_spark.models import tensors
+
+    with pytest.raises(CxrError):
+        Weights.from_bytes(tensors.to_bytes({"x": torch.zeros(1)}, note), "w.safetensors")
+
+
+def imported(path: Path, architecture: str = "resnet50") -> Weights:
+    return import_weights(f"file://{path}", architecture)
+
+
+def test_a_tensor_that_is_a_small_one_expanded(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(1).expand(2**31)}, tmp_path / "w.pth")
+    with cheap(), pytest.raises(DataError, match="more than are stored"):
+        imported(tmp_path / "w.pth")
+
+
+def test_many_names_of_one_tensor(tmp_path: Path) -> None:
+    tensor = torch.zeros(2**20)
+    torch.save({f"t{i}": tensor for i in range(3000)}, tmp_path / "w.pth")
+    with cheap(), pytest.raises(DataError, match="declares"):
+        imported(tmp_path / "w.pth")
+
+
+def test_tensors_without_storage(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(3, 2048, device="meta")}, tmp_path / "w.pth")
+    with pytest.raises(DataError):
+        imported(tmp_path / "w.pth")
+
+
+def test_a_zip_that_grows(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("archive/data.pkl", b"\0" * (200 << 20))
+    with cheap(megabytes=400), pytest.raises(DataError, match="declares"):
+        imported(tmp_path / "w.pth")
+
+
+def keras(path: Path, arrays: int, **options: Any) -> Path:
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [f"l{i}".encode() for i in range(arrays)]
+        for i in range(arrays):
+            group = file.create_group(f"l{i}")
+            group.attrs["weight_names"] = [b"kernel:0"]
+            group.create_dataset("kernel:0", **options)
+    return path
+
+
+def test_compressed_arrays_that_are_large_together(tmp_path: Path) -> None:
+    options = {"shape": (2**29,), "dtype": np.float32, "chunks": (2**20,), "compression": "gzip"}
+    path = keras(tmp_path / "w.h5", 4, **options)
+    assert path.stat().st_size < 2**20
+    with cheap(), pytest.raises(DataError, match="declares"):
+        imported(path, "vgg16")
+
+
+def test_a_virtual_dataset_cannot_read_another_file(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["x"] = np.ones(5, np.float32)
+    layout = h5py.VirtualLayout((5,), np.float32)
+    layout[:] = h5py.VirtualSource(str(tmp_path / "secret.h5"), "x", (5,))
+    path = keras(tmp_path / "w.h5", 1, data=np.zeros(5, np.float32))
+    with h5py.File(path, "a") as file:
+        del file["l0/kernel:0"]
+        file["l0"].create_virtual_dataset("kernel:0", layout)
+    with pytest.raises(DataError, match="in another one"):
+        imported(path, "vgg16")
+
+
+def tfjs(folder: Path, paths: list[str], weights: list[dict[str, Any]]) -> Path:
+    topology = {"model_config": {"config": {"layers": []}}}
+    root = {"modelTopology": topology, "weightsManifest": [{"paths": paths, "weights": weights}]}
+    (folder / "model.json").write_text(json.dumps(root))
+    return folder / "model.json"
+
+
+def test_a_shard_that_is_named_many_times(tmp_path: Path) -> None:
+    (tmp_path / "s.bin").write_bytes(bytes(4 << 20))
+    weights = [{"name": f"l{i}/kernel", "shape": [1 << 20], "dtype": "float32"} for i in range(300)]
+    with cheap(), pytest.raises(DataError, match=r"'s\.bin' more than once"):
+        imported(tfjs(tmp_path, ["s.bin"] * 300, weights), "vgg16")
+
+
+def test_a_weight_of_forty_dimensions(tmp_path: Path) -> None:
+    (tmp_path / "s.bin").write_bytes(bytes(4))
+    with pytest.raises(DataError, match="at most 8"):
+        imported(tfjs(tmp_path, ["s.bin"], [{"name": "l/kernel", "shape": [1] * 40, "dtype": "float32"}]), "vgg16")
+
+
+@QUIET
+@given(data=st.data())
+def test_damaged_files_of_weights_are_one_clear_error(tmp_path: Path, data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(["pth", "legacy", "h5", "safetensors"]))
+    path = tmp_path / f"w.{kind}"
+    if kind == "h5":
+        keras(path, 2, data=np.ones((3, 3), np.float32))
+    elif kind == "safetensors":
+        path.write_bytes(__import__("safetensors.torch").torch.save({"fc.weight": torch.zeros(3, 4)}))
+    else:
+        target = io.BytesIO()
+        torch.save({"fc.weight": torch.zeros(3, 4)}, target, _use_new_zipfile_serialization=kind == "pth")
+        path.write_bytes(target.getvalue())
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(0, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    with pytest.raises(CxrError):
+        imported(path, "vgg16")
+
+
+def test_a_whole_file_still_reads(tmp_path: Path) -> None:
+    network = build("resnet50", 3)
+    state = {name.replace("fc.output.", "fc."): tensor for name, tensor in network.state_dict().items()}
+    torch.save(state, tmp_path / "w.pth")
+    assert imported(tmp_path / "w.pth").header.n_outputs == 3

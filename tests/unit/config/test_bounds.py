@@ -1,0 +1,50 @@
+"""Every number among the settings has a lower and an upper bound, so that no value can stop or drown the program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cxr_spark.config import Settings, load_settings
+from cxr_spark.errors import ConfigError
+
+
+def numbers(schema: dict[str, Any], where: str, definitions: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    if "$ref" in schema:
+        return numbers(definitions[schema["$ref"].rpartition("/")[2]], where, definitions)
+    found = [(where, schema)] if schema.get("type") in ("integer", "number") else []
+    for name, inner in schema.get("properties", {}).items():
+        found += numbers(inner, f"{where}.{name}", definitions)
+    for key in ("anyOf", "prefixItems", "allOf"):
+        for inner in schema.get(key, []):
+            found += numbers(inner, where, definitions)
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            found += numbers(schema[key], where, definitions)
+    return found
+
+
+def test_every_number_has_both_bounds() -> None:
+    schema = Settings.model_json_schema()
+    found = numbers(schema, "", schema["$defs"])
+    assert len(found) > 30
+    unbounded = [
+        name
+        for name, rules in found
+        if not rules.keys() & {"minimum", "exclusiveMinimum"} or not rules.keys() & {"maximum", "exclusiveMaximum"}
+    ]
+    # The targets of early stop are values of a metric, and {last: N} of model.freeze is compared with the network.
+    assert set(unbounded) <= {".train.early_stop.targets", ".model.freeze"}
+
+
+@pytest.mark.parametrize("setting", ["train.epochs", "train.global_batch", "train.max_restarts", "train.workers"])
+def test_a_number_beyond_measure_is_refused(setting: str) -> None:
+    with pytest.raises(ConfigError, match=setting):
+        load_settings(None, [f"{setting}={10**30}"])
+
+
+@pytest.mark.parametrize("hidden", ["[1000000000000]", "[0]", str([1] * 100_000).replace(" ", "")])
+def test_hidden_layers_beyond_measure_are_refused(hidden: str) -> None:
+    with pytest.raises(ConfigError, match=r"model\.hidden"):
+        load_settings(None, [f"model.hidden={hidden}"])
