@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from cxr_spark.config import ScoreSettings
 from cxr_spark.imaging.listing import ImageFile, ImageFiles, find_images
-from cxr_spark.imaging.rejected import DUPLICATE_NAME
+from cxr_spark.imaging.rejected import DUPLICATE_NAME, UNREADABLE
 from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.outputs.claim import DONE_NAME, Claim
 from cxr_spark.runtime.tasks import run_parts
@@ -99,15 +99,28 @@ def _publish(claimed: Claim, ledger: Ledger) -> None:
     ledger.publish()
 
 
-def _new(found: ImageFiles, ledger: Ledger, model_id: str, name: Any) -> list[ImageFile]:
-    scored = ledger.names(model_id)
-    new = []
-    for file in found.files:
-        if ledger.has(file, model_id):
-            continue
-        taken = scored.get(name(file.uri, file.root), file.uri) != file.uri
-        new.append(file._replace(problem=DUPLICATE_NAME) if taken and file.problem is None else file)
-    return new
+def _new(found: ImageFiles, ledger: Ledger, model_id: str, name: Callable[[str, str], str]) -> list[ImageFile]:
+    """Returns the files that are new or have changed, or that the storage did not give before.
+
+    A file whose name another scored file has gets the problem `DUPLICATE_NAME`.
+    """
+    files = found.files
+    uris = pa.array([printable(file.uri) for file in files], pa.string())
+    names = pa.array([printable(name(file.uri, file.root)) for file in files], pa.string())
+    known = ledger.known(uris, names, model_id)
+    at = pc.index_in(uris, value_set=known["uri"])
+    same_size = pc.equal(known["size"].take(at), pa.array([file.size for file in files], pa.int64()))
+    same_time = pc.equal(known["modified"].take(at), pa.array([file.modified for file in files], pa.float64()))
+    given = pc.fill_null(pc.not_equal(known["reason"].take(at), UNREADABLE), True)
+    unchanged = pc.fill_null(pc.and_(pc.and_(same_size, same_time), given), False).to_numpy()
+    scored = known.filter(pc.is_null(known["reason"]))
+    owner = scored["uri"].take(pc.index_in(names, value_set=scored["image_index"]))
+    taken = pc.fill_null(pc.not_equal(owner, uris), False).to_numpy()
+    return [
+        file._replace(problem=DUPLICATE_NAME) if taken[i] and file.problem is None else file
+        for i, file in enumerate(files)
+        if not unchanged[i]
+    ]
 
 
 def _score(

@@ -9,23 +9,28 @@ changed, knows nothing of models, and makes the folder exact only for Spark's ow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr_spark.errors import RunError
-from cxr_spark.imaging.listing import ImageFile
-from cxr_spark.imaging.rejected import UNREADABLE
 from cxr_spark.outputs.own_files import own_files
+from cxr_spark.scoring.task import QUARANTINE_FOLDER
 from cxr_spark.storage.store import Store
-from cxr_spark.tables.text import printable
 
 LEDGER_NAME = "_ledger.parquet"
 #: Folder of files that are written and not yet in their place.
 STAGED = "_staged"
 
+#: Rows that are looked at together: some tens of megabytes.
+_BATCH_ROWS = 1 << 17
+
+_OWN_FILE = re.compile(rf"({QUARANTINE_FOLDER}/)?part-[^/]+\.parquet")
 _SCHEMA = pa.schema(
     [
         pa.field("uri", pa.string(), nullable=False),
@@ -43,13 +48,13 @@ class Entry(NamedTuple):
     """One image file that was scored, or set aside.
 
     Attributes:
-        uri: full URI.
-        size: bytes.
-        modified: time of change, seconds since the epoch.
-        model_id: of the model.
-        image_index: its name in the predictions.
-        file: where its row stands, below the output folder.
-        reason: why it is in quarantine; None where it has been scored.
+        uri: the full URI of the image file.
+        size: its size in bytes.
+        modified: the time of its last change in seconds since the epoch.
+        model_id: the id of the model that scored it.
+        image_index: the name of the image in the predictions.
+        file: the name of the Parquet file that holds its row, below the output folder.
+        reason: the reason why it is in quarantine; None where it has been scored.
     """
 
     uri: str
@@ -64,80 +69,73 @@ class Entry(NamedTuple):
 class Ledger:
     """The entries of an output folder, one for each image file and model.
 
+    In memory it is as it is on disk, compressed. Every question to it and every change of it passes over its columns in
+    batches, so that ten million entries take some hundred megabytes and no Python object each.
+
     Args:
         store: the output folder.
-        entries: what is in it.
+        data: the Parquet file; None where there is none yet.
+
+    Raises:
+        RunError: the file is damaged, or names files that the score job does not write.
     """
 
-    def __init__(self, store: Store, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, store: Store, data: bytes | None = None) -> None:
         self._store = store
-        self._entries = {(entry.uri, entry.model_id): entry for entry in entries}
+        self._entered: dict[tuple[str, str], Entry] = {}
+        self._moved: dict[str, str] = {}
+        self._set(data if data is not None else _write([]))
 
     @classmethod
     def read(cls, store: Store) -> Ledger:
         """Reads the ledger of a folder; it is empty where there is none.
 
         Raises:
-            RunError: it cannot be read.
+            RunError: it cannot be read, or is damaged.
         """
         try:
-            data = store.read_bytes(LEDGER_NAME)
+            return cls(store, store.read_bytes(LEDGER_NAME))
         except FileNotFoundError:
             return cls(store)
-        try:
-            table = pq.read_table(pa.BufferReader(data)).select(_SCHEMA.names).cast(_SCHEMA)
-        except (pa.ArrowException, KeyError, ValueError) as error:
-            raise RunError(f"{store.uri_of(LEDGER_NAME)} is damaged ({error}): score into a new --out") from None
-        return cls(store, (Entry(**row) for row in table.to_pylist()))
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return self._rows
 
-    def has(self, file: ImageFile, model_id: str) -> bool:
-        """Whether a model has scored this very file. One that the storage did not give is tried again."""
-        entry = self._entries.get((printable(file.uri), model_id))
-        return (
-            entry is not None
-            and (entry.size, entry.modified) == (file.size, file.modified)
-            and entry.reason != UNREADABLE
-        )
+    def known(self, uris: pa.Array, names: pa.Array, model_id: str) -> pa.Table:
+        """Returns the entries of a model that have one of some URIs, or one of some names of images."""
+        found = []
+        for batch in self._batches(_SCHEMA.names):
+            named = pc.or_(pc.is_in(batch["uri"], value_set=uris), pc.is_in(batch["image_index"], value_set=names))
+            found.append(batch.filter(pc.and_(named, pc.equal(batch["model_id"], model_id))))
+        return pa.Table.from_batches(found, _SCHEMA)
 
-    def names(self, model_id: str) -> dict[str, str]:
-        """Returns the images that a model has scored: their names, and from which file."""
-        return {e.image_index: e.uri for e in self._entries.values() if e.model_id == model_id and e.reason is None}
-
-    def replace(self, entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-        """Enters images, and takes out what was known of the same files before.
+    def replace(self, entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+        """Enters images, and takes out what was known of the same files before. `commit` makes it count.
 
         Returns:
             The entries that were taken out, by the file in which their rows stand.
         """
+        self._entered = {(entry.uri, entry.model_id): entry for entry in entries}
         out: dict[str, list[Entry]] = {}
-        for entry in entries:
-            key = (entry.uri, entry.model_id)
-            before = self._entries.get(key)
-            if before is not None:
-                out.setdefault(before.file, []).append(before)
-            self._entries[key] = entry
+        for batch in self._batches(_SCHEMA.names):
+            for row in batch.filter(self._is_replaced(batch)).to_pylist():
+                out.setdefault(row["file"], []).append(Entry(**row))
         return out
 
     def moved(self, files: Mapping[str, str]) -> None:
-        """Notes that the rows of some files stand in others now."""
-        for key, entry in self._entries.items():
-            if entry.file in files:
-                self._entries[key] = entry._replace(file=files[entry.file])
+        """Notes that the rows of some files stand in others now. `commit` makes it count."""
+        self._moved = dict(files)
 
     def commit(self) -> None:
-        """Writes the ledger."""
-        columns = zip(*self._entries.values(), strict=True) if self._entries else ([] for _ in _SCHEMA)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), sink, compression="zstd")
-        self._store.write_bytes(LEDGER_NAME, memoryview(sink.getvalue()))
+        """Writes the ledger with all changes."""
+        data = _write(self._changed_batches())
+        self._store.write_bytes(LEDGER_NAME, data)
+        self._entered, self._moved = {}, {}
+        self._set(data)
 
     def unpublished(self) -> bool:
         """Whether the folder holds other files than the ledger names, or staged ones."""
-        return bool(self._staged()) or self._visible() != self._files()
+        return bool(self._staged()) or self._visible() != self._files
 
     def publish(self) -> None:
         """Makes the folder hold what the ledger names and nothing else; a run that was killed here is finished.
@@ -147,7 +145,7 @@ class Ledger:
         Raises:
             RunError: a file is gone.
         """
-        store, wanted = self._store, self._files()
+        store, wanted = self._store, self._files
         for name in sorted(self._visible() - wanted):
             store.delete(name)
         for name in sorted(wanted - self._visible()):
@@ -161,11 +159,65 @@ class Ledger:
             store.remove_empty_folders(STAGED)
             store.remove_folder(STAGED)
 
-    def _files(self) -> set[str]:
-        return {entry.file for entry in self._entries.values()}
+    def _set(self, data: bytes | memoryview) -> None:
+        """Takes a file for the ledger, after a look at its schema and at the names of the files in it."""
+        where = self._store.uri_of(LEDGER_NAME)
+        self._data = pa.py_buffer(data)
+        self._files: set[str] = set()
+        self._rows = 0
+        try:
+            for batch in self._batches(["file"]):
+                self._files.update(pc.unique(batch["file"]).to_pylist())
+                self._rows += len(batch)
+            schema = pq.read_schema(pa.BufferReader(self._data))
+        except (pa.ArrowException, OSError, LookupError, ValueError) as error:
+            detail = " ".join(str(error).split())
+            raise RunError(f"{where} is damaged ({detail}): score into a new --out") from None
+        lacking = [field.name for field in _SCHEMA if field.name not in schema.names]
+        if lacking or any(schema.field(field.name).type != field.type for field in _SCHEMA):
+            raise RunError(f"{where} is damaged (its columns are {', '.join(schema.names)}): score into a new --out")
+        strange = [name for name in self._files if not _OWN_FILE.fullmatch(name or "")]
+        if strange:
+            raise RunError(
+                f"{where} is damaged (it names {strange[0]!r}, which no score job writes): score into a new --out"
+            )
+
+    def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(pa.BufferReader(self._data)) as file:
+            yield from file.iter_batches(_BATCH_ROWS, columns=list(columns), use_threads=False)
+
+    def _is_replaced(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Returns which rows of a batch are about an image file and a model that were entered anew."""
+        mask = pa.array(np.zeros(len(batch), bool))
+        for model_id in {model_id for _, model_id in self._entered}:
+            uris = pa.array([uri for uri, model in self._entered if model == model_id], pa.string())
+            same = pc.and_(pc.equal(batch["model_id"], model_id), pc.is_in(batch["uri"], value_set=uris))
+            mask = pc.or_(mask, same)
+        return mask
+
+    def _changed_batches(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches(_SCHEMA.names):
+            left = batch.filter(pc.invert(self._is_replaced(batch)))
+            files = left["file"].dictionary_encode()
+            renamed = pa.array([self._moved.get(name, name) for name in files.dictionary.to_pylist()], pa.string())
+            column = renamed.take(files.indices)
+            yield left.set_column(left.schema.get_field_index("file"), _SCHEMA.field("file"), column)
+        yield pa.RecordBatch.from_pylist([entry._asdict() for entry in self._entered.values()], _SCHEMA)
 
     def _visible(self) -> set[str]:
         return {name for name in own_files(self._store, "score") if not name.startswith((f"{STAGED}/", LEDGER_NAME))}
 
     def _staged(self) -> set[str]:
         return {name for name in own_files(self._store, "score") if name.startswith(f"{STAGED}/")}
+
+
+def _write(batches: Iterable[pa.RecordBatch]) -> memoryview:
+    """Returns a Parquet file of some batches. Its buffer is all that it takes of memory."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink, _SCHEMA, compression="zstd", use_dictionary=["model_id", "file", "reason"], write_statistics=False
+    ) as writer:
+        for batch in batches:
+            if len(batch):
+                writer.write_batch(batch.cast(_SCHEMA))
+    return memoryview(sink.getvalue())

@@ -71,5 +71,7 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     text = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
     text = _SIZES.sub("expected ", text).replace(" after validation, not ", ", found ")
+    if problem["type"] == "missing":
+        return f"{where}: {text}"
     shown = " ".join(reprlib.repr(problem["input"]).split())
     return " ".join((f"{where!r} is {shown}: {text}" if where else text).split())

@@ -62,7 +62,7 @@ def _check_records(data: bytes, what: str) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as records:
             declared = sum(record.file_size for record in records.infolist())
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
-        raise DataError(f"{what} is not a whole file of torch weights ({error}): copy it again") from None
+        raise DataError(f"{what} is not a file of plain torch weights ({error}): copy it again") from None
     check_sum(declared, what, limit=len(data))
 
 
