@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv bigdl demo test lint unit tests test-bigdl test-wheel test-cluster test-versions audit env-archive
+.PHONY: help venv bigdl demo pictures test lint unit tests test-bigdl test-wheel test-cluster test-versions audit env-archive
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -108,6 +108,20 @@ endif
 tell_result = $(PY) -c 'import json; m = json.load(open("$(1)/metrics.json")); \
 	print("\nmacro AUC:", m["macro"]["auc"] and round(m["macro"]["auc"], 3), "on", m["n_images"], "test images")'; \
 	echo "report:    $(CURDIR)/$(1)/report.html"
+
+# A report names its inputs, so the pictures are made in a folder whose path tells nothing about this machine.
+PICTURES := /tmp/cxr-demo
+PICTURED := Cardiomegaly
+
+pictures: $(STAMP)  ## renew the pictures of README from synthetic images (needs Chromium)
+	mkdir -p $(PICTURES)
+	cd $(PICTURES) && $(abspath $(BIN))/cxr-spark sample-data --out images --images 1000 --size 512
+	cd $(PICTURES) && $(abspath $(BIN))/cxr-spark pipeline --config $(CURDIR)/conf/demo.yaml --set pipeline.out=. \
+		--set prepare.images=images --set prepare.labels=images/Data_Entry_2017.csv --set prepare.size=256 \
+		--set model.input_size=96 --set train.epochs=12
+	cd $(PICTURES) && $(abspath $(BIN))/cxr-spark explain --data prepared --model run/model --out explained \
+		--boxes images/BBox_List_2017.csv --only boxed --finding $(PICTURED) --limit 100
+	$(PY) docs/pictures/make.py $(PICTURES) $(PICTURED)
 
 test: lint tests  ## ruff, mypy, and all tests but most of those on clusters
 
