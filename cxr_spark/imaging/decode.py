@@ -1,4 +1,4 @@
-"""The bytes of an image file to grey pixels: the format is told by the contents, never by the name."""
+"""Decodes the bytes of an image file to grey pixels. The format is recognised by the contents, never by the name."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from cxr_spark.imaging.rejected import EMPTY, NOT_AN_IMAGE, TOO_LARGE, UNSUPPORT
 
 __all__ = ["SNIFFED_BYTES", "DecodedImage", "check_file_size", "decode_grey", "decode_image", "is_image"]
 
-#: The largest radiography detectors have about 16 megapixels and a stitched spine image three times that: what is
-#: larger than this is a decompression bomb or an error. It is checked before anything is allocated.
+#: The largest radiography detectors have about 16 megapixels, and a stitched spine image has three times as many. A
+#: larger image is a decompression bomb or an error. The number is checked before any memory is allocated.
 MAX_PIXELS = 100_000_000
 #: Uncompressed bytes of a PNG: `MAX_PIXELS` of 16-bit grey. Colour images of that size do not exist either.
 MAX_INFLATED_BYTES = 2 * MAX_PIXELS
-#: No radiograph below `MAX_PIXELS` needs more, even as uncompressed 16-bit grey; it bounds what a worker reads at once.
+#: Enough for every radiograph of up to `MAX_PIXELS`, even as uncompressed 16-bit grey. It bounds what a worker reads.
 MAX_FILE_BYTES = 256 * 2**20
 
-#: As what a DICOMDIR, the list of the files on a disk, declares itself: DICOM PS3.4, table B.5-1.
+#: SOP class of a DICOMDIR, which lists the files of a disk: DICOM PS3.4, table B.5-1.
 _DICOM_INDEX = b"1.2.840.10008.1.3.10"
-#: First bytes of formats that are images, but not read here: so that the reason can name them.
+#: First bytes of image formats that are not read here, so that the rejection can name the format.
 _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (b"GIF8", "GIF"),
     (b"BM", "BMP"),
@@ -42,7 +42,7 @@ class DecodedImage(NamedTuple):
 
     Attributes:
         grey: contiguous uint8 array of shape (height, width).
-        used_bits: of a PNG with 16 bits: how many of them its highest value needs; None for all other files.
+        used_bits: the number of bits that the highest value of a 16-bit PNG needs; None for all other files.
     """
 
     grey: NDArray[np.uint8]
@@ -50,7 +50,7 @@ class DecodedImage(NamedTuple):
 
 
 def decode_grey(data: bytes | memoryview, white_level: int = WHITE_LEVEL) -> NDArray[np.uint8]:
-    """Decodes a PNG, JPEG or DICOM file to 8-bit grey: `decode_image` without what it tells besides."""
+    """Decodes a PNG, JPEG or DICOM file to 8-bit grey: see `decode_image`."""
     return decode_image(data, white_level).grey
 
 
@@ -97,14 +97,17 @@ def decode_image(data: bytes | memoryview, white_level: int = WHITE_LEVEL) -> De
 
 
 def is_image(start: bytes) -> bool:
-    """Whether a file is a PNG, JPEG or DICOM by its first `SNIFFED_BYTES`. An index of a DICOM disk is none."""
+    """Returns whether a file is a PNG, JPEG or DICOM image, judged by its first `SNIFFED_BYTES`.
+
+    A DICOMDIR, which lists the files of a disk, is not an image.
+    """
     if start.startswith((png.SIGNATURE, jpeg.SIGNATURE)):
         return True
     return dicom.is_dicom(memoryview(start)) and _DICOM_INDEX not in start
 
 
 def check_file_size(size: int) -> None:
-    """Rejects a file for its mere size in bytes, which can be known before it is read.
+    """Rejects a file that is too large to be read. Its size is known before it is read.
 
     Raises:
         ImageRejected: `size` is above `MAX_FILE_BYTES`.

@@ -1,4 +1,4 @@
-"""What a search for images leaves aside, and the warning of it: nothing is lost in silence."""
+"""Counts and names what a search for images ignores, so that the user learns of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OTHER_SUFFIXES = frozenset({
     ".yaml", ".yml", ".log", ".parquet", ".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".7z", ".py", ".ipynb", ".sh",
     ".npy", ".npz", ".h5", ".hdf5", ".mat", ".pt", ".pth", ".safetensors", ".sha256", ".md5", ".crc", ".ini",
 })  # fmt: skip
-#: Names in a message; the rest is counted.
+#: How many names a message shows; the rest is counted.
 _SHOWN = 5
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9_-]{0,15}")
 _UNPRINTABLE = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
@@ -64,7 +64,7 @@ class Ignored:
         }
 
     def warn(self) -> None:
-        """Logs what was left aside, with numbers and what to do."""
+        """Logs what was ignored: numbers, names, and what to do."""
         if self.suffixes:
             expected = OTHER_SUFFIXES.issuperset(self.suffixes)
             log.log(

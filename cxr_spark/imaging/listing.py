@@ -20,7 +20,7 @@ from cxr_spark.storage.store import FileInfo, Store, read_uri
 
 #: Files with these names are taken for images without a look into them.
 IMAGE_SUFFIXES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".dcm")
-#: Files whose first bytes are read at the same time: hides the latency of HDFS and object stores.
+#: The number of files whose first bytes are read at the same time. This hides the latency of HDFS and object stores.
 _THREADS = 16
 
 _GLOB = re.compile(r"[*?\[{]")
@@ -61,7 +61,7 @@ class ImageFiles(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What was found, and what was left aside.
+    """What was found, and what was ignored.
 
     Attributes:
         found: the image files.
@@ -73,7 +73,7 @@ class Survey(NamedTuple):
 
 
 def find_images(patterns: Sequence[str]) -> ImageFiles:
-    """Lists the image files of folders and globs, with all folders below them, and warns of what was left aside.
+    """Lists the image files of folders and globs, with all folders below them, and warns of what was ignored.
 
     A glob may have `*` and `?` (within a name), `**` (any folders), `[abc]` and `{png,jpg}`; where it matches a folder,
     all below that folder is found.
@@ -91,7 +91,7 @@ def find_images(patterns: Sequence[str]) -> ImageFiles:
 
 
 def survey_images(patterns: Sequence[str]) -> Survey:
-    """Does what `find_images` does, and returns what was left aside instead of warning of it."""
+    """Does the same as `find_images`, but returns what was ignored instead of logging a warning."""
     images: dict[str, ImageFile] = {}
     others: dict[str, tuple[FileInfo, str]] = {}
     refused: list[str] = []
@@ -123,7 +123,10 @@ def _told_by_content(infos: Iterable[FileInfo]) -> list[str]:
 
 
 def _is_image(uri: str) -> bool:
-    """Whether a file is an image by its first bytes; one that cannot be read counts, so that reading it says why."""
+    """Returns whether a file is an image by its first bytes.
+
+    A file that cannot be read counts as an image: the task that reads it will reject it and say why.
+    """
     try:
         return is_image(read_uri(uri, SNIFFED_BYTES))
     except StorageAwayError:

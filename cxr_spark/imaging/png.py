@@ -1,7 +1,7 @@
 """PNG to grey: every colour type, bit depth and interlacing of the specification, with every checksum verified.
 
-OpenCV and Pillow either give half of a truncated file without a word or differ from each other in the handling of
-16-bit and transparent images; here a file decodes fully and exactly, or it is rejected. Specification: ISO/IEC 15948.
+OpenCV and Pillow return half of a truncated file without an error, or differ from each other in the handling of 16-bit
+and transparent images. Here a file decodes fully and exactly, or it is rejected. Specification: ISO/IEC 15948.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _DEPTHS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), _GREY
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 #: Encoders write image data in chunks of 8 KB or more, 32,768 of them in the largest file that is read.
 _MAX_CHUNKS = 100_000
-#: Deflate cannot pack denser than 258 bytes into 2 bits (RFC 1951): what promises more is a lie or a cut file.
+#: Deflate packs at most 258 bytes into 2 bits (RFC 1951). A header that promises more than that is of a cut file or was
+#: made to mislead.
 _MAX_RATIO = 1032
 
 

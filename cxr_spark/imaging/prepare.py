@@ -1,4 +1,4 @@
-"""The one way from a file's bytes to the pixels that a network sees; preparing, scoring and explaining all take it."""
+"""Turns the bytes of a file into the pixels that a network sees. Preparing, scoring and explaining all use it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PreparedImage(NamedTuple):
         pixels: contiguous uint8 array of shape (size, size).
         height: height of the original in pixels.
         width: width of the original in pixels.
-        used_bits: of a PNG with 16 bits: how many of them its highest value needs; None for all other files.
+        used_bits: the number of bits that the highest value of a 16-bit PNG needs; None for all other files.
     """
 
     pixels: NDArray[np.uint8]
@@ -49,5 +49,5 @@ def prepare_image(
 
 
 def use_one_thread() -> None:
-    """Keeps OpenCV from starting threads of its own in this process: on executors Spark's tasks fill the cores."""
+    """Keeps OpenCV from starting threads of its own in this process, because Spark's tasks use all cores already."""
     cv2.setNumThreads(0)

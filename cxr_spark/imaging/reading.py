@@ -1,4 +1,4 @@
-"""Reading image files on executors: a few ahead of the one that is worked on, and again after a hiccup."""
+"""Reads image files on executors: a few files in advance, and once more if the first attempt fails."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cxr_spark.imaging.decode import check_file_size
 from cxr_spark.imaging.rejected import UNREADABLE, ImageRejected
 from cxr_spark.storage.store import read_uri
 
-#: Files that are read while another is worked on; hides the latency of HDFS and object stores.
+#: How many files are read in advance while one is decoded. This hides the latency of HDFS and object stores.
 READ_AHEAD = 4
-#: Seconds until a file that could not be read is tried again, once.
+#: Seconds to wait before the one further attempt to read a file.
 _RETRY_AFTER = 0.5
 
 Item = TypeVar("Item")
@@ -25,13 +25,13 @@ Result = TypeVar("Result")
 def ahead(
     items: Iterable[Item], work: Callable[[Item], Result], depth: int = READ_AHEAD, threads: int = READ_AHEAD
 ) -> Iterator[Future[Result]]:
-    """Works on items in order, a few ahead of the one that is asked for.
+    """Works on items in other threads, in advance, and yields the results in the order of the items.
 
     Args:
         items: what to work on.
-        work: what to do with each, in other threads.
-        depth: how many at the most are done and not yet asked for.
-        threads: how many are worked on at the same time.
+        work: the function that is called with each item.
+        depth: the highest number of results that wait to be taken.
+        threads: the number of items that are worked on at the same time.
     """
     with ThreadPoolExecutor(threads, thread_name_prefix="read-ahead") as pool:
         waiting: deque[Future[Result]] = deque()
@@ -43,13 +43,13 @@ def ahead(
 
 
 def read_image_file(uri: str, size: int) -> bytes:
-    """Reads an image file; one that the storage does not give is a rejected image, not a failed task.
+    """Reads an image file. If the storage does not give it, the image is rejected and the task goes on.
 
-    Storage that is away fails the task: else images would be lost by the thousand, and each blamed for it.
+    If the storage cannot be reached at all, the task fails: otherwise thousands of good images would be rejected.
 
     Args:
         uri: full URI.
-        size: bytes, as it was listed.
+        size: the file's size in bytes when it was listed.
 
     Raises:
         ImageRejected: it is too large or cannot be read.

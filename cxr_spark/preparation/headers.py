@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Headers that a task reads at the least: starting one takes as long as reading some hundreds.
+#: The lowest number of headers for one task: starting a task takes as long as reading some hundreds of headers.
 _MIN_PART = 256
 _PARTS_PER_CORE = 4
 #: DICOM's ViewPosition codes (PS3.3, C.8.11.1 and CR's C.8.1.1): from the left and from the right is lateral.
@@ -45,12 +45,12 @@ class _Known(NamedTuple):
 
 
 def with_headers(spark: SparkSession, labels: LabelTable, uris: Mapping[str, str]) -> LabelTable:
-    """Fills in what the headers of images say.
+    """Adds sex, age and view from the headers of the images to the labels.
 
     Args:
         spark: the session.
-        labels: rows of which sex, age and view are not known.
-        uris: where the image of an `image_index` is.
+        labels: rows whose sex, age and view are not known.
+        uris: the URI of the image of each `image_index`.
 
     Returns:
         The labels. More notes: `headers_unreadable`, `ages_over_120`, `ages_unknown`, `sexes_unknown` and
@@ -90,7 +90,7 @@ def with_headers(spark: SparkSession, labels: LabelTable, uris: Mapping[str, str
 
 
 def read_headers(parts: Iterable[Sequence[str]]) -> Iterator[Person | None]:
-    """Reads headers on an executor: of each URI what it says, None where it cannot be read."""
+    """Reads headers on an executor. Yields one result for each URI, None if the header cannot be read."""
     for uris in parts:
         for person in ahead(uris, _read):
             yield person.result()

@@ -1,4 +1,4 @@
-"""`manifest.json` of a prepared dataset: what went in, what came out, and what was left out."""
+"""Builds `manifest.json` of a prepared dataset: what was read, what was written, and what was left out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def make_manifest(
     """Builds the manifest.
 
     Args:
-        counts: how files and labels met.
+        counts: how many files and labels belong together.
         files: everything that was written.
         findings: the label order.
         settings: `size`, `resize`, `seed` and what else decided the result; they stand at the manifest's top level.

@@ -1,4 +1,4 @@
-"""Which image goes into which prepared file: files joined with labels, in order, cut into parts. No Spark.
+"""Plans which image goes into which prepared file: joins files with labels and cuts them into parts. No Spark.
 
 Both sides of the join, names and labels, are read on the driver, a few hundred bytes an image. Joining them there takes
 well under a second for a hundred thousand images, needs no shuffle, and makes the parts exact: which images share a
@@ -57,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Counts:
-    """How files and labels met. With `prepared` and what is quarantined among the joined:
+    """How many files and labels belong together. With the prepared and the quarantined images these sums hold:
 
     images_found = joined + images_without_label + (quarantined for their path), and
     joined = prepared + images_in_no_split + (quarantined otherwise).
@@ -89,8 +89,8 @@ class Plan:
 
     Attributes:
         parts: the files to write.
-        set_aside: columns of `schema.QUARANTINE`: images that are not even read.
-        counts: how files and labels met.
+        set_aside: columns of `schema.QUARANTINE`: images that are rejected for their names and never read.
+        counts: how many files and labels belong together.
     """
 
     parts: tuple[Part, ...]

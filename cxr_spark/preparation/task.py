@@ -1,4 +1,7 @@
-"""What a task of the prepare job does: read, decode, resize, and write one Parquet file. No Spark is imported here."""
+"""Does the work of one task of the prepare job: reads, decodes and resizes images, and writes one Parquet file.
+
+No Spark is imported here.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ _COMPRESSION: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """What the driver learns of a file: its counts, never its contents.
+    """What the driver learns about a written file: counts, but not contents.
 
     Attributes:
         name: path below the output folder.
@@ -60,7 +63,7 @@ class WrittenFile:
 
 @dataclass(frozen=True)
 class PartWriter:
-    """Prepares parts. It travels to the executors.
+    """Prepares parts. Spark sends this object to the executors.
 
     Attributes:
         out: URI of the output folder.

@@ -1,4 +1,4 @@
-"""DICOM files as such: telling one by its first bytes, and parsing it with pydicom, bounded and without a word.
+"""Recognises DICOM files by their first bytes, and parses them with pydicom without any log line or warning.
 
 Needs the extra `dicom`. Formats: DICOM PS3.5 (data elements) and PS3.10 (files).
 """
@@ -20,30 +20,31 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _PREAMBLE_BYTES, _SIGNATURE = 128, b"DICM"
-#: First bytes that must be there to tell a DICOM file from others: preamble, signature, and some elements.
+#: The number of first bytes by which a DICOM file is recognised: preamble, signature and some elements.
 SNIFFED_BYTES = 512
 #: The one transfer syntax whose header is compressed, too. pydicom would inflate it whatever its size.
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 
-#: What a file without preamble begins with: groups of file, identification, patient, acquisition and image elements.
+#: Groups of the elements with which a file without preamble begins: file, identification, patient, acquisition, image.
 _FIRST_GROUPS = frozenset({0x0002, 0x0008, 0x0010, 0x0018, 0x0020, 0x0028})
 _VRS = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
 )
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # a length of 4 bytes, behind 2 unused ones
 _UNDEFINED_LENGTH = 0xFFFFFFFF
-#: So many elements in a row that fit together do not occur by chance.
+#: This many valid elements in a row do not occur by chance in another kind of file.
 _TRIED_ELEMENTS = 3
 
-#: pydicom's settings, its logger and Python's warning filters are of the process: one thread at a time may change them.
+#: pydicom's settings, its logger and Python's warning filters belong to the whole process, so that only one thread at a
+#: time may change them.
 _ONE_AT_A_TIME = threading.RLock()
 
 
 def is_dicom(data: memoryview) -> bool:
-    """Whether the bytes are a DICOM file or the beginning of one (`SNIFFED_BYTES` are enough).
+    """Returns whether the bytes are a DICOM file or the beginning of one; `SNIFFED_BYTES` are enough.
 
-    Files that lack the 128 bytes of PS3.10 in front of the signature, or the signature as well, are told by their first
-    elements.
+    Some files lack the 128 bytes of PS3.10 in front of the signature, or the signature as well. They are recognised by
+    their first elements.
     """
     start = bytes(data[:SNIFFED_BYTES])
     if start[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == _SIGNATURE or start.startswith(_SIGNATURE):
@@ -52,7 +53,7 @@ def is_dicom(data: memoryview) -> bool:
 
 
 def is_available() -> bool:
-    """Whether the extra `dicom` is installed here."""
+    """Returns whether the extra `dicom` is installed here."""
     return all(importlib.util.find_spec(name) for name in ("pydicom", "imagecodecs"))
 
 
@@ -62,7 +63,7 @@ def read_dataset(
     stop_when: Callable[[Any, str | None, int], bool] | None = None,
     tags: list[int] | None = None,
 ) -> Dataset:
-    """Parses a DICOM file, leniently and without a word: what pydicom would warn of may name a patient.
+    """Parses a DICOM file leniently. pydicom's warnings are suppressed, because they may name a patient.
 
     Args:
         data: the file or its beginning.
@@ -89,8 +90,9 @@ def read_dataset(
 def reading(what: str) -> Iterator[None]:
     """Turns whatever pydicom and the decoders raise for a damaged file into a rejection, and silences pydicom.
 
-    Its messages, warnings and log lines quote values, and values may be a patient's. Every call of pydicom and every
-    look at a value of its datasets goes through here. One thread at a time: what is changed belongs to the process.
+    The messages, warnings and log lines of pydicom quote values, and values may be those of a patient. Every call of
+    pydicom and every access to a value of its datasets happens within this context. Only one thread at a time is in it,
+    because what it changes belongs to the whole process.
     """
     import pydicom.config
 
@@ -106,7 +108,7 @@ def reading(what: str) -> Iterator[None]:
 
 @contextmanager
 def rejecting(what: str) -> Iterator[None]:
-    """Turns whatever a decoder raises for damaged bytes into a rejection. Threads do not wait for each other here."""
+    """Turns whatever a decoder raises for damaged bytes into a rejection. Several threads may be in it at a time."""
     try:
         yield
     except ImageRejected:
@@ -135,7 +137,7 @@ def _element(data: bytes, position: int, order: str, explicit: bool) -> tuple[in
 
 
 def _has_elements(data: bytes, order: str, explicit: bool) -> bool:
-    """Whether the data begin with elements in rising order, each of a possible VR and length."""
+    """Returns whether the data begin with elements in rising order, each with a possible VR and length."""
     position, last = 0, -1
     for _ in range(_TRIED_ELEMENTS):
         try:

@@ -58,7 +58,7 @@ def decode_frame(header: DicomHeader) -> NDArray[Any]:
 
 
 def keeps_channels(header: DicomHeader) -> bool:
-    """Whether colours come out of `decode_frame` as the header names them, and not as RGB."""
+    """Returns whether `decode_frame` gives colours as the header names them, and not as RGB."""
     return header.transfer_syntax in {*_NATIVE, _RLE}
 
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
-#: What decoders give as RGB, or has its luma in the first channel.
+#: Colours that decoders return as RGB, or whose luma is the first channel.
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
-#: Names of DICOM objects (PS3.4, table B.5-1) that hold no picture, by words in them, as a user would call them.
+#: DICOM objects that hold no pixels: words in the name of the SOP class (PS3.4, table B.5-1), and the usual name.
 _WITHOUT_PIXELS = {
     "SR Storage": "Structured Report",
     "Key Object Selection": "Structured Report",
@@ -28,7 +28,7 @@ _BY_MODALITY = {"SR": "Structured Report", "KO": "Structured Report", "PR": "Pre
 
 @dataclass(frozen=True)
 class DicomHeader:
-    """What must be known before the pixels are decoded. Attribute names as in DICOM PS3.3, C.7.6.3.
+    """What must be known before the pixels are decoded. The attributes are named as in DICOM PS3.3, C.7.6.3.
 
     Attributes:
         width: columns.
@@ -100,7 +100,10 @@ def read_header(data: memoryview) -> DicomHeader:
 
 
 def _refuse_other_objects(dataset: Dataset) -> None:
-    """Names an object that is no picture. (One that calls itself an image and lacks its elements is damaged.)"""
+    """Rejects an object that is not an image, and names it.
+
+    An object that declares itself an image but lacks the elements of one is damaged; it is rejected later.
+    """
     uid = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
     name = str(getattr(uid, "name", ""))
     modality = str(dataset.get("Modality", ""))
@@ -121,7 +124,7 @@ def _transfer_syntax(dataset: Dataset) -> str:
 
 
 def _has_swapped_bytes(dataset: Dataset) -> bool:
-    """Whether pixels of 8 bits lie in words of 16 bits whose highest byte comes first (PS3.5, annex A.3 and 8.1.2)."""
+    """Returns whether 8-bit pixels are stored in 16-bit words with the highest byte first (PS3.5, A.3 and 8.1.2)."""
     if _transfer_syntax(dataset) != _BIG_ENDIAN or "PixelData" not in dataset:
         return False
     return bool(dataset.get("BitsAllocated") == 8 and dataset["PixelData"].VR == "OW")

@@ -62,7 +62,7 @@ def decode_jpeg(frame: bytes, header: DicomHeader) -> NDArray[Any]:
         if _is_decoded_strictly(size):
             values = jpeg.decode_strictly(frame, "GRAY" if header.samples == 1 else "RGB")
             return values[:, :, 0] if header.samples == 1 else values
-        if size.process in CHECKED_PROCESSES:  # what is left is of 12 bits or lossless, and this decoder never warns
+        if size.process in CHECKED_PROCESSES:  # 12 bits or lossless: the decoder below never reports damage
             check_scans(frame)
         return np.asarray(imagecodecs.jpeg8_decode(frame))
 
