@@ -58,3 +58,22 @@ class DivergedError(RunError):
             f"the loss is not finite in epoch {epoch + 1}, step {step + 1}, at learning rate {rate:g}: lower "
             "train.learning_rate, lengthen train.schedule.warmup_epochs, or set train.precision=fp32"
         )
+
+
+def error_class(name: object) -> type[CxrError]:
+    """Returns the class of an error of which only the name has come: from a task, or from a file that a rank left.
+
+    Args:
+        name: of the class.
+
+    Returns:
+        The class of this module with that name; `RunError` where there is none.
+
+    Example:
+        >>> error_class("DataError").exit_status
+        3
+        >>> error_class("SystemExit").__name__
+        'RunError'
+    """
+    kind = globals().get(str(name))
+    return kind if isinstance(kind, type) and issubclass(kind, CxrError) else RunError

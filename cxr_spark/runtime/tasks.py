@@ -7,8 +7,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cxr_spark import errors
-from cxr_spark.errors import CxrError, RunError
+from cxr_spark.errors import CxrError, RunError, error_class
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -111,8 +110,7 @@ def error_of_task(trace: str, doing: str) -> CxrError:
     """
     own = _OWN_ERROR.search(trace)
     if own:
-        kind = getattr(errors, own[1], RunError)
-        return kind(own[2]) if issubclass(kind, CxrError) else RunError(own[2])
+        return error_class(own[1])(own[2])
     if _LOST_WORKER.search(trace):
         return RunError(f"{doing} failed: {LOST_WORKER}")
     found = _PYTHON_ERROR.search(trace)

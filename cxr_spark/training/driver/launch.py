@@ -6,8 +6,7 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from cxr_spark import errors
-from cxr_spark.errors import CxrError, RunError
+from cxr_spark.errors import CxrError, RunError, error_class
 from cxr_spark.training.driver.barrier_ranks import run_barrier_ranks
 from cxr_spark.training.driver.cluster import check_places_again, is_local
 from cxr_spark.training.driver.local_ranks import run_local_ranks
@@ -61,13 +60,13 @@ def _cause(spec: TrainingSpec, error: Exception) -> CxrError:
     """Returns the error that a rank recorded, else what its launcher tells of its end, else what Spark tells."""
     try:
         told = spec.checkpoints.read_json(rank.FAILURE)
-        return _error_class(told["kind"])(str(told["message"]))
+        return error_class(told["kind"])(str(told["message"]))
     except (FileNotFoundError, RunError, TypeError, KeyError):  # there is none, or a rank died while it wrote it
         if isinstance(error, CxrError):
             return error
         own = _OWN_ERROR.search(str(error))
         if own:
-            return _error_class(own[1])(own[2])
+            return error_class(own[1])(own[2])
         lines = [line.strip() for line in str(error).splitlines()]
         lines = [
             line for line in lines if line and not line.startswith("at ")
@@ -84,9 +83,3 @@ def _may_pass(spec: TrainingSpec, cause: CxrError) -> bool:
         return bool(spec.checkpoints.read_json(rank.FAILURE).get("may_pass", True))
     except (FileNotFoundError, RunError, AttributeError):  # a rank died before it could record why
         return True
-
-
-def _error_class(name: object) -> type[CxrError]:
-    """Returns the error class of this package with a name; RunError where there is none."""
-    kind = vars(errors).get(str(name))
-    return kind if isinstance(kind, type) and issubclass(kind, CxrError) else RunError
