@@ -116,12 +116,13 @@ class Application:
 
 
 def _running_session() -> SparkSession | None:
-    """Returns the user's session; None where Spark is not running, or where there is only a bare SparkContext."""
+    """Returns the user's session; None where Spark is not running."""
     if not _is_running():
         return None
     from pyspark.sql import SparkSession
 
-    return SparkSession.getActiveSession()
+    # In a thread that has run no query yet none is active; the builder then gives the one that there is, unchanged.
+    return SparkSession.getActiveSession() or SparkSession.builder.getOrCreate()
 
 
 def _is_running() -> bool:
