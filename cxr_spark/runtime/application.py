@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from cxr_spark.errors import RunError
 from cxr_spark.runtime import spark_files
 from cxr_spark.runtime.session import (
-    SHARED_LOCAL,
     check_shared,
     default_fs,
     refuse_late,
@@ -18,6 +17,7 @@ from cxr_spark.runtime.session import (
     session_beside,
     under_spark_submit,
 )
+from cxr_spark.storage.places import SHARED_LOCAL
 from cxr_spark.storage.store import resolve
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from cxr_spark.errors import UsageError
 from cxr_spark.runtime import spark_files
 from cxr_spark.runtime.java import ensure_java
-from cxr_spark.storage.store import resolve, scheme_of
+from cxr_spark.storage.places import SHARED_LOCAL, is_on_every_node
+from cxr_spark.storage.store import resolve
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -44,8 +45,6 @@ _LOG_SETTINGS = Path(__file__).with_name("log4j2-local.properties")
 _JAVA_OPTIONS = "spark.driver.defaultJavaOptions"
 #: A JVM that runs out of memory loses whichever thread asked for it, and with Spark's own ones waits for ever.
 EXIT_WITHOUT_MEMORY = "-XX:+ExitOnOutOfMemoryError"
-#: Set to `true` by users whose nodes all mount the same folders.
-SHARED_LOCAL = "spark.cxr.sharedLocal"
 
 
 def under_spark_submit() -> bool:
@@ -158,7 +157,7 @@ def check_shared(uri: str, option: str, master: str, shared: str) -> str:
     Raises:
         UsageError: it is on the local disk of one of them.
     """
-    if scheme_of(uri) == "file" and not master.startswith("local") and shared.lower() != "true":
+    if not is_on_every_node(uri, master, shared):
         raise UsageError(
             f"{option} {uri} is on the local disk, which the executors of {master} do not see: use an hdfs:// or other "
             f"shared URI, or say --conf {SHARED_LOCAL}=true if every node mounts that folder"

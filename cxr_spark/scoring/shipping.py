@@ -17,7 +17,8 @@ from cxr_spark.models.device import Compute, choose, usable_cores
 from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, LoadedModel, ModelMetadata, load_model
 from cxr_spark.models.fusing import fuse_batch_norms
 from cxr_spark.scoring.predict import predict
-from cxr_spark.storage.store import Store, scheme_of
+from cxr_spark.storage.places import SHARED_LOCAL, is_on_every_node
+from cxr_spark.storage.store import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -119,8 +120,7 @@ def ship_model(
     if expected is not None:
         _check_same(loaded.metadata, expected, store.uri)
     context = spark.sparkContext
-    shared = context.getConf().get("spark.cxr.sharedLocal", "false") == "true"
-    if scheme_of(store.uri) != "file" or shared or context.master.startswith("local"):
+    if is_on_every_node(store.uri, context.master, context.getConf().get(SHARED_LOCAL, "false")):
         return ShippedModel(loaded.metadata.model_id, store.uri, metadata=loaded.metadata), loaded
     files = {name: store.read_bytes(name) for name in (METADATA_NAME, WEIGHTS_NAME)}
     log.info("sending the model with the tasks: executors cannot read %s", store.uri)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from cxr_spark.storage.uris import authority_of, resolve, scheme_of
 
+#: Spark setting that says that every node mounts the local folders which jobs name.
+SHARED_LOCAL = "spark.cxr.sharedLocal"
 #: Hadoop's port of a NameNode.
 _NAME_NODE_PORT = "8020"
 #: S3 has three schemes in Hadoop and one in fsspec.
@@ -21,6 +23,17 @@ _SCHEMES = {"s3a": "s3", "s3n": "s3"}
 #: A mount table can lead to another one; a circle of them leads nowhere.
 _MOST_MOUNTS = 10
 _GLOB = re.compile(r"[*?\[{]")
+
+
+def is_on_every_node(uri: str, master: str, shared: str) -> bool:
+    """Whether every node can read a place.
+
+    Args:
+        uri: full URI of the place.
+        master: Spark master URL.
+        shared: value of the Spark setting `spark.cxr.sharedLocal`, in any case as Spark's own truth values are.
+    """
+    return scheme_of(uri) != "file" or master.startswith("local") or shared.strip().lower() == "true"
 
 
 def place_of(uri: str, hadoop: Mapping[str, str] | None = None) -> str:
