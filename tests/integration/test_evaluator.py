@@ -96,7 +96,7 @@ def test_cross_validation_works_with_the_classifier(spark, tmp_path):
     classifier = ChestXRayClassifier(
         workDir=str(tmp_path / "work"),
         findings=["Effusion", "Mass", "No Finding"],
-        architecture="small_cnn",
+        architecture="efficientnet_b0",
         inputSize=32,
         epochs=1,
         globalBatch=10,
