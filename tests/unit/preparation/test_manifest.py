@@ -1,4 +1,4 @@
-"""What the prepare job says at its end."""
+"""What the manifest counts and warns of, where PNG files of 16 bits hold fewer."""
 
 from __future__ import annotations
 
