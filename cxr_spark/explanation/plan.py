@@ -58,6 +58,11 @@ def select(
         if isinstance(part, RawPart):
             part = replace(part, images=tuple(image for image in part.images if image.image_index in kept))
         chosen.append(Selection(part, kept))
+    if not chosen and only is None:
+        raise DataError(
+            "no image is left to explain: all of them were set aside because of their names; images of one name are "
+            "told apart by their paths with --image-index path"
+        )
     if not chosen:
         raise DataError("none of the images has a box: check that --boxes belongs to them, or leave out --only boxed")
     return chosen

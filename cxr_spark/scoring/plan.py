@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import posixpath
 from collections import Counter
@@ -20,6 +21,8 @@ from cxr_spark.imaging.rejected import DUPLICATE_NAME, REASONS
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import QUARANTINE, SPLITS
 from cxr_spark.tables.text import printable
+
+log = logging.getLogger(__name__)
 
 #: Raw images in one task at the most: a minute or so of work.
 MAX_IMAGES = 512
@@ -136,6 +139,15 @@ def raw_parts(found: ImageFiles, image_index: Callable[[str, str], str], cores: 
         else:
             row = {"image_index": printable(name), "uri": printable(file.uri), "reason": problem}
             aside.append({**row, "detail": REASONS[problem]})
+    twice = sum(row["reason"] == DUPLICATE_NAME for row in aside)
+    if twice:
+        log.warning(
+            "%d of %d images have the name of another image and are set aside, such as %r: tell them apart by their "
+            "paths with --image-index path",
+            twice,
+            len(found.files),
+            next(row["uri"] for row in aside if row["reason"] == DUPLICATE_NAME),
+        )
     images.sort()
     n = number_of_parts(len(images), cores)
     cuts = np.linspace(0, len(images), n + 1).astype(int).tolist()
