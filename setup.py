@@ -16,6 +16,7 @@ DEPENDENCIES = [
     "pyarrow>=21,<27",  # Parquet and Arrow without a JVM, on executors and in training ranks
     "opencv-python-headless>=4.12,<5",  # decodes and resizes images at native speed
     "isal>=1.7",  # inflates PNG twice as fast as zlib
+    "simplejpeg>=1.7",  # JPEG by libjpeg-turbo, whose warnings of damaged data are errors here; MIT
     "numba>=0.60",  # compiles the PNG unfilter loop; no C extension to build
     "safetensors>=0.4.5",  # weights on disk that carry no code
     "pydantic>=2.7,<3",  # settings: types, ranges, unknown keys refused, JSON Schema

@@ -8,10 +8,9 @@ valid codes in place cannot be noticed.
 
 from __future__ import annotations
 
-import importlib
 import logging
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,8 +23,8 @@ from cxr_spark.imaging.jpeg_segments import APP1, FRAMES, SIGNATURE, START_OF_SC
 from cxr_spark.imaging.rejected import CORRUPT, UNSUPPORTED_FORMAT, ImageRejected
 
 try:
-    _simplejpeg: Any = importlib.import_module("simplejpeg")
-except ImportError:  # it is not declared as a dependency yet
+    import simplejpeg as _simplejpeg
+except ImportError:  # an environment that was made before this package was needed
     _simplejpeg = None
 
 __all__ = ["IS_STRICT", "SIGNATURE", "JpegHeader", "decode", "decode_strictly", "read_header"]
