@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,8 @@ class NameMatcher:
             The position of each among the known names, -1 where it is not there; and how it was found, one of `WAYS`,
             None where it was found literally or not at all.
         """
-        rows = self._index.get_indexer(pd.Index(names, dtype=object)).astype(np.int64)
+        wanted: Any = list(names)
+        rows = self._index.get_indexer(pd.Index(wanted, dtype=object)).astype(np.int64)
         ways: list[str | None] = [None] * len(rows)
         for place in np.flatnonzero(rows < 0).tolist():
             name = names[place]

@@ -15,7 +15,7 @@ from cxr_spark.runtime.application import Application
 from cxr_spark.runtime.processes import Terminated
 from cxr_spark.runtime.session import under_spark_submit
 from cxr_spark.runtime.spark_files import known_default_fs
-from cxr_spark.runtime.tasks import LOST_DRIVER, error_of_task, is_of_lost_driver, java_trace
+from cxr_spark.runtime.tasks import LOST_DRIVER, error_of_task, is_of_lost_driver, is_of_spark, java_trace
 from cxr_spark.storage.store import Store, resolve
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def as_own_error(error: BaseException) -> BaseException:
         return DataError(f"no such file or folder: {error.filename or _one_line(str(error))}")
     if is_of_lost_driver(error):
         return RunError(f"{LOST_DRIVER}; {_AGAIN}")
-    if hasattr(error, "java_exception"):  # of py4j: what a task raised stands somewhere in a long trace
+    if is_of_spark(error):  # what a task raised stands somewhere in a long trace
         trace = java_trace(error)
         told = error_of_task(trace, "a Spark job")
         return type(told)(_short(str(told)) + _remedy(trace))

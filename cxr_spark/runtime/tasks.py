@@ -74,17 +74,24 @@ def barrier_parts(
 
 
 def _collect(work: Any, doing: str) -> list[Any]:
-    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-
     try:
         return list(work.collect())
-    except Py4JJavaError as error:
+    except Exception as error:
+        if not is_of_spark(error):
+            raise
         raise error_of_task(java_trace(error), doing) from error
+
+
+def is_of_spark(error: BaseException) -> bool:
+    """Whether Spark raised an error for what a task or the JVM met: in Py4J's class or, since Spark 4.3, in its own."""
+    from pyspark.errors import PySparkException
+
+    return hasattr(error, "java_exception") or isinstance(error, PySparkException)
 
 
 def is_of_lost_driver(error: BaseException) -> bool:
     """Whether an error tells that the JVM of the driver, which Py4J talks to, is not there any more."""
-    from py4j.protocol import Py4JNetworkError
+    from py4j.protocol import Py4JNetworkError  # type: ignore[import-untyped]
 
     if isinstance(error, Py4JNetworkError):
         return True

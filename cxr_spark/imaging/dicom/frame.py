@@ -73,7 +73,8 @@ def _frame(header: DicomHeader) -> bytes:
 def _unswapped(stored: bytes) -> bytes:
     """Exchanges the two bytes of every word."""
     words = np.frombuffer(stored, dtype=np.uint16, count=len(stored) // 2)
-    return words.byteswap().tobytes()
+    exchanged: bytes = words.byteswap().tobytes()
+    return exchanged
 
 
 def _uncompressed(pixels: bytes, order: str, header: DicomHeader) -> NDArray[Any]:

@@ -86,10 +86,11 @@ def _stored_values(header: DicomHeader) -> NDArray[np.int32]:
 
 def _modality_values(stored: NDArray[np.int32], display: Display) -> NDArray[np.float64]:
     """Returns what every possible stored value means to the modality: float64 of the same shape."""
+    scaled: NDArray[np.float64]
     if isinstance(display.modality, Table):
         scaled = display.modality.values(stored)
     else:
-        scaled = stored * display.modality.slope + display.modality.intercept
+        scaled = (stored * display.modality.slope + display.modality.intercept).astype(np.float64)
     if not np.isfinite(scaled).all() or scaled.min() == scaled.max():
         raise ImageRejected(CORRUPT, "DICOM rescale that leaves nothing to see")
     return scaled

@@ -28,7 +28,8 @@ _OPENS = ("java.lang", "java.util", "java.net", "java.nio", "sun.nio.ch")
 #: Of pyspark's own jars, what the servers need beside the client.
 _SHARED = (
     "hadoop-client-api", "hadoop-client-runtime", "slf4j-api", "log4j-1.2-api", "log4j-api", "log4j-core",
-    "log4j-slf4j2-impl", "commons-logging", "activation", "jakarta.xml.bind-api", "jakarta.servlet-api",
+    "log4j-slf4j2-impl", "commons-logging", "jcl-over-slf4j", "activation", "jakarta.xml.bind-api",
+    "jakarta.servlet-api",
 )  # fmt: skip
 #: The ResourceManager makes certificates, also where nobody asks for any.
 _BOUNCY_CASTLE = ("org.bouncycastle:bcprov-jdk15on:1.60", "org.bouncycastle:bcpkix-jdk15on:1.60")
