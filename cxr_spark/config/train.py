@@ -62,7 +62,7 @@ class TrainSettings(Section):
     epochs: int = Field(15, ge=1, le=100_000, description="number of passes over the training images")
     global_batch: int = Field(64, ge=1, le=2**20, description="number of images in one step, over all ranks")
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field("adam", description="the optimiser")
-    learning_rate: float = Field(1e-4, gt=0, le=1e6, description="learning rate after the warm-up, if there is one")
+    learning_rate: float = Field(1e-4, gt=0, le=1e30, description="learning rate after the warm-up, if there is one")
     weight_decay: float = Field(
         0.0, ge=0, le=1e6, description="weight decay of all weights except biases and normalisation layers"
     )
