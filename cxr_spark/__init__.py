@@ -12,14 +12,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cxr_spark.python_api.jobs import evaluate as evaluate
-    from cxr_spark.python_api.jobs import explain as explain
-    from cxr_spark.python_api.jobs import explore as explore
-    from cxr_spark.python_api.jobs import pipeline as pipeline
-    from cxr_spark.python_api.jobs import prepare as prepare
-    from cxr_spark.python_api.jobs import score as score
-    from cxr_spark.python_api.jobs import train as train
+    from cxr_spark.python_api.data_jobs import explore as explore
+    from cxr_spark.python_api.data_jobs import prepare as prepare
+    from cxr_spark.python_api.evaluation_job import evaluate as evaluate
     from cxr_spark.python_api.loading import load_model as load_model
+    from cxr_spark.python_api.model_jobs import explain as explain
+    from cxr_spark.python_api.model_jobs import score as score
+    from cxr_spark.python_api.model_jobs import train as train
+    from cxr_spark.python_api.pipeline_job import pipeline as pipeline
     from cxr_spark.spark_ml.classifier import ChestXRayClassifier as ChestXRayClassifier
     from cxr_spark.spark_ml.evaluator import ChestXRayEvaluator as ChestXRayEvaluator
     from cxr_spark.spark_ml.evaluator import patient_folds as patient_folds
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_JOBS = ("prepare", "train", "score", "evaluate", "explore", "explain", "pipeline")
 _STAGES = (
     "CenterCrop",
     "ImageNetBGR",
@@ -49,7 +48,10 @@ _STAGES = (
 #: Each public name and the module, below this package, that has it.
 _MODULES = MappingProxyType(
     {
-        **dict.fromkeys(_JOBS, "python_api.jobs"),
+        **dict.fromkeys(("prepare", "explore"), "python_api.data_jobs"),
+        **dict.fromkeys(("train", "score", "explain"), "python_api.model_jobs"),
+        "evaluate": "python_api.evaluation_job",
+        "pipeline": "python_api.pipeline_job",
         **dict.fromkeys(_STAGES, "spark_ml.stages"),
         "ChestXRayClassifier": "spark_ml.classifier",
         "ChestXRayEvaluator": "spark_ml.evaluator",

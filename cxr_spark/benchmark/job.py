@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from cxr_spark.benchmark.measure import benchmark
 from cxr_spark.errors import UsageError
 from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.job import Execution, Input, Job, JobRun, Plan
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import Execution, Input, Job, JobRun, Plan
 
 RESULT_NAME = "benchmark.json"
 _LEAST = {"images": 64, "size": 64, "input_size": 32, "batch": 1}

@@ -24,7 +24,8 @@ from cxr_spark.config import Settings
 from cxr_spark.models.architectures import build
 from cxr_spark.models.device import Compute, choose, usable_cores
 from cxr_spark.models.folder import load_model
-from cxr_spark.outputs.run_job import Execution, run_job
+from cxr_spark.outputs.job import Execution
+from cxr_spark.outputs.run_job import run_job
 from cxr_spark.preparation.job import PrepareJob
 from cxr_spark.sample_data.job import SampleDataJob
 from cxr_spark.scoring.job import ScoreJob

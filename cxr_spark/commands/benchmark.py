@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from cxr_spark.outputs.run_job import Execution
+from cxr_spark.outputs.job import Execution
 
 if TYPE_CHECKING:
     from cxr_spark.benchmark.job import BenchmarkJob

@@ -18,8 +18,9 @@ from cxr_spark.commands.requirements import check_requirements
 from cxr_spark.commands.streams import guarded_streams
 from cxr_spark.config import load_settings
 from cxr_spark.errors import UsageError
+from cxr_spark.outputs.job import Execution, Job
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import Execution, Job, run_job
+from cxr_spark.outputs.run_job import run_job
 from cxr_spark.outputs.run_status import leave_status, tell, uri_without_spark
 from cxr_spark.runtime.processes import children, end_children, end_with_pipeline, terminate_as_interrupt
 from cxr_spark.runtime.user import check_user

@@ -18,8 +18,8 @@ from cxr_spark.evaluation.reading.tables import data_files
 from cxr_spark.evaluation.reading.truth import Naming, read_truth
 from cxr_spark.evaluation.report.write import write
 from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.job import Execution, Input, Job, JobRun, Plan
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import Execution, Input, Job, JobRun, Plan
 from cxr_spark.reporting.provenance import is_synthetic
 from cxr_spark.storage.store import Store
 

@@ -24,8 +24,8 @@ from cxr_spark.explanation.summary import localization
 from cxr_spark.explanation.task import TOP, PartExplainer
 from cxr_spark.models.folder import ModelMetadata, load_metadata
 from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.job import Input, Job, JobRun, Plan
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import Input, Job, JobRun, Plan
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, write_quarantine

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from cxr_spark.config import Settings
 from cxr_spark.exploration.computation import explore, write
 from cxr_spark.outputs.claim import Claim, digest
+from cxr_spark.outputs.job import Input, Job, JobRun, Plan
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import Input, Job, JobRun, Plan
 from cxr_spark.tables.prepared import PreparedDataset
 
 

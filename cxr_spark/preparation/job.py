@@ -15,9 +15,9 @@ from cxr_spark.datasets.registry import LabelSource, dataset_named
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.imaging.listing import survey_images
 from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.job import Input, Job, JobRun, Plan
 from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import Input, Job, JobRun, Plan
 from cxr_spark.preparation.headers import with_headers
 from cxr_spark.preparation.manifest import log_outcome, make_manifest, quarantined
 from cxr_spark.preparation.request import Request, make_request

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cxr_spark.config import Section, Settings, is_section, load_settings
@@ -10,6 +10,8 @@ from cxr_spark.errors import ConfigError
 
 #: A group of settings as a dict: names to values; groups within it are dicts, too.
 Group = Mapping[str, Any]
+#: One path, or several.
+Paths = str | Sequence[str]
 
 
 def settings_of(config: str | None, groups: Mapping[str, Group | None]) -> Settings:
@@ -45,3 +47,8 @@ def _below(above: str, group: Group, section: Any) -> Iterator[tuple[str, Any]]:
             yield from _below(f"{above}.{name}", value, field.annotation)
         else:
             yield f"{above}.{name}", value
+
+
+def several(paths: Paths | None) -> Any:
+    """Returns one path or several as settings take them: a list, or None where none was given."""
+    return [paths] if isinstance(paths, str) else None if paths is None else list(paths)

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from cxr_spark.errors import UsageError
 from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.job import Input, Job, JobRun, Plan
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import Input, Job, JobRun, Plan
 from cxr_spark.sample_data.drawing import MARK_WIDTH
 from cxr_spark.sample_data.writer import LABELS_NAME, TEST_LIST_NAME, TRAIN_LIST_NAME, write_sample_data
 

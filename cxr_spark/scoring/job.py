@@ -15,9 +15,9 @@ from cxr_spark.config import ScoreSettings, Settings
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.models.folder import ModelMetadata, load_metadata
 from cxr_spark.outputs.claim import Claim, digest
+from cxr_spark.outputs.job import Input, Job, JobRun, Plan
 from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import Input, Job, JobRun, Plan
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.incremental import score_new
 from cxr_spark.scoring.plan import Part

@@ -15,7 +15,7 @@ from cxr_spark.imaging.listing import find_images
 from cxr_spark.imaging.resize import MODES, ResizeMode
 from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.outputs.claim import digest
-from cxr_spark.outputs.run_job import JobRun
+from cxr_spark.outputs.job import JobRun
 from cxr_spark.scoring.plan import NAMINGS, Part, label_order, prepared_parts, raw_parts
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import QUARANTINE

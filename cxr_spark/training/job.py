@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cxr_spark.config import Settings
 from cxr_spark.models.initial_weights import uri_of_weights
 from cxr_spark.outputs.claim import Claim, claim
+from cxr_spark.outputs.job import Execution, Input, Job, JobRun, Plan
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import Execution, Input, Job, JobRun, Plan
 from cxr_spark.runtime.session import default_fs
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset

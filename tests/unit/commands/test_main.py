@@ -22,8 +22,8 @@ from cxr_spark import commands, errors
 from cxr_spark.commands import main as cli
 from cxr_spark.commands.main import COMMANDS, main
 from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.job import Input, Job, JobRun, Plan
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import Input, Job, JobRun, Plan
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMON = ("--config", "--set", "--overwrite", "--master", "--spark", "--debug")
@@ -359,7 +359,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from cxr_spark.commands import main as cli
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import Job, Plan
+from cxr_spark.outputs.job import Job, Plan
 
 def add_arguments(parser):
     parser.add_argument("--out")

@@ -15,8 +15,9 @@ import pytest
 
 from cxr_spark.errors import DataError, RunError, UsageError
 from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.job import Execution, Input, Job, JobRun, Plan
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import Execution, Input, Job, JobRun, Plan, run_job
+from cxr_spark.outputs.run_job import run_job
 
 
 class SumResult(JobResult):

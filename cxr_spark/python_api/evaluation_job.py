@@ -1,0 +1,79 @@
+"""The job that measures predictions, as a function.
+
+Arguments, settings and errors follow the rules of `cxr_spark.python_api`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cxr_spark.outputs.job import Execution
+from cxr_spark.outputs.run_job import run_job
+from cxr_spark.python_api.settings import Group, Paths, settings_of
+
+if TYPE_CHECKING:
+    from cxr_spark.evaluation.job import EvaluateResult
+
+
+def evaluate(
+    *,
+    predictions: str,
+    out: str,
+    labels: Paths | None = None,
+    dataset: str | None = None,
+    baseline: str | None = None,
+    split: str | None = None,
+    task: str | None = None,
+    index_column: str | None = None,
+    prob_prefix: str | None = None,
+    logits: bool = False,
+    replicates: int | None = None,
+    seed: int | None = None,
+    evaluate: Group | None = None,
+    prepare: Group | None = None,
+    config: str | None = None,
+    overwrite: bool = False,
+) -> EvaluateResult:
+    """Measures predictions: AUCs with intervals, precision, recall and F1, with plots and a page.
+
+    Args:
+        predictions: output of `score`, or a CSV or Parquet table with `Image Index` and `prob_FINDING` columns.
+        out: folder of metrics.json, the plots and report.html.
+        labels: label files, for predictions that carry no labels; one, or several.
+        dataset: whose labels these are: nih, chexpert, rsna or folder.
+        baseline: predictions of another model for the same images, to compare with.
+        split: whose images are evaluated: train, val, test or all.
+        task: multi_label, single_label or auto.
+        index_column: column of another tool's predictions that names the images.
+        prob_prefix: what comes before the finding in the names of its columns.
+        logits: whether its numbers are logits, not probabilities.
+        replicates: bootstrap replicates of the intervals; 0 for none.
+        seed: seed of the bootstrap.
+        evaluate: further settings of the group `evaluate`.
+        prepare: settings of the group `prepare` that tell how labels are read, such as `{"uncertain": "ones"}`.
+        config: URI of a settings file.
+        overwrite: whether to replace the output of another run.
+
+    Raises:
+        UsageError: an argument or setting cannot work.
+        DataError: the predictions or labels are not what they should be.
+        RunError: the work failed.
+    """
+    from cxr_spark.evaluation.job import EvaluateJob
+
+    job = EvaluateJob.from_options(
+        settings_of(config, {"evaluate": evaluate, "prepare": prepare}),
+        predictions=predictions,
+        out=out,
+        labels=labels,
+        dataset=dataset,
+        baseline=baseline,
+        split=split,
+        task=task,
+        index_column=index_column,
+        prob_prefix=prob_prefix,
+        scores="logits" if logits else None,
+        replicates=replicates,
+        seed=seed,
+    )
+    return run_job(job, Execution(overwrite=overwrite, config=config))

@@ -1,0 +1,170 @@
+"""The jobs that train, run and explain a model, as functions.
+
+Arguments, settings and errors follow the rules of `cxr_spark.python_api`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cxr_spark.outputs.job import Execution
+from cxr_spark.outputs.run_job import run_job
+from cxr_spark.python_api.settings import Group, Paths, settings_of
+
+if TYPE_CHECKING:
+    from cxr_spark.explanation.job import ExplainResult
+    from cxr_spark.scoring.job import ScoreResult
+    from cxr_spark.training.job import TrainResult
+
+
+def train(
+    *,
+    data: str,
+    out: str,
+    backend: str | None = None,
+    workers: int | None = None,
+    model: Group | None = None,
+    train: Group | None = None,
+    config: str | None = None,
+    overwrite: bool = False,
+) -> TrainResult:
+    """Fine-tunes a network on prepared data, and goes on where a run that was stopped left off.
+
+    Args:
+        data: output of `prepare`.
+        out: folder of the run: model, checkpoints, history.json and curves.png.
+        backend: torch or bigdl.
+        workers: training processes (ranks).
+        model: settings of the group `model`, such as `{"architecture": "resnet50_v1"}`.
+        train: settings of the group `train`, such as `{"epochs": 3, "schedule": {"kind": "cosine"}}`.
+        config: URI of a settings file.
+        overwrite: whether to start anew, whatever is there.
+
+    Raises:
+        UsageError: an argument or setting cannot work.
+        DataError: the prepared data or the weights are damaged.
+        RunError: the training failed.
+    """
+    from cxr_spark.spark_ml.training import train_job
+
+    settings = settings_of(config, {"model": model, "train": train})
+    job = train_job(settings, data=data, out=out, backend=backend, workers=workers)
+    return run_job(job, Execution(overwrite=overwrite, config=config))
+
+
+def score(
+    *,
+    model: str,
+    out: str,
+    data: str | None = None,
+    images: Paths | None = None,
+    split: str | None = None,
+    image_index: str | None = None,
+    batch: int | None = None,
+    incremental: bool = False,
+    score: Group | None = None,
+    config: str | None = None,
+    overwrite: bool = False,
+) -> ScoreResult:
+    """Writes the probability of every finding for every image of prepared data, or of raw image files.
+
+    Args:
+        model: model folder, such as `train(...).model`.
+        out: folder of the predictions.
+        data: output of `prepare`; either this or `images`.
+        images: folders or globs of raw images; one, or several.
+        split: split of the prepared data: train, val, test, several such as `"val,test"`, or all.
+        image_index: what a raw image is called: name or path.
+        batch: images per forward pass.
+        incremental: add to `out` the raw images that are new or have changed, each exactly once.
+        score: further settings of the group `score`.
+        config: URI of a settings file.
+        overwrite: whether to replace the output of another run.
+
+    Raises:
+        UsageError: an argument or setting cannot work.
+        DataError: the images, the prepared data or the model are not what they should be.
+        RunError: the work failed.
+    """
+    from cxr_spark.scoring.job import ScoreJob
+
+    job = ScoreJob.from_options(
+        settings_of(config, {"score": score}),
+        model=model,
+        out=out,
+        data=data,
+        images=images,
+        incremental=incremental,
+        split=split,
+        image_index=image_index,
+        batch=batch,
+    )
+    return run_job(job, Execution(overwrite=overwrite, config=config))
+
+
+def explain(
+    *,
+    model: str,
+    out: str,
+    data: str | None = None,
+    images: Paths | None = None,
+    boxes: str | None = None,
+    finding: str | None = None,
+    layers: Paths | None = None,
+    split: str | None = None,
+    only: str | None = None,
+    limit: int | None = None,
+    image_index: str | None = None,
+    box_side: int | None = None,
+    threshold: float | None = None,
+    batch: int | None = None,
+    explain: Group | None = None,
+    config: str | None = None,
+    overwrite: bool = False,
+) -> ExplainResult:
+    """Draws where in an image a model finds its evidence, and measures how that agrees with radiologists' boxes.
+
+    Args:
+        model: model folder, such as `train(...).model`.
+        out: folder of the pictures, one an image, and of localization.json.
+        data: output of `prepare`; either this or `images`.
+        images: folders or globs of raw images; one, or several.
+        boxes: list of boxes, of NIH or RSNA.
+        finding: whose evidence is shown; top for each image's most probable finding.
+        layers: layers whose maps are drawn, too.
+        split: split of the prepared data.
+        only: all, or boxed.
+        limit: explain the first so many images.
+        image_index: what a raw image is called: name or path.
+        box_side: side of the images on which the boxes were drawn, in pixels.
+        threshold: part of a map's maximum from which it counts as overlap with a box.
+        batch: images per forward pass.
+        explain: further settings of the group `explain`.
+        config: URI of a settings file.
+        overwrite: whether to replace the output of another run.
+
+    Raises:
+        UsageError: an argument or setting cannot work.
+        DataError: the images, the boxes, the prepared data or the model are not what they should be.
+        RunError: the work failed.
+    """
+    from cxr_spark.explanation.job import ExplainJob
+
+    job = ExplainJob.from_options(
+        settings_of(config, {"explain": explain}),
+        model=model,
+        out=out,
+        data=data,
+        images=images,
+        boxes=boxes,
+        finding=finding,
+        layers=layers,
+        split=split,
+        only=only,
+        limit=limit,
+        image_index=image_index,
+        box_side=box_side,
+        threshold=threshold,
+        batch=batch,
+    )
+    return run_job(job, Execution(overwrite=overwrite, config=config))
