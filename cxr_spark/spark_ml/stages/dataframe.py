@@ -77,7 +77,7 @@ def map_column(
     limit_arrow_batches(dataset, source.column, output)
 
     def function(*columns: pd.Series) -> pd.Series:
-        images: pd.Series = pd.Series(work(*(column.to_numpy() for column in columns)))
+        images: pd.Series = pd.Series(work(*(_objects(column) for column in columns)))
         return images
 
     mapped = sf.pandas_udf(function, BinaryType())
@@ -102,3 +102,10 @@ def limit_arrow_batches(dataset: DataFrame, *columns: ImageColumn) -> None:
     if not 0 < current <= rows:
         conf.set(_BATCH_ROWS, str(rows))
         log.info("%s lowered from %d to %d: images of %d bytes", _BATCH_ROWS, current, rows, row_bytes)
+
+
+def _objects(column: pd.Series) -> Any:
+    """Returns the values of a column, None where one is missing: pandas 3 has NaN for a missing string."""
+    values = column.to_numpy(dtype=object, copy=True)
+    values[column.isna().to_numpy()] = None
+    return values
