@@ -23,7 +23,7 @@ REASONS: dict[str, str] = {
     CORRUPT: "a checksum is wrong or the contents contradict themselves",
     TRUNCATED: "the file ends before the image does",
     TOO_LARGE: "the header promises more pixels or bytes than any radiograph has",
-    UNREADABLE: "the storage did not give the file: no permission, gone, a failing disk",
+    UNREADABLE: "the storage does not give this file: no permission, or gone since it was listed",
     HIDDEN_NAME: "its name, or that of a folder above it, begins with _ or ., which Spark's readers never see",
     UNUSABLE_NAME: "its name has a line break or is not UTF-8",
     DUPLICATE_NAME: "files in different folders have this name: which of them the label means is not known",

@@ -20,12 +20,12 @@ import pyarrow.fs as pafs
 COPY_BYTES = 8 << 20
 #: hdfs-native is written in Rust, which puts the number of the operating system's error into the text like this.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-#: Errors of the network, of disks that are gone (ENXIO, ENODEV), and of mounts whose server is gone or has restarted
-#: (ESTALE of NFS, ENOTCONN of FUSE, ...). EIO is not among them: it can be one bad sector, in one file.
+#: Errors of the network, of disks that fail or are gone (EIO, ENXIO, ENODEV), of mounts whose server is gone or has
+#: restarted (ESTALE of NFS, ENOTCONN of FUSE, ...), and of a store that is overloaded (s3fs gives EBUSY for that).
 _STORAGE_IS_AWAY = frozenset({
     errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH,
     errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN, errno.ENOTCONN, errno.ESTALE, errno.ENXIO,
-    errno.ENODEV, errno.EREMOTEIO,
+    errno.ENODEV, errno.EREMOTEIO, errno.EIO, errno.EBUSY,
 })  # fmt: skip
 Data = bytes | memoryview
 Refused = Callable[[str], None]

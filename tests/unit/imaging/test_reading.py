@@ -46,6 +46,8 @@ AWAY = [
     OSError(116, "Stale file handle"),
     OSError(107, "Transport endpoint is not connected"),
     OSError("IO error: Stale file handle (os error 116)"),
+    OSError(5, "Input/output error"),
+    OSError(16, "Please reduce your request rate."),
 ]
 
 
@@ -62,9 +64,12 @@ def test_storage_that_is_away_fails_the_task(failing, uri, error):
 
 
 def test_what_is_wrong_with_one_file_sets_it_aside(failing, uri):
-    failing(OSError(5, "Input/output error"), OSError(5, "Input/output error"))
-    with pytest.raises(ImageRejected, match=r"unreadable: cannot read .*: Input/output error"):
+    failing(PermissionError(13, "Permission denied"), PermissionError(13, "Permission denied"))
+    with pytest.raises(ImageRejected, match=r"unreadable: cannot read .*: Permission denied"):
         read_image_file(uri, 7)
+
+
+def test_a_fault_of_the_storage_is_tried_again_before_the_task_fails(failing, uri):
     failing(OSError(5, "Input/output error"))
     assert read_image_file(uri, 7) == b"content"
 
