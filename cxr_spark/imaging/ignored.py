@@ -63,29 +63,35 @@ class Ignored:
             "folders_not_readable": [_UNPRINTABLE.sub("?", name) for name in self.refused],
         }
 
-    def warn(self) -> None:
-        """Logs what was ignored: numbers, names, and what to do."""
-        if self.suffixes:
-            expected = OTHER_SUFFIXES.issuperset(self.suffixes)
-            log.log(
-                logging.INFO if expected else logging.WARNING,
-                "ignored %d files that are no PNG, JPEG or DICOM by name or content: %s; convert those that are wanted",
-                sum(self.suffixes.values()),
-                _some([f"{suffix} {count}" for suffix, count in self.suffixes.items()]),
-            )
+    def warnings(self) -> list[str]:
+        """Says what was ignored and should perhaps not be: numbers, names, and what to do."""
+        lines = [self._counted()] if not OTHER_SUFFIXES.issuperset(self.suffixes) else []
         if self.without_images:
-            log.warning(
-                "%d folders are left without any image, their files were ignored: %s",
-                len(self.without_images),
-                _some(self.without_images),
+            lines.append(
+                f"{len(self.without_images)} folders are left without any image, their files were ignored: "
+                f"{_some(self.without_images)}; convert the files to PNG, JPEG or DICOM if these are images"
             )
         if self.refused:
-            log.warning(
-                "%d folders may not be read, what is in them is missing: %s; give the user who runs this the right to "
-                "read them, or give the other folders one by one",
-                len(self.refused),
-                _some(self.refused),
+            lines.append(
+                f"{len(self.refused)} folders may not be read, what is in them is missing: {_some(self.refused)}; "
+                "give the user who runs this the right to read them, or give the other folders one by one"
             )
+        return lines
+
+    def warn(self) -> None:
+        """Logs the warnings; tables and texts among the images are only mentioned."""
+        if self.suffixes and OTHER_SUFFIXES.issuperset(self.suffixes):
+            log.info("%s", self._counted())
+        for line in self.warnings():
+            log.warning("%s", line)
+
+    def _counted(self) -> str:
+        counted = _some([f"{suffix} {count}" for suffix, count in self.suffixes.items()])
+        number = sum(self.suffixes.values())
+        return (
+            f"ignored {number} files that are no PNG, JPEG or DICOM by name or content: {counted}; convert those that "
+            "are wanted"
+        )
 
 
 def suffix_of(uri: str) -> str:

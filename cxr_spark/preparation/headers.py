@@ -62,13 +62,13 @@ def with_headers(spark: SparkSession, labels: LabelTable, uris: Mapping[str, str
     people = dict(zip(names, run_parts(spark, parts, read_headers, "reading headers"), strict=True))
     log.info("read %d headers in %.1f s", len(names), time.monotonic() - started)
     unreadable = sum(person is None for person in people.values())
+    warnings = labels.warnings
     if unreadable:
-        log.warning(
-            "the headers of %d of %d images cannot be read: sex, age and view of these are unknown (images that cannot "
-            "be used at all are listed in the quarantine)",
-            unreadable,
-            len(people),
+        told = (
+            f"the headers of {unreadable} of {len(people)} images cannot be read: sex, age and view of these are "
+            "unknown (images that cannot be used at all are listed in the quarantine)"
         )
+        warnings = (*warnings, told)
     read = {name: _understood(person) for name, person in people.items() if person is not None}
     over = {name for name, row in read.items() if row.age is not None and row.age > MAX_AGE_YEARS}
     known = {name: row._replace(age=None) if name in over else row for name, row in read.items()}
@@ -86,7 +86,7 @@ def with_headers(spark: SparkSession, labels: LabelTable, uris: Mapping[str, str
         "sexes_unknown": sum(row.sex is None for row in known.values()),
         "view_positions_unknown": sum(row.view_position is None for row in known.values()),
     }
-    return replace(labels, table=table, notes={**labels.notes, **notes})
+    return replace(labels, table=table, notes={**labels.notes, **notes}, warnings=warnings)
 
 
 def read_headers(parts: Iterable[Sequence[str]]) -> Iterator[Person | None]:

@@ -113,10 +113,9 @@ class PrepareJob(Job[PrepareResult]):
             labels = joined.labels
             known = with_headers(run.spark, labels, joined.uris) if dataset.has_headers else labels
             cores = run.spark.sparkContext.defaultParallelism
-            request = replace(
-                make_request(settings, sources, texts, found, replace(joined, labels=known), cores),
-                ignored=ignored.recorded(),
-            )
+            request = make_request(settings, sources, texts, found, replace(joined, labels=known), cores)
+            warnings = (*ignored.warnings(), *request.warnings)
+            request = replace(request, ignored=ignored.recorded(), warnings=warnings)
             claimed.clear()  # a task's files bear names of their own: what a killed run left would stay among them
             manifest = prepare(run.spark, request, claimed.store, claimed.lock.check)
             counted = ("images_found", "joined", "prepared", "images_without_label", "labels_without_image")

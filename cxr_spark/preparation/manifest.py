@@ -19,8 +19,9 @@ import pyspark
 from cxr_spark import __version__
 from cxr_spark.preparation.plan import Counts
 from cxr_spark.preparation.task import WrittenFile
+from cxr_spark.preparation.warnings import of_counts, of_dim_images, of_quarantine, of_splits
 from cxr_spark.tables.manifest import FORMAT
-from cxr_spark.tables.schema import SPLITS, TEST, TRAIN
+from cxr_spark.tables.schema import SPLITS
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def make_manifest(
         sources: URIs of what was read, by kind.
         notes: what was dropped or changed in the labels, by kind.
         selection: counts of subset and sample; empty where all was taken.
-        warnings: what was guessed or lost before any image was read, in words.
+        warnings: what was guessed or lost before any image was read, in words; what the counts tell is added.
         ignored: what the search for images left aside; stands at the manifest's top level.
         white_level: the setting; None where 16-bit values were taken as they are.
 
@@ -66,21 +67,24 @@ def make_manifest(
     met = asdict(counts)
     wanted = met.pop("wanted")
     prepared = sum(file.rows for file in data)
+    rejected = quarantined(files)
+    dim = {} if white_level is not None else _dim(data)
+    splits = {split: _split(split, data, findings) for split in SPLITS}
     return {
         "format": FORMAT,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **met,
         **(ignored or {}),
         "prepared": prepared,
-        "quarantined": quarantined(files),
-        "png_16_bit_dim": {} if white_level is not None else _dim(data),
+        "quarantined": rejected,
+        "png_16_bit_dim": dim,
         "bad_fraction": (wanted - prepared) / wanted,
-        "splits": {split: _split(split, data, findings) for split in SPLITS},
+        "splits": splits,
         "findings": list(findings),
         **settings,
         "sources": dict(sources),
         "notes": dict(notes),
-        "warnings": [*warnings, *_lost(counts)],
+        "warnings": [*warnings, *of_counts(counts), *of_quarantine(rejected), *of_dim_images(dim), *of_splits(splits)],
         "selection": dict(selection),
         "bytes": sum(file.bytes for file in data),
         "files": [
@@ -107,22 +111,6 @@ def _dim(files: Iterable[WrittenFile]) -> dict[str, int]:
     return {str(bits): count for bits, count in sorted(counted.items()) if 0 < bits < 16}
 
 
-def _lost(counts: Counts) -> list[str]:
-    """Says how many images and labels did not meet, and what to do about it."""
-    lost = []
-    if counts.images_without_label:
-        lost.append(
-            f"{counts.images_without_label} of {counts.images_found} images have no label and are left out: if they "
-            "should have one, compare their names with those in the label file"
-        )
-    if counts.labels_without_image:
-        lost.append(
-            f"{counts.labels_without_image} of {counts.labels_found} labels have no image: if the images are there, "
-            "check --images, and compare their names with those in the label file"
-        )
-    return lost
-
-
 def quarantined(files: Iterable[WrittenFile]) -> dict[str, int]:
     """Returns the number of quarantined images by reason."""
     reasons: Counter[str] = Counter()
@@ -147,24 +135,6 @@ def log_outcome(manifest: Mapping[str, Any]) -> None:
     log.info("splits: %s", ", ".join(f"{split} {count}" for split, count in images.items()))
     if manifest["quarantined"]:
         reasons = ", ".join(f"{reason} {count}" for reason, count in manifest["quarantined"].items())
-        log.warning("quarantined: %s", reasons)
-    _warn_of_dim_images(manifest["png_16_bit_dim"])
+        log.info("quarantined: %s", reasons)
     for warning in manifest["warnings"]:
         log.warning("%s", warning)
-    for split in (TRAIN, TEST):
-        if not images[split]:
-            log.warning("split %s is empty", split)
-
-
-def _warn_of_dim_images(by_bits: Mapping[str, int]) -> None:
-    """Says that images of 16 bits hold fewer, so that they come out nearly black, and which setting brightens them."""
-    if by_bits:
-        bits = max(map(int, by_bits))
-        log.warning(
-            "%d PNG files of 16 bits hold values of no more than %d bits and come out dark: if white is %d in all of "
-            "them, prepare again with --set prepare.white_level=%d",
-            sum(by_bits.values()),
-            bits,
-            2**bits - 1,
-            2**bits - 1,
-        )

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cxr_spark.errors import DataError, RunError
-from cxr_spark.imaging.listing import find_images
+from cxr_spark.imaging.listing import find_images, survey_images
 from cxr_spark.imaging.reading import read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.storage.store import Store
@@ -149,6 +149,7 @@ def test_what_is_ignored_is_counted_by_suffix_and_classes_without_images_are_nam
     assert all(f"file://{tmp_path}/{name}" in bare for name in "BCD")
     assert bare.startswith("3 folders")
     assert "deep" not in bare
+    assert survey_images([f"file://{tmp_path}"]).ignored.warnings() == [counted, bare]
 
 
 def test_tables_beside_images_are_no_reason_to_warn(tmp_path, caplog):

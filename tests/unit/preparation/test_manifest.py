@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from cxr_spark.preparation.manifest import _warn_of_dim_images, make_manifest
+from cxr_spark.preparation.manifest import log_outcome, make_manifest
 from cxr_spark.preparation.plan import Counts
 from cxr_spark.preparation.task import WrittenFile
 
 
-def manifest(white_level: int | None = None) -> dict[str, object]:
+def manifest(white_level: int | None = None, *more: WrittenFile) -> dict[str, Any]:
     counts = Counts(9, 0, 9, 9, 0, 0, 0, 9)
     files = [
         WrittenFile(f"data/split=train/{i}", "train", 3, 1, "", (1,), used_bits=bits)
         for i, bits in enumerate([{12: 2, 16: 1}, {10: 1}, {}])
     ]
     return make_manifest(
-        counts, files, ["A"], settings={}, sources={}, notes={}, selection={}, white_level=white_level
+        counts, [*files, *more], ["A"], settings={}, sources={}, notes={}, selection={}, white_level=white_level
     )  # fmt: skip
 
 
@@ -26,9 +28,18 @@ def test_the_manifest_counts_dim_images() -> None:
 
 
 def test_the_warning_names_number_and_setting(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("WARNING"):
-        _warn_of_dim_images({"10": 1, "12": 2})
-        _warn_of_dim_images({})
-    (warning,) = [record.getMessage() for record in caplog.records]
+    made = manifest()
+    (warning,) = [line for line in made["warnings"] if "16 bits" in line]
     assert warning.startswith("3 PNG files of 16 bits hold values of no more than 12 bits")
     assert "--set prepare.white_level=4095" in warning
+    assert not any("16 bits" in line for line in manifest(4095)["warnings"])
+    with caplog.at_level("WARNING"):
+        log_outcome(made)
+    assert [record.getMessage() for record in caplog.records] == made["warnings"]
+
+
+def test_what_was_set_aside_and_empty_splits_are_among_the_warnings() -> None:
+    aside = WrittenFile("quarantine/0", None, 3, 1, "", reasons={"corrupt": 2, "empty": 1})
+    lines = manifest(4095, aside)["warnings"]
+    assert [line for line in lines if line.startswith("3 images were set aside (corrupt 2, empty 1)")]
+    assert [line for line in lines if line.startswith("split test is empty")]

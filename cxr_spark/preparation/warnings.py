@@ -1,0 +1,63 @@
+"""What a preparation warns of, in words: each with a number, and with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cxr_spark.preparation.plan import Counts
+from cxr_spark.tables.schema import TEST, TRAIN
+
+
+def of_counts(counts: Counts) -> Iterator[str]:
+    """Says how many images and labels did not meet."""
+    if counts.images_without_label:
+        yield (
+            f"{counts.images_without_label} of {counts.images_found} images have no label and are left out: if they "
+            "should have one, compare their names with those in the label file"
+        )
+    if counts.labels_without_image:
+        yield (
+            f"{counts.labels_without_image} of {counts.labels_found} labels have no image: if the images are there, "
+            "check --images, and compare their names with those in the label file"
+        )
+
+
+def of_quarantine(reasons: Mapping[str, int]) -> Iterator[str]:
+    """Says how many images were set aside.
+
+    Args:
+        reasons: number of images by reason.
+    """
+    if reasons:
+        counted = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+        yield (
+            f"{sum(reasons.values())} images were set aside ({counted}): the Parquet files in quarantine/ name each of "
+            "them and say what is wrong with it"
+        )
+
+
+def of_dim_images(by_bits: Mapping[str, int]) -> Iterator[str]:
+    """Says that images of 16 bits hold fewer, so that they come out nearly black, and which setting brightens them.
+
+    Args:
+        by_bits: number of PNG files by the bits that their highest value needs.
+    """
+    if by_bits:
+        bits = max(map(int, by_bits))
+        white = 2**bits - 1
+        yield (
+            f"{sum(by_bits.values())} PNG files of 16 bits hold values of no more than {bits} bits and come out dark: "
+            f"if white is {white} in all of them, prepare again with --set prepare.white_level={white}"
+        )
+
+
+def of_splits(splits: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Says that there are no images for training or for testing.
+
+    Args:
+        splits: the counts of each split, as the manifest has them.
+    """
+    for name in (TRAIN, TEST):
+        if not splits[name]["images"]:
+            yield f"split {name} is empty: check --split, the lists, and which images are below --images"
