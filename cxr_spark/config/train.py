@@ -67,6 +67,12 @@ class TrainSettings(Section):
         0.0, ge=0, le=1e6, description="weight decay of all weights except biases and normalisation layers"
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of the optimisers sgd and rmsprop")
+    clip_norm: float = Field(
+        0.0,
+        ge=0,
+        le=1e9,
+        description="gradients are scaled down to this global norm in every step, where they are larger; 0: never",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="number format of the computation; auto: bf16 where the hardware is faster with it"
     )

@@ -155,6 +155,9 @@ class Trainer:
         divisor = self._group.sum(known) / self._group.world if self._masked else known
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(total / divisor.clamp(min=1))
+        if self._settings.clip_norm:
+            # DDP has averaged the gradients by now, so all ranks scale them by the same factor.
+            nn.utils.clip_grad_norm_(self._module.parameters(), self._settings.clip_norm)
         self._optimizer.step()
         return torch.stack([total.detach(), known]).double()
 
