@@ -117,7 +117,7 @@ def chexpert_image_index(uri: str, root: str) -> str:
 
 def _place(text: str) -> tuple[str, str, str]:
     """Returns image index, split and patient."""
-    match = _IMAGE_PATH.search(text)
+    match = _IMAGE_PATH.search(text.replace("\\", "/"))
     if not match:
         raise ValueError(
             f"{shorten(text)!r} is not a path of CheXpert, expected one like "

@@ -7,7 +7,9 @@ Source: Wang et al., "ChestX-ray8", CVPR 2017, and the NIH Clinical Center's dow
 
 from __future__ import annotations
 
+import posixpath
 import re
+from collections.abc import Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -24,7 +26,7 @@ INDEX, FINDINGS = "Image Index", "Finding Labels"
 PATIENT, AGE, SEX, VIEW, SPLIT = "Patient ID", "Patient Age", "Patient Gender", "View Position", "split"
 
 _NUMBER = re.compile(r"([0-9]+)(?:\.0*)?")
-_NIH_NAME = re.compile(r"([0-9]{8})_[0-9]{3}\..+")
+_NIH_NAME = re.compile(r"([0-9]{8})_[0-9]{3}(?:\..+)?")
 _VIEWS = MappingProxyType({"PA": "PA", "AP": "AP"})
 
 
@@ -34,7 +36,8 @@ def read_nih_labels(data: bytes, source: str) -> LabelTable:
     Columns are found by name, in any order. `Image Index` and `Finding Labels` must be there. Patients come from
     `Patient ID`, without leading zeros, so that both generations name them alike; a file without that column has them
     taken from NIH's file names (`00000100_000.png` is patient `100`), null for other names. A column `split` is passed
-    on as `given_split`.
+    on as `given_split`. Of a path in `Image Index`, with slashes or backslashes, the file name at its end is taken, and
+    a warning says so.
 
     Args:
         data: the file's bytes, gzipped or not.
@@ -46,7 +49,8 @@ def read_nih_labels(data: bytes, source: str) -> LabelTable:
         `sexes_unknown` (values other than PA, AP and M, F; made null).
 
     Raises:
-        DataError: the file is of another kind, or a row is wrong; names the line and the value.
+        DataError: the file is of another kind, a row is wrong, or two paths end in one file name; names the line and
+            the value.
     """
     csv = read_csv(data, source).with_index(INDEX).spelled((FINDINGS, PATIENT, AGE, SEX, VIEW, SPLIT))
     first = next(iter(csv.columns))
@@ -54,7 +58,8 @@ def read_nih_labels(data: bytes, source: str) -> LabelTable:
         raise DataError(f"{source}: is a list of images, expected NIH's label file with {INDEX!r} and {FINDINGS!r}")
     csv.require([INDEX, FINDINGS], "NIH's label file (Data_Entry_2017.csv)")
 
-    index = csv.parsed(INDEX, _image_index)
+    paths = csv.parsed(INDEX, _path)
+    index = _file_names(csv, paths)
     label_codes, encoded = csv.parse(FINDINGS, _findings)
     labels = np.stack(encoded)[label_codes]
     patients = _patients(csv, index)
@@ -75,15 +80,49 @@ def read_nih_labels(data: bytes, source: str) -> LabelTable:
     if not keep.all():
         table = table.filter(pa.array(keep))
         given = given.filter(pa.array(keep)) if given is not None else None
-    return LabelTable(table=table, findings=NIH_FINDINGS, notes=notes, given_split=given)
+    return LabelTable(
+        table=table, findings=NIH_FINDINGS, notes=notes, given_split=given, warnings=_of_paths(paths, source)
+    )
 
 
-def _image_index(text: str) -> str:
+def _path(text: str) -> str:
+    """Returns what names an image, with slashes where there are backslashes."""
     if not text:
         raise ValueError("is empty, expected an image's file name")
-    if "/" in text or "\\" in text:
-        raise ValueError(f"{shorten(text)!r} is a path, expected the file name alone")
-    return text
+    path = text.replace("\\", "/")
+    if path.endswith("/"):
+        raise ValueError(f"{shorten(text)!r} is a folder, expected an image's file name")
+    return path
+
+
+def _file_names(csv: CsvTable, paths: Sequence[str]) -> list[str]:
+    """Returns the file names at the ends of paths.
+
+    Raises:
+        DataError: two different paths end in one name.
+    """
+    names = [posixpath.basename(path) for path in paths]
+    first: dict[str, int] = {}
+    for row, name in enumerate(names):
+        before = first.setdefault(name, row)
+        if paths[before] != paths[row]:
+            raise csv.error(
+                row,
+                f"{shorten(paths[row])!r} and {shorten(paths[before])!r} on line {csv.lines[before]} end in one file "
+                "name, and images are told apart by file names alone: give each a name of its own",
+            )
+    return names
+
+
+def _of_paths(paths: Sequence[str], source: str) -> tuple[str, ...]:
+    """Says that file names were taken from paths."""
+    long = [path for path in paths if "/" in path]
+    if not long:
+        return ()
+    return (
+        f"{source}: {len(long)} images are named by paths, such as {shorten(long[0])!r}: the file name at the end was "
+        "taken; give the file names alone if that is not what is meant",
+    )
 
 
 def _findings(text: str) -> NDArray[np.float32]:

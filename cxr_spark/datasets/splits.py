@@ -12,11 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.csv_table import shorten
-from cxr_spark.datasets.image_lists import read_image_list
+from cxr_spark.datasets.split_lists import split_by_lists
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.tables.schema import LABELS, SPLITS, TEST, TRAIN, VALIDATION
 
@@ -94,17 +93,18 @@ def assign_splits(
     frame = pd.DataFrame({"image_index": labels.table["image_index"].to_pandas()})
     frame["unit"] = _units(labels.table)
     notes: dict[str, int] = {}
+    warnings: list[str] = []
     if method == "official" and labels.official_split is not None and train_list is None and test_list is None:
         frame["split"] = _as_given(labels, labels.official_split)
     elif method == "official":
-        frame["split"], notes = _by_lists(frame["image_index"], train_list, test_list)
+        frame["split"], notes, warnings = split_by_lists(labels.table["image_index"].to_pylist(), train_list, test_list)
     elif method == "patient":
         frame["split"] = TRAIN
         frame.loc[_drawn(frame["unit"], test_fraction, seed, TEST), "split"] = TEST
     elif method == "column":
         frame["split"] = _by_column(labels)
         if labels.patients_by_name:
-            labels, notes = _told_apart(labels, frame)
+            labels, notes, warnings = _told_apart(labels, frame)
     else:
         raise ConfigError(f"split {method!r} is not known: expected one of {', '.join(METHODS)}")
 
@@ -119,7 +119,7 @@ def assign_splits(
         table = table.filter(pa.array(frame["split"].notna()))
     sizes = frame["split"].value_counts()
     log.info("split %s: %s", method, ", ".join(f"{name} {sizes.get(name, 0)}" for name in SPLITS))
-    return Assignment(table.cast(LABELS), notes, tuple(_thin_splits(table, labels.findings)))
+    return Assignment(table.cast(LABELS), notes, (*warnings, *_thin_splits(table, labels.findings)))
 
 
 def _thin_splits(table: pa.Table, findings: Sequence[str]) -> Iterator[str]:
@@ -168,36 +168,6 @@ def _drawn(units: pd.Series[str], fraction: float, seed: int, purpose: str) -> p
     return rows
 
 
-def _by_lists(
-    index: pd.Series[str], train_list: bytes | None, test_list: bytes | None
-) -> tuple[NDArray[np.object_], dict[str, int]]:
-    missing = [option for option, data in (("--train-list", train_list), ("--test-list", test_list)) if data is None]
-    if train_list is None or test_list is None:
-        raise ConfigError(
-            f"split 'official' needs {' and '.join(missing)}: the dataset's own lists of images "
-            "(NIH: train_val_list.txt, test_list.txt); or use --split patient"
-        )
-    train, test = read_image_list(train_list, "train list"), read_image_list(test_list, "test list")
-    both = train.intersection(test)
-    if len(both):
-        raise DataError(f"image {shorten(both[0])!r} is in both the train list and the test list ({len(both)} are)")
-    in_train, in_test = index.isin(train).to_numpy(), index.isin(test).to_numpy()
-    if not (in_train.any() or in_test.any()):
-        raise DataError(
-            f"none of the {len(train) + len(test)} images of the two lists has a label: "
-            f"the lists name images like {shorten(train[0])!r}, the labels like {shorten(index.iloc[0])!r}"
-        )
-    split = np.full(len(index), None, dtype=object)
-    split[in_train], split[in_test] = TRAIN, TEST
-    outside = int((~(in_train | in_test)).sum())
-    unlabelled = len(train) + len(test) - int(in_train.sum()) - int(in_test.sum())
-    if outside:
-        log.warning("%d labelled images are in neither list and are left out", outside)
-    if unlabelled:
-        log.warning("%d images of the lists have no label", unlabelled)
-    return split, {"images_in_no_list": outside, "list_entries_without_label": unlabelled}
-
-
 def _by_column(labels: LabelTable) -> Sequence[str | None]:
     if labels.given_split is None:
         raise DataError(
@@ -219,7 +189,7 @@ def _as_given(labels: LabelTable, given: pa.Array) -> Sequence[str | None]:
     return splits
 
 
-def _told_apart(labels: LabelTable, frame: pd.DataFrame) -> tuple[LabelTable, dict[str, int]]:
+def _told_apart(labels: LabelTable, frame: pd.DataFrame) -> tuple[LabelTable, dict[str, int], list[str]]:
     """Names patients of one name in two splits differently, in the labels and among the units of the frame."""
     patients = labels.table["patient_id"].to_pandas()
     splits = frame["split"].groupby(frame["unit"]).nunique()
@@ -231,9 +201,9 @@ def _told_apart(labels: LabelTable, frame: pd.DataFrame) -> tuple[LabelTable, di
         labels = replace(labels, table=labels.table.set_column(place, labels.table.schema.field(place), column))
         frame["unit"] = _units(labels.table)
     names = int((splits > 1).sum())
-    if names:
-        log.warning("%d names of patients are in two splits: taken for different people, as the set has them", names)
-    return labels, {"patients_of_one_name": names}
+    told = f"{names} names of patients are in two splits: taken for different people, as the set has them"
+    remedy = "; if they are the same, use --split patient"
+    return labels, {"patients_of_one_name": names}, [told + remedy] if names else []
 
 
 def _refuse_shared_patients(frame: pd.DataFrame, table: pa.Table) -> None:

@@ -125,6 +125,12 @@ def test_files_are_named_as_in_the_label_file_whatever_folder_is_searched(root: 
     assert chexpert_image_index(f"file:///d/CheXpert-v1.0-small/{FIRST}", root) == FIRST
 
 
+def test_paths_with_backslashes_are_read() -> None:
+    written = row("C:\\CheXpert-v1.0-small\\" + FIRST.replace("/", "\\"))
+    labels = read_chexpert_labels([LabelFile(label_file(written), "a.csv")])
+    assert labels.table["image_index"].to_pylist() == [FIRST]
+
+
 def test_other_files_are_named_by_their_path() -> None:
     assert chexpert_image_index("hdfs://n:1/d/x/a.jpg", "hdfs://n:1/d") == "x/a.jpg"
 

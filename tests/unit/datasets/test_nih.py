@@ -162,6 +162,16 @@ def test_order_and_blanks_within_a_cell_do_not_matter() -> None:
     assert [present(row) for row in labels.table.to_pylist()] == [{"Mass", "Nodule"}, {"Mass"}]
 
 
+@pytest.mark.parametrize("folder", ["images_001/images/", "C:\\data\\", "\\\\server\\share/x\\", "/"])
+def test_paths_give_their_file_names(folder: str) -> None:
+    labels = read_nih_labels(minimal(f"{folder}00000012_000.png,Mass", "00000013_001,Nodule"), "f")
+    assert labels.table["image_index"].to_pylist() == ["00000012_000.png", "00000013_001"]
+    assert labels.table["patient_id"].to_pylist() == ["12", "13"]
+    (warning,) = labels.warnings
+    assert warning.startswith("f: 1 images are named by paths, such as ")
+    assert read_nih_labels(minimal("a.png,Mass"), "f").warnings == ()
+
+
 @pytest.mark.parametrize(
     ("rows", "line", "values"),
     [
@@ -172,7 +182,8 @@ def test_order_and_blanks_within_a_cell_do_not_matter() -> None:
         (["a.png,No Finding|Mass"], 2, ["'No Finding|Mass'"]),
         (["a.png,Mass", "b.png,Mass", "a.png,Nodule"], 4, ["'a.png'", "'Nodule'", "'Mass' on line 2"]),
         (["a.png,Mass", ",Mass"], 3, ["Image Index", "empty"]),
-        (["images_001/a.png,Mass"], 2, ["'images_001/a.png'", "file name alone"]),
+        (["b/a.png,Mass", "c\\a.png,Mass"], 3, ["'c/a.png'", "'b/a.png' on line 2", "one file name"]),
+        (["images_001/,Mass"], 2, ["'images_001/'", "is a folder"]),
         (["a.png,Mass", "b.png,Mass,1"], 3, ["3 fields, expected 2"]),
         (["a.png,Mass", "b.png"], 3, ["1 fields, expected 2"]),
     ],
@@ -185,7 +196,7 @@ def test_bad_rows_name_line_and_value(rows: list[str], line: int, values: list[s
 
 
 def test_a_huge_value_is_cut_in_the_message() -> None:
-    for row in ("a.png," + "x" * 100_000, "a" * 100_000 + "/b.png,Mass"):
+    for row in ("a.png," + "x" * 100_000, "a" * 100_000 + "/,Mass"):
         with pytest.raises(DataError) as caught:
             read_nih_labels(minimal(row), "f")
         assert len(str(caught.value)) < 500

@@ -60,6 +60,31 @@ def test_official_counts_what_the_lists_and_labels_do_not_share() -> None:
     assert result.notes == {"images_in_no_list": 1, "list_entries_without_label": 3}
 
 
+def test_lists_may_write_the_names_otherwise() -> None:
+    labels = labels_of([("a_1.png", "1"), ("b_1.png", "2"), ("c_1.png", "3"), ("d/e.png", "4"), ("f/e.png", "5")])
+    result = assign_splits(
+        labels,
+        "official",
+        train_list=b"images\\a_1.png\r\nimages/b_1.png\r\n",
+        test_list=b"c_1\ne.png\n",  # e.png could be two images
+        val_fraction=0,
+    )
+    assert splits_by_image(result.table) == {"a_1.png": "train", "b_1.png": "train", "c_1.png": "test"}
+    assert result.notes == {
+        "images_in_no_list": 2,
+        "list_entries_without_label": 1,
+        "list_names_matched_by_path": 2,
+        "list_names_matched_by_case": 0,
+        "list_names_matched_by_suffix": 1,
+    }
+    path, suffix, outside, unlabelled, _ = result.warnings  # the last: no validation images
+    assert path.startswith("2 images of the lists were matched with labels by the last parts of their paths, such as")
+    assert "'c_1'" not in path
+    assert suffix.startswith("1 images of the lists were matched with labels without regard to the suffix")
+    assert outside.startswith("2 of 5 labelled images are in neither list")
+    assert unlabelled.startswith("1 of 4 images of the lists have no label")
+
+
 def test_official_without_lists_names_the_options() -> None:
     with pytest.raises(ConfigError, match=r"--train-list and --test-list.*--split patient"):
         assign_splits(many(2), "official")
@@ -71,7 +96,8 @@ def test_official_without_lists_names_the_options() -> None:
     ("train", "test", "what"),
     [
         (b"0_0.png\n1_0.png", b"2_0.png\n1_0.png", "'1_0.png' is in both"),
-        (b"train/0_0.png", b"train/1_0.png", "none of the 2 images.*'train/0_0.png'.*'0_0.png'"),
+        (b"train/8_0.png", b"train/9_0.png", "none of the 2 images.*'train/8_0.png'.*'0_0.png'"),
+        (b"0_0.png", b"C:\\x\\0_0.png\n1_0.png", "'0_0.png' is in both the train list and the test list"),
         (b"", b"1_0.png", "train list: is empty"),
         (b"0_0.png", b"\x89PNG\r\n\0", "test list: is a PNG"),
         (b"Image Index,Finding Labels\n0_0.png,Mass", b"1_0.png", "train list, line 1: .* has columns"),
