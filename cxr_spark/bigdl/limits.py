@@ -79,6 +79,8 @@ def _problems(settings: Settings) -> list[str]:
         found.append(f"train.optimizer={train.optimizer} is not there: use {' or '.join(MOMENTS)}")
     if train.clip_norm:
         found.append(f"train.clip_norm={train.clip_norm:g}: its gradients are not clipped: leave it at 0")
+    if train.ema_decay:
+        found.append(f"train.ema_decay={train.ema_decay:g}: it keeps no average of the weights: leave it at 0")
     if train.precision == "bf16":
         found.append("train.precision=bf16: it computes in float32 only: use auto or fp32")
     if train.workers > 1:

@@ -73,6 +73,13 @@ class TrainSettings(Section):
         le=1e9,
         description="gradients are scaled down to this global norm in every step, where they are larger; 0: never",
     )
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of a moving average of the weights over the steps, such as 0.999, which is validated and "
+        "becomes the model; 0: none",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="number format of the computation; auto: bf16 where the hardware is faster with it"
     )

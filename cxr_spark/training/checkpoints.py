@@ -1,7 +1,8 @@
 """Checkpoints: immutable files named by step and hash, and a manifest, written last, that says which ones are valid.
 
-A checkpoint holds the network, the optimiser's state, the progress and the history. The learning rate, the order of the
-images, flips and dropout follow from seed, epoch and step, so no state of a random generator needs to be kept.
+A checkpoint holds the network, its moving average if there is one, the optimiser's state, the progress and the history.
+The learning rate, the order of the images, flips and dropout follow from seed, epoch and step, so no state of a random
+generator needs to be kept.
 """
 
 from __future__ import annotations
@@ -63,11 +64,18 @@ class Checkpoint:
         progress: how far the training has come.
         network: state of the network, by name.
         optimizer: state of the optimiser, by position of the parameter and name of the value; empty at the start.
+        average: state of the moving average of the network, by name; empty without one, and at the start.
     """
 
     progress: Progress
     network: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    average: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Mapping[str, torch.Tensor]:
+        """State of the network that was validated: the moving average, where there is one."""
+        return self.average or self.network
 
 
 class _Entry(OutsideModel):
@@ -141,6 +149,7 @@ class Checkpoints:
         """
         tensors = {f"network.{name}": t for name, t in checkpoint.network.items()}
         tensors |= {f"optimizer.{name}": t for name, t in checkpoint.optimizer.items()}
+        tensors |= {f"average.{name}": t for name, t in checkpoint.average.items()}
         note = {"progress": json.dumps(asdict(checkpoint.progress))}
         data = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, note)
         sha256 = hashlib.sha256(data).hexdigest()
@@ -205,13 +214,13 @@ def _parse(data: bytes, what: str) -> Checkpoint:
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{what} is not a checkpoint: {error}") from None
     progress = Progress(**dict(validated_json(_ProgressNote, note, f"{what} is not a checkpoint")))
-    parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "optimizer": {}}
+    parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "optimizer": {}, "average": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         if part not in parts:
             raise DataError(f"{what} is not a checkpoint: it holds a tensor {name!r}")
         parts[part][rest] = tensor
-    return Checkpoint(progress, parts["network"], parts["optimizer"])
+    return Checkpoint(progress, parts["network"], parts["optimizer"], parts["average"])
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -27,6 +27,9 @@ from tests.support.prepared_sets import write_prepared
 SMALL = ("model.architecture=efficientnet_b0", "model.input_size=32", "model.dropout=0.2", "train.learning_rate=1e-3")
 RUN = (*SMALL, "train.epochs=2", "train.global_batch=12", "train.checkpoint_every_steps=2")
 
+#: The options of docs/training.md.
+OPTIONS = ("train.clip_norm=1", "train.ema_decay=0.9")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -87,12 +90,13 @@ def without_times(history):
     return [{k: v for k, v in entry.items() if k not in ("seconds", "images_per_second")} for entry in history]
 
 
+@pytest.mark.parametrize("options", [(), OPTIONS], ids=["plain", "options"])
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_a_killed_training_goes_on_to_the_very_same_weights(data, tmp_path, workers):
+def test_a_killed_training_goes_on_to_the_very_same_weights(data, tmp_path, workers, options):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    planned(data, whole, f"train.workers={workers}")
+    planned(data, whole, f"train.workers={workers}", *options)
     expected = finish(whole, workers)
-    planned(data, killed, f"train.workers={workers}")
+    planned(data, killed, f"train.workers={workers}", *options)
     process = start(killed, workers)
     wait_for_step(killed, 2, process, killed / "ranks.log")  # in the middle of the first epoch
     os.killpg(process.pid, signal.SIGKILL)
@@ -100,7 +104,8 @@ def test_a_killed_training_goes_on_to_the_very_same_weights(data, tmp_path, work
     assert not Checkpoints(planned_store(killed)).load().progress.finished
     found = finish(killed, workers)
     assert without_times(found.progress.history) == without_times(expected.progress.history)
-    for part in ("network", "optimizer"):
+    assert bool(expected.average) is bool(options)
+    for part in ("network", "optimizer", "average"):
         ours, theirs = getattr(found, part), getattr(expected, part)
         assert ours.keys() == theirs.keys()
         different = [name for name in ours if not torch.equal(ours[name], theirs[name])]

@@ -42,12 +42,12 @@ def finish(spec, out, workers):
     return last
 
 
-@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.2}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.2}, {"ema_decay": 0.8}], ids=str)
 def test_the_number_of_ranks_changes_nothing_but_rounding(data, tmp_path, options):
     found = []
     for workers in (1, 2, 3):
         out = tmp_path / str(workers)
         found.append(finish(tiny_spec(data, out, workers=workers, **SAME_IMAGES, **options), out, workers))
     for other in found[1:]:
-        for name, tensor in found[0].network.items():
-            torch.testing.assert_close(other.network[name], tensor, rtol=1e-4, atol=1e-6)
+        for name, tensor in found[0].model.items():
+            torch.testing.assert_close(other.model[name], tensor, rtol=1e-4, atol=1e-6)

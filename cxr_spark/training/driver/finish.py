@@ -52,7 +52,7 @@ def finish(spec: TrainingSpec, resize: str, white_level: int | None = None) -> M
         hidden=spec.model.hidden,
         batch_norm_epsilon=spec.batch_norm_epsilon,
     )
-    module.load_state_dict(best.network)
+    module.load_state_dict(best.model)
     entry: dict[str, Any] = best.progress.history[-1]
     metadata = ModelMetadata(
         architecture=spec.model.architecture,

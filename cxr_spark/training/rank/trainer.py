@@ -19,6 +19,7 @@ from cxr_spark.training import checkpoints as saved
 from cxr_spark.training import schedule
 from cxr_spark.training.balance import class_weights
 from cxr_spark.training.checkpoints import Checkpoint, Progress
+from cxr_spark.training.rank.average import WeightAverage
 from cxr_spark.training.rank.loss import Objective
 from cxr_spark.training.rank.optimizer import make_optimizer
 from cxr_spark.training.rank.process_group import ProcessGroup
@@ -65,6 +66,7 @@ class Trainer:
         self._train, self._validation = train, validation
         self._has_validation = spec.dataset().images("val") > 0
         self._optimizer = make_optimizer(module, spec.train)
+        self._average = WeightAverage(module, spec.train.ema_decay) if spec.train.ema_decay else None
         self._augmentations = spec.augmentations()
         self._local_batch = spec.train.global_batch // group.world
         self._sampler, self._held = sampler, sampler.held()
@@ -90,6 +92,8 @@ class Trainer:
         """
         progress = start.progress
         self._module.load_state_dict(start.network)
+        if self._average:
+            self._average.load(start.model)
         saved.restore_optimizer(self._optimizer, start.optimizer)
         parallel = self._group.parallel(self._module)
         while not progress.finished:
@@ -159,6 +163,8 @@ class Trainer:
             # DDP has averaged the gradients by now, so all ranks scale them by the same factor.
             nn.utils.clip_grad_norm_(self._module.parameters(), self._settings.clip_norm)
         self._optimizer.step()
+        if self._average:
+            self._average.update(global_step)
         return torch.stack([total.detach(), known]).double()
 
     def _check_finite(self, totals: torch.Tensor, epoch: int, step: int, rate: float) -> None:
@@ -172,10 +178,14 @@ class Trainer:
         sums = self._gather(totals)
         trained = time.monotonic() - began
         self._group.broadcast_buffers(self._module)
+        model = self._module
+        if self._average:
+            model = self._average.module
+            self._group.broadcast_buffers(model)
         reached = Validation(None, None, None, None)
         if self._has_validation:
             reached = validate(
-                self._module,
+                model,
                 self._validation,
                 self._group,
                 self._compute,
@@ -197,4 +207,5 @@ class Trainer:
         return progress
 
     def _state(self, progress: Progress) -> Checkpoint:
-        return Checkpoint(progress, self._module.state_dict(), saved.optimizer_state(self._optimizer))
+        average = self._average.module.state_dict() if self._average else {}
+        return Checkpoint(progress, self._module.state_dict(), saved.optimizer_state(self._optimizer), average)

@@ -30,6 +30,7 @@ def test_the_defaults_are_fine():
         ("model.architecture=densenet121", "use one of resnet50, resnet50_v1, resnet101, googlenet"),
         ("train.optimizer=rmsprop", "train.optimizer=rmsprop is not there: use adam or sgd"),
         ("train.clip_norm=1.5", "train.clip_norm=1.5: its gradients are not clipped: leave it at 0"),
+        ("train.ema_decay=0.999", "train.ema_decay=0.999: it keeps no average of the weights: leave it at 0"),
         ("train.precision=bf16", "use auto or fp32"),
         ("train.workers=2", "spark.executor.instances"),
         ("train.threads_per_worker=4", "spark.executor.cores"),

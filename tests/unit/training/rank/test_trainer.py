@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from cxr_spark.augmentation.kernels import imagenet_bgr
-from cxr_spark.tables.schema import TRAIN
+from cxr_spark.tables.schema import TRAIN, VALIDATION
+from cxr_spark.training.checkpoints import Checkpoints
 from cxr_spark.training.rank.sampler import Sampler
-from cxr_spark.training.rank.shards import load_images, read_index
+from cxr_spark.training.rank.shards import load_images, load_shard, read_index
+from cxr_spark.training.record import Record
 from tests.support.prepared_sets import write_prepared
 from tests.support.tiny_training import SIZE, TinyNetwork, tiny_spec, train_tiny
 
@@ -64,3 +66,72 @@ def test_gradients_are_clipped_as_torch_does(data, tmp_path):
 def test_no_clipping_is_torchs_plain_loop(data, tmp_path):
     spec = tiny_spec(data, tmp_path / "run", **SGD)
     assert_same(train_tiny(spec).network, plain_loop(spec)[0])
+
+
+def test_the_average_is_that_of_all_steps_with_its_batch_norm(data, tmp_path):
+    """Against float64 numpy: decays of 1/10, 2/11, ..., and never more than 0.3."""
+    spec = tiny_spec(data, tmp_path / "run", normed=True, ema_decay=0.3, **SGD)
+    average = {name: tensor.double().numpy() for name, tensor in TinyNetwork(normed=True).state_dict().items()}
+    steps = iter(range(100))
+
+    def follow(network):
+        step = next(steps)
+        decay = min(0.3, (1 + step) / (10 + step))
+        for name, tensor in network.state_dict().items():
+            average[name] = decay * average[name] + (1 - decay) * tensor.double().numpy()
+
+    network, _ = plain_loop(spec, after_step=follow)
+    last = train_tiny(spec)
+    assert_same(last.network, network)  # the training itself goes on as without an average
+    assert last.average.keys() == last.network.keys()
+    assert next(steps) == last.progress.global_step == 6
+    for name, tensor in last.average.items():
+        if name == "norm.num_batches_tracked":
+            assert tensor == last.network[name] == 6
+        else:
+            np.testing.assert_allclose(tensor.numpy(), average[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    assert not torch.equal(last.average["norm.running_var"], last.network["norm.running_var"])
+
+
+def test_the_average_is_what_is_validated(data, tmp_path):
+    spec = tiny_spec(data, tmp_path / "run", normed=True, ema_decay=0.99, **SGD)
+    last = train_tiny(spec)
+    dataset = spec.dataset()
+    held_out = load_shard(dataset, index := read_index(dataset, VALIDATION), 0, len(index), SIZE)
+    losses = []
+    for state in (last.average, last.network):
+        network = TinyNetwork(normed=True).eval()
+        network.load_state_dict(state)
+        logits = network(imagenet_bgr(torch.from_numpy(held_out.pixels.copy()), torch.channels_last)).detach()
+        labels = torch.from_numpy(held_out.labels.copy())
+        known = ~torch.isnan(labels)
+        losses.append(float(torch.nn.functional.binary_cross_entropy_with_logits(logits[known], labels[known])))
+    assert last.progress.history[-1]["val_loss"] == pytest.approx(losses[0], rel=1e-5)
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+
+
+class KilledError(Exception):
+    """Stands for a process that ends in the middle of an epoch."""
+
+
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9}], ids=str)
+def test_a_training_that_stopped_within_an_epoch_goes_on_bit_for_bit(data, tmp_path, monkeypatch, options):
+    run = {"normed": True, "checkpoint_every_steps": 2, **SGD, "optimizer": "adam", **options}
+    whole = train_tiny(tiny_spec(data, tmp_path / "whole", **run))
+    stopped, save = tiny_spec(data, tmp_path / "stopped", **run), Record.save
+
+    def save_and_stop(self, state):
+        save(self, state)
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Record, "save", save_and_stop)
+        with pytest.raises(KilledError):
+            train_tiny(stopped)
+    assert Checkpoints(stopped.checkpoints).load().progress.global_step == 2
+    resumed = train_tiny(stopped)
+    for part in ("network", "optimizer", "average"):
+        ours, theirs = getattr(resumed, part), getattr(whole, part)
+        assert ours.keys() == theirs.keys()
+        assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+    assert bool(whole.average) is bool(options)
