@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -24,7 +25,7 @@ from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.outputs.claim import DONE_NAME, Claim
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.ledger import STAGED, Entry, Ledger
-from cxr_spark.scoring.plan import NAMINGS, RawPart, raw_parts
+from cxr_spark.scoring.plan import APART, NAMINGS, RawPart, raw_parts
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, ScoredPart, write_quarantine
 from cxr_spark.storage.store import Store
@@ -102,7 +103,8 @@ def _publish(claimed: Claim, ledger: Ledger) -> None:
 def _new(found: ImageFiles, ledger: Ledger, model_id: str, name: Callable[[str, str], str]) -> list[ImageFile]:
     """Returns the files that are new or have changed, or that the storage did not give before.
 
-    A file whose name another scored file has gets the problem `DUPLICATE_NAME`.
+    A file whose name another scored file has gets the problem `DUPLICATE_NAME`. Those that earlier runs set aside for
+    their names, and that are as they were, are not returned; every run warns of them anew.
     """
     files = found.files
     uris = pa.array([printable(file.uri) for file in files], pa.string())
@@ -111,8 +113,18 @@ def _new(found: ImageFiles, ledger: Ledger, model_id: str, name: Callable[[str, 
     at = pc.index_in(uris, value_set=known["uri"])
     same_size = pc.equal(known["size"].take(at), pa.array([file.size for file in files], pa.int64()))
     same_time = pc.equal(known["modified"].take(at), pa.array([file.modified for file in files], pa.float64()))
-    given = pc.fill_null(pc.not_equal(known["reason"].take(at), UNREADABLE), True)
+    reasons = known["reason"].take(at)
+    given = pc.fill_null(pc.not_equal(reasons, UNREADABLE), True)
     unchanged = pc.fill_null(pc.and_(pc.and_(same_size, same_time), given), False).to_numpy()
+    waiting = unchanged & pc.fill_null(pc.equal(reasons, DUPLICATE_NAME), False).to_numpy()
+    if waiting.any():
+        log.warning(
+            "%d of %d images are still not scored, as another image has their name, such as %r: %s",
+            int(waiting.sum()),
+            len(files),
+            printable(files[int(np.argmax(waiting))].uri),
+            APART,
+        )
     scored = known.filter(pc.is_null(known["reason"]))
     owner = scored["uri"].take(pc.index_in(names, value_set=scored["image_index"]))
     taken = pc.fill_null(pc.not_equal(owner, uris), False).to_numpy()

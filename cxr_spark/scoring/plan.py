@@ -40,6 +40,12 @@ def _path(uri: str, root: str) -> str:
     return uri[len(root.rstrip("/")) + 1 :]
 
 
+#: What helps where several images have one name.
+APART = (
+    "tell them apart by their paths with --image-index path, from one --images folder above all of them; predictions "
+    "under other names need an --out of their own"
+)
+
 #: What a raw image is called, by the setting `score.image_index`: from its URI and that of the folder searched.
 NAMINGS: Mapping[str, Callable[[str, str], str]] = MappingProxyType({"name": _name, "path": _path})
 
@@ -142,11 +148,11 @@ def raw_parts(found: ImageFiles, image_index: Callable[[str, str], str], cores: 
     twice = sum(row["reason"] == DUPLICATE_NAME for row in aside)
     if twice:
         log.warning(
-            "%d of %d images have the name of another image and are set aside, such as %r: tell them apart by their "
-            "paths with --image-index path",
+            "%d of %d images have the name of another image and are set aside, such as %r: %s",
             twice,
             len(found.files),
             next(row["uri"] for row in aside if row["reason"] == DUPLICATE_NAME),
+            APART,
         )
     images.sort()
     n = number_of_parts(len(images), cores)

@@ -86,6 +86,28 @@ def test_it_is_what_a_plain_dict_would_be(tmp_path: Path, nights: list[list[Entr
             assert problem == DUPLICATE_NAME
 
 
+def test_images_set_aside_for_their_names_are_told_every_night(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger.read(Store(str(tmp_path)))
+    files = [ImageFile(f"file:///i/study{i}/IMG0001.png", "file:///i", 1, 0.0, None) for i in (1, 2)]
+    entered = [
+        Entry(file.uri, 1, 0.0, "m1", "IMG0001.png", name, reason)
+        for file, name, reason in zip(
+            files, ("part-0-a.parquet", "_quarantine/part-names-a.parquet"), (None, DUPLICATE_NAME), strict=True
+        )
+    ]
+    ledger.replace(entered)
+    ledger.commit()
+    for _ in range(2):
+        caplog.clear()
+        assert _new(ImageFiles(files, 0), ledger, "m1", NAMINGS["name"]) == []
+        (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert warning.startswith("1 of 2 images are still not scored")
+        assert "study2/IMG0001.png" in warning
+        assert "--image-index path" in warning
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all", b"PAR1" + b"\0" * 20 + b"PAR1"])
 def test_a_damaged_one_is_one_clear_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / LEDGER_NAME).write_bytes(content)
