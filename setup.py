@@ -58,6 +58,7 @@ EXTRAS["dev"] = [
     "pandas-stubs>=2.2",
     "pytest>=8",
     "pytest-timeout>=2.3",  # a hung Spark job fails its test, not the whole run
+    "pytest-xdist>=3.6",  # unit and integration tests on every core
     "ruff>=0.9",
     "scikit-learn>=1.4",  # the independent truth for AUC and average precision
     "scipy>=1.11",  # the independent truth for draws and ranks

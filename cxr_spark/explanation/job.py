@@ -28,7 +28,7 @@ from cxr_spark.outputs.job import Input, Job, JobRun, Plan
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
-from cxr_spark.scoring.task import QUARANTINE_FOLDER, write_quarantine
+from cxr_spark.scoring.task import QUARANTINE_FOLDER, write_quarantine_part
 from cxr_spark.scoring.work import Work, check_source, work_of
 from cxr_spark.storage.store import Store, read_uri
 
@@ -219,7 +219,7 @@ def explain(
     store = Store(explainer.out)
     quarantined: Counter[str] = Counter(set_aside["reason"].to_pylist())
     if set_aside.num_rows:
-        write_quarantine(store, "names", set_aside)
+        write_quarantine_part(store, "names", set_aside)
     started = time.monotonic()
     done = run_parts(spark, selections, explainer, "explaining")
     for part in done:

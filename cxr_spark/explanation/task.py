@@ -31,7 +31,7 @@ from cxr_spark.outputs.mark import note
 from cxr_spark.scoring.plan import RawPart
 from cxr_spark.scoring.predict import activate, network_input
 from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
-from cxr_spark.scoring.task import write_quarantine
+from cxr_spark.scoring.task import write_quarantine_part
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.schema import QUARANTINE
 
@@ -142,7 +142,7 @@ class PartExplainer:
             writer.finish()
         if rejected:
             table = pa.Table.from_pylist(rejected, schema=QUARANTINE)
-            write_quarantine(Store(self.out), f"{selection.part.number:05d}", table)
+            write_quarantine_part(Store(self.out), f"{selection.part.number:05d}", table)
         return ExplainedPart(images, dict(Counter(row["reason"] for row in rejected)), tuple(meetings))
 
     def _images(self, selection: Selection, model: ReadyModel) -> Iterator[ViewedImage | dict[str, str]]:

@@ -22,7 +22,7 @@ from cxr_spark.preparation.headers import with_headers
 from cxr_spark.preparation.manifest import log_outcome, make_manifest, quarantined
 from cxr_spark.preparation.request import Request, make_request
 from cxr_spark.preparation.sources import find_sources, fingerprint, read_texts
-from cxr_spark.preparation.task import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, write_quarantine
+from cxr_spark.preparation.task import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, quarantine_record
 from cxr_spark.runtime.spark_schema import to_spark
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.storage.store import Store
@@ -151,7 +151,7 @@ def prepare(spark: SparkSession, request: Request, store: Store, check_held: Cal
     files: list[WrittenFile] = []
     if request.plan.set_aside.num_rows:
         name = f"{QUARANTINE_FOLDER}/part-names-{secrets.token_hex(8)}.parquet"
-        files.append(write_quarantine(store, name, request.plan.set_aside))
+        files.append(quarantine_record(store, name, request.plan.set_aside))
     files += _run(spark, request, store)
     check_held()
     delete_strays(store, "prepare", {file.name for file in files})

@@ -22,6 +22,7 @@ from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.preparation.plan import Part
 from cxr_spark.storage.store import Store
+from cxr_spark.tables.quarantine import write_quarantine
 from cxr_spark.tables.schema import PREPARED, QUARANTINE
 
 DATA, QUARANTINE_FOLDER = "data", "quarantine"
@@ -113,16 +114,15 @@ class PartWriter:
             written.append(data.write(store, name, part.split))
         if rejected:
             name = f"{QUARANTINE_FOLDER}/part-{part.number:05d}-{attempt}.parquet"
-            written.append(write_quarantine(store, name, pa.Table.from_pylist(rejected, schema=QUARANTINE)))
+            written.append(quarantine_record(store, name, pa.Table.from_pylist(rejected, schema=QUARANTINE)))
         return written
 
 
-def write_quarantine(store: Store, name: str, table: pa.Table) -> WrittenFile:
-    """Writes a quarantine file: columns of `schema.QUARANTINE`."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, **_COMPRESSION)
+def quarantine_record(store: Store, name: str, table: pa.Table) -> WrittenFile:
+    """Writes a quarantine file, columns of `schema.QUARANTINE`, and returns its record."""
     reasons = Counter(table["reason"].to_pylist())
-    return _write(store, name, sink, split=None, rows=table.num_rows, reasons=dict(sorted(reasons.items())))
+    content = write_quarantine(store, name, table)
+    return _record(name, content, split=None, rows=table.num_rows, reasons=dict(sorted(reasons.items())))
 
 
 class _DataFile:
@@ -162,10 +162,11 @@ class _DataFile:
         self._flush()
         self._writer.close()
         positives = tuple(np.asarray(self._positives, dtype=int).tolist())
-        return _write(
-            store,
+        content = memoryview(self._sink.getvalue())
+        store.write_bytes(name, content)
+        return _record(
             name,
-            self._sink,
+            content,
             split=split,
             rows=self.rows,
             positives=positives,
@@ -180,9 +181,7 @@ class _DataFile:
             values.clear()
 
 
-def _write(store: Store, name: str, sink: pa.BufferOutputStream, **counts: Any) -> WrittenFile:
-    content = memoryview(sink.getvalue())
-    store.write_bytes(name, content)
+def _record(name: str, content: memoryview, **counts: Any) -> WrittenFile:
     return WrittenFile(name=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), **counts)
 
 

@@ -27,7 +27,7 @@ from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.ledger import STAGED, Entry, Ledger
 from cxr_spark.scoring.plan import APART, NAMINGS, RawPart, raw_parts
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
-from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, ScoredPart, write_quarantine
+from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, ScoredPart, write_quarantine_part
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.text import printable
 
@@ -171,7 +171,7 @@ def _score(
         entries.append(Entry(uri, file.size, file.modified, model.model_id, image_index, name, reason))
 
     if aside.num_rows:
-        name = write_quarantine(staged, f"names-{tag}", aside)
+        name = write_quarantine_part(staged, f"names-{tag}", aside)
         for row in aside.to_pylist():
             enter(row["uri"], row["image_index"], name, row["reason"])
     for part, result in zip(parts, scored, strict=True):

@@ -22,7 +22,7 @@ from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.incremental import score_new
 from cxr_spark.scoring.plan import Part
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
-from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, write_quarantine
+from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, write_quarantine_part
 from cxr_spark.scoring.work import check_source, work_of
 from cxr_spark.storage.store import Store
 
@@ -187,7 +187,7 @@ def score(
     names: set[str] = set()
     quarantined: Counter[str] = Counter(set_aside["reason"].to_pylist())
     if set_aside.num_rows:
-        names.add(write_quarantine(store, f"names-{scorer.tag}", set_aside))
+        names.add(write_quarantine_part(store, f"names-{scorer.tag}", set_aside))
     started = time.monotonic()
     scored = run_parts(spark, parts, scorer, "scoring")
     for part in scored:

@@ -21,6 +21,7 @@ from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import binary_images
 from cxr_spark.tables.prepared_files import naming_damage, read_batches
+from cxr_spark.tables.quarantine import write_quarantine
 from cxr_spark.tables.schema import PREDICTIONS, QUARANTINE
 
 #: Spark's readers do not look into folders with such a name.
@@ -149,7 +150,7 @@ class PartScorer:
             written.append(self._write(part.number, table, model))
         if rejected:
             table = pa.Table.from_pylist(rejected, schema=QUARANTINE)
-            written.append(write_quarantine(Store(self.out), f"{part.number:05d}-{self.tag}", table))
+            written.append(write_quarantine_part(Store(self.out), f"{part.number:05d}-{self.tag}", table))
         return ScoredPart(tuple(written), len(names), dict(Counter(row["reason"] for row in rejected)))
 
     def _write(self, number: int, table: pa.Table, model: ReadyModel) -> str:
@@ -160,9 +161,11 @@ class PartScorer:
         return _write(Store(self.out), f"part-{number:05d}-{self.tag}.parquet", table, about)
 
 
-def write_quarantine(store: Store, part: str, table: pa.Table) -> str:
+def write_quarantine_part(store: Store, part: str, table: pa.Table) -> str:
     """Writes a quarantine file, columns of `schema.QUARANTINE`, and returns its name."""
-    return _write(store, f"{QUARANTINE_FOLDER}/part-{part}.parquet", table, {})
+    name = f"{QUARANTINE_FOLDER}/part-{part}.parquet"
+    write_quarantine(store, name, table)
+    return name
 
 
 def _write(store: Store, name: str, table: pa.Table, metadata: dict[bytes, str]) -> str:

@@ -12,12 +12,10 @@ import re
 import secrets
 import socket
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 import pyarrow.fs as pafs
 
-COPY_BYTES = 8 << 20
 #: hdfs-native is written in Rust, which puts the number of the operating system's error into the text like this.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 #: Errors of the network, of disks that fail or are gone (EIO, ENXIO, ENODEV), of mounts whose server is gone or has
@@ -74,9 +72,6 @@ class FileSystem(Protocol):
 
     def write(self, path: str, data: Data) -> None:
         """Writes a file as a whole."""
-
-    def upload(self, local: Path, path: str) -> None:
-        """Copies a local file, as a whole."""
 
     def create(self, path: str, data: Data) -> bool:
         """Writes a file as a whole unless it is there; returns whether it did."""

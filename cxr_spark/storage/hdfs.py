@@ -8,15 +8,14 @@ import os
 import posixpath
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import pyarrow.fs as pafs
 from hdfs_native import WriteOptions
 from hdfs_native import fsspec as native
 
-from cxr_spark.storage.file_system import COPY_BYTES, Data, Entry, Refused, Tree, temporary_name
+from cxr_spark.storage.file_system import Data, Entry, Refused, Tree, temporary_name
 from cxr_spark.storage.name_node import NameNode, NoAnswerError, is_starting, put_piece
 
 log = logging.getLogger(__name__)
@@ -76,12 +75,6 @@ def _nothing() -> None:
     pass
 
 
-def _pieces(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as source:
-        while piece := source.read(COPY_BYTES):
-            yield piece
-
-
 @functools.cache
 def _check_reachable(host: str, port: int) -> None:
     """Makes sure, once a process, that a NameNode listens: hdfs-native tries for minutes before it says that none does.
@@ -137,26 +130,20 @@ class HdfsFileSystem:
     def write(self, path: str, data: Data) -> None:
         """Writes a file as a whole."""
         with temporary_name(path, self._client.delete) as temporary:
-            self._write_new(temporary, lambda: [data])
-            self._client.rename(temporary, path, True)
-
-    def upload(self, local: Path, path: str) -> None:
-        """Copies a local file, as a whole."""
-        with temporary_name(path, self._client.delete) as temporary:
-            self._write_new(temporary, lambda: _pieces(local))
+            self._write_new(temporary, data)
             self._client.rename(temporary, path, True)
 
     def create(self, path: str, data: Data) -> bool:
         """Writes a file as a whole unless it is there; returns whether it did."""
         with temporary_name(path, self._client.delete) as temporary:
-            self._write_new(temporary, lambda: [data])
+            self._write_new(temporary, data)
             try:
                 self._client.rename(temporary, path, False)
             except FileExistsError:
                 return False
         return True
 
-    def _write_new(self, path: str, pieces: Callable[[], Iterable[Data]]) -> None:
+    def _write_new(self, path: str, data: Data) -> None:
         """Writes a file, and makes the folder that it is in.
 
         hdfs-native fails if it cannot reach a DataNode that the NameNode named, and a NameNode names one that is gone
@@ -169,8 +156,8 @@ class HdfsFileSystem:
         for pause in (*_PAUSES, None):
             stream = self._client.create(path, options)
             try:
-                for piece in pieces():  # of other buffers than bytes hdfs-native takes numbers one by one, or fails
-                    put_piece(functools.partial(stream.write, bytes(piece)))
+                # Of other buffers than bytes, hdfs-native takes numbers one by one, or fails.
+                put_piece(functools.partial(stream.write, bytes(data)))
                 put_piece(stream.close)  # not after a write that failed: it waits for blocks that no DataNode has
                 break
             except (OSError, RuntimeError) as error:

@@ -8,13 +8,13 @@ import os
 import posixpath
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow.fs as pafs
 
-from cxr_spark.storage.file_system import COPY_BYTES, Data, Entry, Refused, Tree, temporary_name
+from cxr_spark.storage.file_system import Data, Entry, Refused, Tree, temporary_name
 
 
 class LocalFileSystem:
@@ -41,20 +41,12 @@ class LocalFileSystem:
 
     def write(self, path: str, data: Data) -> None:
         """Writes a file as a whole, on the disk before its name is."""
-        with self._made(path, lambda stream: stream.write(data)) as temporary:
-            os.replace(temporary, path)  # noqa: PTH105
-
-    def upload(self, local: Path, path: str) -> None:
-        """Copies a local file, as a whole."""
-        with (
-            local.open("rb") as source,
-            self._made(path, lambda stream: shutil.copyfileobj(source, stream, COPY_BYTES)) as temporary,
-        ):
+        with self._made(path, data) as temporary:
             os.replace(temporary, path)  # noqa: PTH105
 
     def create(self, path: str, data: Data) -> bool:
         """Writes a file as a whole unless it is there; returns whether it did."""
-        with self._made(path, lambda stream: stream.write(data)) as temporary:
+        with self._made(path, data) as temporary:
             try:
                 os.link(temporary, path)
             except FileExistsError:
@@ -69,11 +61,11 @@ class LocalFileSystem:
         return True
 
     @contextlib.contextmanager
-    def _made(self, path: str, write: Callable[[BinaryIO], object]) -> Iterator[str]:
+    def _made(self, path: str, data: Data) -> Iterator[str]:
         os.makedirs(posixpath.dirname(path), exist_ok=True)  # noqa: PTH103
         with temporary_name(path, os.unlink) as temporary:
             with Path(temporary).open("wb") as stream:
-                write(stream)
+                stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
             yield temporary

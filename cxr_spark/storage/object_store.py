@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow.fs as pafs
@@ -44,10 +43,6 @@ class RemoteFileSystem:
     def write(self, path: str, data: Data) -> None:
         """Writes an object in one request."""
         self._remote.pipe_file(path, bytes(data))
-
-    def upload(self, local: Path, path: str) -> None:
-        """Copies a local file into an object."""
-        self._remote.put_file(str(local), path)
 
     def create(self, path: str, data: Data) -> bool:
         """Writes an object in one conditional request, unless it is there; returns whether it did.

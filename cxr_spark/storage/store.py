@@ -8,15 +8,13 @@ stores. Files are written under names that do not change, and a manifest that na
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow.fs as pafs
 
 from cxr_spark.storage.file_info import FileInfo
-from cxr_spark.storage.file_system import COPY_BYTES, Tree, is_temporary
+from cxr_spark.storage.file_system import Tree, is_temporary
 from cxr_spark.storage.json_values import NotJsonError
 from cxr_spark.storage.opening import checked_stream, faults, open_file_system
 from cxr_spark.storage.uris import join, resolve, scheme_of
@@ -50,12 +48,6 @@ class Store:
     def is_local(self) -> bool:
         """Whether the store is a folder of this machine's own file tree."""
         return scheme_of(self.uri) == "file"
-
-    def local_path(self, name: str = "") -> Path:
-        """Returns the path of a file of a local store."""
-        if not self.is_local:
-            raise ValueError(f"{self.uri} is not local")
-        return Path(self._path(name))
 
     def child(self, name: str) -> Store:
         """Returns the store of a folder below this one."""
@@ -170,15 +162,13 @@ class Store:
         with faults("list", self.uri_of(name)):
             return sorted(self._fs.names(self._path(name)))
 
-    def delete(self, name: str = "", missing_ok: bool = True) -> None:
+    def delete(self, name: str = "") -> None:
         """Deletes a file, or a folder with all that is in it; of a link on the local disk only the link.
 
-        Raises:
-            FileNotFoundError: it is not there, and `missing_ok` is false.
+        It is no error if there is nothing of that name.
         """
         with faults("delete", self.uri_of(name)):
-            if not self._fs.delete(self._path(name)) and not missing_ok:
-                raise FileNotFoundError(self.uri_of(name))
+            self._fs.delete(self._path(name))
 
     def tree(self, name: str = "") -> Tree:
         """Lists all that lies below a folder, by names below the store: files, folders and symbolic links, sorted.
@@ -212,20 +202,6 @@ class Store:
         for name in self.tree().files:
             if is_temporary(name):
                 self.delete(name)
-
-    def upload(self, local: Path, name: str) -> None:
-        """Copies a local file into the store, atomically."""
-        with faults("write", self.uri_of(name)):
-            self._fs.upload(local, self._path(name))
-
-    def download(self, name: str, local: Path) -> None:
-        """Copies a file of the store to a local path."""
-        with (
-            faults("read", self.uri_of(name)),
-            self._fs.open(self._path(name)) as source,
-            local.open("wb") as target,
-        ):
-            shutil.copyfileobj(source, target, COPY_BYTES)
 
     def arrow(self) -> tuple[pafs.FileSystem, str]:
         """Returns the store as pyarrow wants it: a file system and the path of the folder in it."""

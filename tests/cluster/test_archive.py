@@ -19,7 +19,7 @@ def test_workers_without_packages(on_yarn: Submitter, nih: str, hdfs: Hdfs, refe
     missing = subprocess.run([bare / "bin" / "python", "-c", "import numpy"], capture_output=True, text=True)
     assert "No module named 'numpy'" in missing.stderr
 
-    Store(hdfs.uri).upload(small_archive(tmp_path), "apps/env.tar.gz")
+    Store(hdfs.uri).write_bytes("apps/env.tar.gz", small_archive(tmp_path).read_bytes())
     submitter = on_yarn.without_conf("spark.executorEnv.PYTHONPATH", "spark.yarn.appMasterEnv.PYTHONPATH").with_conf({
         "spark.archives": f"{hdfs.uri}/apps/env.tar.gz#environment",
         "spark.pyspark.python": "./environment/bin/python",

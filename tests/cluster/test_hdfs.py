@@ -51,7 +51,7 @@ def test_writes_go_on_when_a_data_node_is_lost(store: Store, hdfs: Hdfs, tmp_pat
     try:
         for number in range(4):
             store.write_bytes(f"small/{number}", str(number).encode())
-        store.upload(large, "large")
+        store.write_bytes("large", large.read_bytes())
         assert store.create_exclusive("lock", b"1") is True
         assert store.create_exclusive("lock", b"2") is False
         assert [store.read_bytes(f"small/{number}") for number in range(4)] == [b"0", b"1", b"2", b"3"]

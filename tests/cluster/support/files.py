@@ -35,7 +35,7 @@ def put(folder: Path, uri: str) -> str:
     store = Store(uri)
 
     def copy(path: Path) -> None:
-        store.upload(path, path.relative_to(folder).as_posix())
+        store.write_bytes(path.relative_to(folder).as_posix(), path.read_bytes())
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(copy, (path for path in sorted(folder.rglob("*")) if path.is_file())))

@@ -18,7 +18,7 @@ NAMES = ["00000001_000.png", "00000002_000.png"]
         "\n".join(NAMES).encode(),
         "\r".join([*NAMES, NAMES[0], ""]).encode(),
         ("\ufeff" + "\r\n".join(NAMES)).encode("utf-16-le"),
-        gzip.compress("\n\n".join(NAMES).encode()),
+        gzip.compress("\n\n".join(NAMES).encode(), mtime=0),
         ("Image Index\n" + "\n".join(f'"{name}"' for name in NAMES)).encode(),
         "\n".join(f"{name}," for name in NAMES).encode(),
     ],

@@ -21,6 +21,7 @@ from cxr_spark.outputs.mark import note
 from cxr_spark.outputs.overlap import refuse_overlap
 from cxr_spark.storage.json_values import as_json
 from cxr_spark.storage.store import Store
+from tests.support.stores import folder_of
 
 SETTINGS: dict[str, Any] = {"size": 224, "images": ["file:///a"], "model": {"name": "resnet50"}}
 
@@ -61,10 +62,10 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_finished_work_is_recognised_and_left_alone(store: Store) -> None:
     assert work(store) == "worked on []"
-    before = tree(store.local_path())
+    before = tree(folder_of(store))
     assert work(store) == "finished {'images': 3}"
     assert work(store, settings=dict(reversed(SETTINGS.items()))) == "finished {'images': 3}"
-    assert tree(store.local_path()) == before
+    assert tree(folder_of(store)) == before
     assert store.names() == ["_cxr_spark.json", "_done.json", "data"]  # no lock stays
 
 
@@ -80,7 +81,7 @@ def test_finished_work_is_known_without_a_lock(store: Store) -> None:
 
 def test_done_tells_what_was_done(store: Store) -> None:
     work(store)
-    done = json.loads((store.local_path() / "_done.json").read_bytes())
+    done = json.loads((folder_of(store) / "_done.json").read_bytes())
     assert done["job"] == "prepare"
     assert done["inputs"] == SETTINGS
     assert done["summary"] == {"images": 3}
@@ -88,7 +89,7 @@ def test_done_tells_what_was_done(store: Store) -> None:
 
 def test_other_settings_are_refused_with_what_differs(store: Store) -> None:
     work(store)
-    before = tree(store.local_path())
+    before = tree(folder_of(store))
     with pytest.raises(UsageError) as caught:
         work(store, settings={**SETTINGS, "size": 64, "model": {"name": "vgg16"}})
     message = str(caught.value)
@@ -96,12 +97,12 @@ def test_other_settings_are_refused_with_what_differs(store: Store) -> None:
     assert 'model.name was "resnet50", is "vgg16"' in message
     assert "--overwrite" in message
     assert "images was" not in message
-    assert tree(store.local_path()) == before
+    assert tree(folder_of(store)) == before
 
 
 def test_overwrite_begins_anew(store: Store) -> None:
     work(store)
-    (store.local_path() / "stray").mkdir()
+    (folder_of(store) / "stray").mkdir()
     assert work(store, settings={**SETTINGS, "size": 64}, overwrite=True) == "worked on []"
     assert work(store, settings={**SETTINGS, "size": 64}) == "finished {'images': 3}"
     assert store.names() == ["_cxr_spark.json", "_done.json", "data"]
@@ -116,9 +117,9 @@ def test_a_run_that_failed_is_done_again_from_what_it_left(store: Store) -> None
 def test_half_written_files_of_a_killed_run_are_removed(store: Store) -> None:
     work(store)
     store.delete("_done.json")
-    (store.local_path() / "data" / ".cxr-0123456789abcdef.tmp").write_bytes(b"half")
+    (folder_of(store) / "data" / ".cxr-0123456789abcdef.tmp").write_bytes(b"half")
     work(store)
-    assert tree(store.local_path() / "data") == {"part": b"1"}
+    assert tree(folder_of(store) / "data") == {"part": b"1"}
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -149,7 +150,7 @@ def test_the_unfinished_output_of_another_job_is_refused(store: Store) -> None:
 
 
 def test_an_empty_folder_and_one_with_only_a_status_are_free(store: Store) -> None:
-    store.local_path().mkdir(parents=True)
+    folder_of(store).mkdir(parents=True)
     assert write_status(store, "train", {"exit_status": 2})
     assert work(store, "prepare") == "worked on []"
 
@@ -165,7 +166,7 @@ def test_overwrite_does_not_follow_links(store: Store, tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "x").write_bytes(b"1")
     work(store)
-    (store.local_path() / "link").symlink_to(tmp_path / "precious")
+    (folder_of(store) / "link").symlink_to(tmp_path / "precious")
     work(store, overwrite=True)
     assert (tmp_path / "precious" / "x").exists()
 
@@ -178,13 +179,13 @@ def test_an_overwrite_killed_half_way_is_never_taken_for_a_whole(store: Store, m
     for kill_at in range(4):
         deletions = 0
 
-        def killed(self: Store, name: str = "", missing_ok: bool = True, at: int = kill_at) -> None:
+        def killed(self: Store, name: str = "", at: int = kill_at) -> None:
             nonlocal deletions
             if not name.startswith("_lock"):
                 if deletions == at:
                     raise KeyboardInterrupt
                 deletions += 1
-            delete(self, name, missing_ok)
+            delete(self, name)
 
         with monkeypatch.context() as patch:
             patch.setattr(Store, "delete", killed)
@@ -258,7 +259,7 @@ def test_summaries_are_json_whatever_the_numbers(store: Store) -> None:
         "auc": None, "loss": None, "n": 3, "rate": 0.5, "list": [1.0, None], "path": "/x", "3": ["a", "b"],
         "flag": True, "none": None,
     }  # fmt: skip
-    assert json.loads((store.local_path() / "_done.json").read_text())["summary"] == expected
+    assert json.loads((folder_of(store) / "_done.json").read_text())["summary"] == expected
     assert as_json(summary) == expected
 
 

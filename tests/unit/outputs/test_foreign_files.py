@@ -21,6 +21,7 @@ from cxr_spark.outputs.mark import MARK_NAME
 from cxr_spark.outputs.names import OUTPUT_NAMES
 from cxr_spark.outputs.own_files import delete_strays, finished_files
 from cxr_spark.storage.store import Store
+from tests.support.stores import folder_of
 
 #: What a whole run of each job writes: names that need no note, and names that come from the data.
 WRITTEN: dict[str, tuple[list[str], list[str]]] = {
@@ -146,9 +147,9 @@ def test_every_job_that_writes_a_folder_is_here() -> None:
 @pytest.mark.parametrize("job", WRITTEN)
 def test_overwrite_deletes_what_the_job_wrote_and_nothing_else(job: str, store: Store, caplog: Any) -> None:
     run(store, job)
-    foreign = put(store.local_path(), FOREIGN)
+    foreign = put(folder_of(store), FOREIGN)
     with caplog.at_level(logging.WARNING), claim(store, job, {"value": 2}, True):
-        left = files(store.local_path())
+        left = files(folder_of(store))
     assert {name for name in left if not name.startswith("_lock")} == {*FOREIGN, MARK_NAME}
     assert all(path.read_bytes() == content for path, content in foreign.items())
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -158,7 +159,7 @@ def test_overwrite_deletes_what_the_job_wrote_and_nothing_else(job: str, store: 
 @pytest.mark.parametrize("job", WRITTEN)
 def test_a_job_that_goes_on_deletes_nothing(job: str, store: Store, caplog: Any) -> None:
     fail(store, job)
-    foreign = put(store.local_path(), FOREIGN)
+    foreign = put(folder_of(store), FOREIGN)
     with caplog.at_level(logging.WARNING):
         run(store, job)
     assert all(path.read_bytes() == content for path, content in foreign.items())
@@ -169,10 +170,10 @@ def test_a_job_that_goes_on_deletes_nothing(job: str, store: Store, caplog: Any)
 def test_a_job_that_cannot_go_on_starts_with_none_of_its_old_files(job: str, store: Store) -> None:
     """`score`, `prepare`, `explain` and `sample-data` clear what a killed run left, without `--overwrite`."""
     fail(store, job)
-    foreign = put(store.local_path(), FOREIGN)
+    foreign = put(folder_of(store), FOREIGN)
     with claim(store, job, {"value": 1}, False) as claimed:
         claimed.clear()
-        assert {name for name in files(store.local_path()) if not name.startswith("_lock")} == {*FOREIGN, MARK_NAME}
+        assert {name for name in files(folder_of(store)) if not name.startswith("_lock")} == {*FOREIGN, MARK_NAME}
     assert all(path.read_bytes() == content for path, content in foreign.items())
 
 
@@ -180,57 +181,57 @@ def test_a_job_that_cannot_go_on_starts_with_none_of_its_old_files(job: str, sto
 @pytest.mark.parametrize("finished", [True, False])
 def test_outputs_of_the_version_before_are_recognised_and_cleaned(job: str, finished: bool, store: Store) -> None:
     alone, of_data = WRITTEN[job]
-    put(store.local_path(), [*alone, *of_data])
+    put(folder_of(store), [*alone, *of_data])
     store.write_json(MARK_NAME, {"job": job, "state": "open", "about": "...", "since": "2024-01-01T00:00:00Z"})
     if finished:
         store.write_json("_done.json", {"job": job, "fingerprint": "0" * 64, "inputs": {}, "summary": {"images": 3}})
     foreign = [name for name in FOREIGN if not OUTPUT_NAMES[job].of_data.fullmatch(name)]
-    put(store.local_path(), foreign)
+    put(folder_of(store), foreign)
     with claim(store, job, {"value": 1}, True):
-        assert {name for name in files(store.local_path()) if not name.startswith("_lock")} == {*foreign, MARK_NAME}
+        assert {name for name in files(folder_of(store)) if not name.startswith("_lock")} == {*foreign, MARK_NAME}
 
 
 def test_an_unfinished_output_of_the_version_before_is_taken_up_and_cleaned_later(store: Store) -> None:
-    put(store.local_path(), ["00000001_000.png", "_quarantine/part-00000.parquet"])
+    put(folder_of(store), ["00000001_000.png", "_quarantine/part-00000.parquet"])
     store.write_json(MARK_NAME, {"job": "explain", "state": "open"})
     with claim(store, "explain", {"value": 1}, False):
         pass
-    put(store.local_path(), ["00000002_000.png"])
+    put(folder_of(store), ["00000002_000.png"])
     with claim(store, "explain", {"value": 1}, True):
-        assert {name for name in files(store.local_path()) if not name.startswith("_")} == {"00000002_000.png"}
+        assert {name for name in files(folder_of(store)) if not name.startswith("_")} == {"00000002_000.png"}
 
 
 def test_a_name_like_the_jobs_own_proves_nothing_in_finished_output(store: Store) -> None:
     """Somebody copied a part of another dataset into this one."""
     run(store, "prepare")
     copied = "data/split=train/part-00007-aaaaaaaaaaaaaaaa.parquet"
-    put(store.local_path(), [copied])
+    put(folder_of(store), [copied])
     assert finished_files(store, "prepare") == set(WRITTEN["prepare"][0])
     run(store, "prepare", overwrite=True, value=2)
-    assert (store.local_path() / copied).read_bytes() == b"mine"
+    assert (folder_of(store) / copied).read_bytes() == b"mine"
     with claim(store, "prepare", {"value": 3}, True) as claimed:
         delete_strays(store, "prepare", [])
         assert copied in claimed.foreign
-    assert (store.local_path() / copied).read_bytes() == b"mine"
+    assert (folder_of(store) / copied).read_bytes() == b"mine"
 
 
 def test_an_image_of_somebody_else_is_neither_deleted_nor_replaced(store: Store) -> None:
     run(store, "explain")
-    put(store.local_path(), ["00000099_000.png"])
+    put(folder_of(store), ["00000099_000.png"])
     with claim(store, "explain", {"value": 2}, True) as claimed:
         assert claimed.foreign == {"00000099_000.png"}
         with pytest.raises(UsageError, match=r"00000099_000\.png, which `cxr-spark explain` did not write"):
             claimed.note(["00000098_000.png", "00000099_000.png"])
     run(store, "explain", overwrite=True, value=3)
-    assert (store.local_path() / "00000099_000.png").read_bytes() == b"mine"
+    assert (folder_of(store) / "00000099_000.png").read_bytes() == b"mine"
 
 
 def test_files_that_no_task_reported_are_deleted_and_others_stay(store: Store) -> None:
     kept, stray = (f"data/split=train/part-0000{i}-0123456789abcdef.parquet" for i in range(2))
     with claim(store, "prepare", {}, False):
-        put(store.local_path(), [kept, stray, "data/split=train/mine.parquet", "data/split=train/part-2.parquet"])
+        put(folder_of(store), [kept, stray, "data/split=train/mine.parquet", "data/split=train/part-2.parquet"])
         delete_strays(store, "prepare", [kept])
-        assert {name for name in files(store.local_path()) if name.startswith("data")} == {
+        assert {name for name in files(folder_of(store)) if name.startswith("data")} == {
             kept,
             "data/split=train/mine.parquet",
             "data/split=train/part-2.parquet",
@@ -242,13 +243,13 @@ def test_links_in_an_output_are_not_followed(job: str, store: Store, tmp_path: P
     run(store, job)
     names = [*WRITTEN[job][0], *WRITTEN[job][1]]
     elsewhere = put(tmp_path / "elsewhere", names)
-    (store.local_path() / "link").symlink_to(tmp_path / "elsewhere")
-    (store.local_path() / "more").mkdir()
-    (store.local_path() / "more" / "link").symlink_to(tmp_path / "elsewhere" / names[0])
+    (folder_of(store) / "link").symlink_to(tmp_path / "elsewhere")
+    (folder_of(store) / "more").mkdir()
+    (folder_of(store) / "more" / "link").symlink_to(tmp_path / "elsewhere" / names[0])
     run(store, job, overwrite=True, value=2)
     assert all(path.read_bytes() == content for path, content in elsewhere.items())
-    assert (store.local_path() / "link").is_symlink()
-    assert (store.local_path() / "more" / "link").is_symlink()
+    assert (folder_of(store) / "link").is_symlink()
+    assert (folder_of(store) / "more" / "link").is_symlink()
 
 
 @pytest.mark.parametrize("name", ["model", "model/metadata.json", "checkpoints", "history.json"])
@@ -257,12 +258,12 @@ def test_a_link_where_the_job_writes_is_refused(name: str, overwrite: bool, stor
     """Through it the job would write over what the link leads to, or in place of the link."""
     elsewhere = put(tmp_path / "elsewhere", ["metadata.json", "weights.safetensors"])
     fail(store, "train", writes=False)
-    (store.local_path() / name).parent.mkdir(exist_ok=True)
-    (store.local_path() / name).symlink_to(tmp_path / "elsewhere")
+    (folder_of(store) / name).parent.mkdir(exist_ok=True)
+    (folder_of(store) / name).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match=f"symbolic link {re.escape(name)}"):
         run(store, "train", overwrite=overwrite)
     assert all(path.read_bytes() == content for path, content in elsewhere.items())
-    assert (store.local_path() / name).is_symlink()
+    assert (folder_of(store) / name).is_symlink()
 
 
 def test_object_stores_too() -> None:
@@ -341,7 +342,7 @@ def test_no_foreign_file_is_ever_changed(
     has_run = False
     for names, overwrite, clears, value, kill in steps:
         if has_run:  # before the first run the folder would be refused
-            foreign |= put(store.local_path(), names)
+            foreign |= put(folder_of(store), names)
         with killed_after(10**6 if kill is None else kill):
             try:
                 with claim(store, job, {"value": value}, overwrite) as claimed:
@@ -355,13 +356,13 @@ def test_no_foreign_file_is_ever_changed(
                 write_status(store, job, {"exit_status": 0})
             except (Killed, UsageError):
                 pass
-        for lock in store.local_path().glob("_lock.*"):  # the process lives, so its lock would count
+        for lock in folder_of(store).glob("_lock.*"):  # the process lives, so its lock would count
             lock.unlink()
         has_run = has_run or store.exists(MARK_NAME)
         assert {path: path.read_bytes() for path in foreign} == foreign
     # What is left of the job is found again, whenever it was killed.
     if store.exists(MARK_NAME):
         with claim(store, job, {"value": 3}, True):
-            left = {name for name in files(store.local_path()) if not name.startswith("_lock")}
-        assert {store.local_path() / name for name in left} - set(foreign) == {store.local_path() / MARK_NAME}
+            left = {name for name in files(folder_of(store)) if not name.startswith("_lock")}
+        assert {folder_of(store) / name for name in left} - set(foreign) == {folder_of(store) / MARK_NAME}
         assert {path: path.read_bytes() for path in foreign} == foreign

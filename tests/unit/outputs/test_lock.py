@@ -27,6 +27,7 @@ from cxr_spark.outputs.lock import LOCK_NAME, Lock, Witness, read_holder
 from cxr_spark.runtime.processes import started, where
 from cxr_spark.storage.object_store import RemoteFileSystem
 from cxr_spark.storage.store import Store
+from tests.support.stores import folder_of
 
 HOLD = """
 import sys, time
@@ -232,7 +233,7 @@ def contend(uri: str, gate: str, number: int) -> None:
     except UsageError:
         race.write_bytes(f"refused/{number}", b"")
         return
-    os.close(os.open(store.local_path("working"), os.O_CREAT | os.O_EXCL))  # fails if another one works
+    os.close(os.open(folder_of(store) / "working", os.O_CREAT | os.O_EXCL))  # fails if another one works
     time.sleep(0.3)
     lock.check()
     store.delete("working")

@@ -94,11 +94,9 @@ def test_further_attempts_ask_for_one_copy_and_the_others_come_later(system, cap
     assert caplog.text.count("a DataNode cannot be reached") == 2
 
 
-def test_an_upload_begins_anew(system, tmp_path, monkeypatch):
-    monkeypatch.setattr(hdfs, "COPY_BYTES", 2)
-    (tmp_path / "x").write_bytes(b"12345")
+def test_a_write_begins_anew_when_no_data_node_takes_it(system):
     made, client = system(1, RuntimeError('DataTransferError("All nodes failed for write")'))
-    made.upload(tmp_path / "x", "/a/x")
+    made.write("/a/x", b"12345")
     assert client.files == {"/a/x": b"12345"}
 
 

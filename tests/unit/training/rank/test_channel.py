@@ -63,6 +63,7 @@ def test_another_key_is_refused_by_both_sides(served, caplog):
         secrets.token_bytes(32) + struct.pack(">I", 2) + bytes(32) + b"{}",
         secrets.token_bytes(32) + struct.pack(">I", 1 << 31) + bytes(1000),
     ],
+    ids=["nothing", "http", "zeros", "ones", "no-tag", "too-long"],
 )
 def test_whoever_does_not_know_the_protocol_is_refused(served, sent):
     server, taken = served
