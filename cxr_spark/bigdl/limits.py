@@ -77,6 +77,10 @@ def _problems(settings: Settings) -> list[str]:
         )
     if train.optimizer not in MOMENTS:
         found.append(f"train.optimizer={train.optimizer} is not there: use {' or '.join(MOMENTS)}")
+    if train.loss != "bce":
+        found.append(f"train.loss={train.loss} is not there: use bce")
+    if train.label_smoothing:
+        found.append(f"train.label_smoothing={train.label_smoothing:g}: its labels are not smoothed: leave it at 0")
     if train.clip_norm:
         found.append(f"train.clip_norm={train.clip_norm:g}: its gradients are not clipped: leave it at 0")
     if train.ema_decay:

@@ -10,9 +10,10 @@ from cxr_spark.config.prepare import PrepareSettings, SubsetSettings, UncertainP
 from cxr_spark.config.results import EvaluateSettings, ExplainSettings, ScoreSettings
 from cxr_spark.config.section import Metric, Section, is_section
 from cxr_spark.config.settings import Settings, load_settings
-from cxr_spark.config.train import EarlyStopSettings, Engine, ScheduleSettings, TrainSettings
+from cxr_spark.config.train import AsymmetricSettings, EarlyStopSettings, Engine, ScheduleSettings, TrainSettings
 
 __all__ = [
+    "AsymmetricSettings",
     "EarlyStopSettings",
     "Engine",
     "EvaluateSettings",

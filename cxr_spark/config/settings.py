@@ -41,6 +41,15 @@ class Settings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_loss(self) -> Settings:
+        if self.train.loss != "bce" and self.model.task == "single_label":
+            raise ValueError(
+                f"train.loss={self.train.loss} is for findings with a sigmoid each, and model.task=single_label has "
+                "one softmax over all classes: use train.loss=bce, or model.task=multi_label"
+            )
+        return self
+
     def updated(self, changes: Mapping[str, Any]) -> Settings:
         """Returns settings with some values replaced.
 

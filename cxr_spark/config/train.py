@@ -47,6 +47,20 @@ class EarlyStopSettings(Section):
     )
 
 
+class AsymmetricSettings(Section):
+    """The asymmetric loss (Ridnik et al. 2021): easy negative labels count less than easy positive ones."""
+
+    gamma_positive: float = Field(
+        1.0, ge=0, le=100, description="power by which positive labels count less the surer the network is of them"
+    )
+    gamma_negative: float = Field(
+        4.0, ge=0, le=100, description="power by which negative labels count less the surer the network is of them"
+    )
+    margin: float = Field(
+        0.05, ge=0, lt=1, description="negative labels with a probability below this do not count at all"
+    )
+
+
 class TrainSettings(Section):
     """How to train."""
 
@@ -67,6 +81,18 @@ class TrainSettings(Section):
         0.0, ge=0, le=1e6, description="weight decay of all weights except biases and normalisation layers"
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of the optimisers sgd and rmsprop")
+    loss: Literal["bce", "focal", "asymmetric"] = Field(
+        "bce",
+        description="the loss of a label: bce: cross-entropy; focal and asymmetric: labels of which the network is "
+        "sure count less",
+    )
+    focal_gamma: float = Field(
+        2.0, ge=0, le=100, description="power by which labels count less with loss=focal; 0: cross-entropy"
+    )
+    asymmetric: AsymmetricSettings = Field(AsymmetricSettings(), description="the loss with loss=asymmetric")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="part of every label that is spread evenly over all answers, such as 0.05"
+    )
     clip_norm: float = Field(
         0.0,
         ge=0,

@@ -28,7 +28,7 @@ SMALL = ("model.architecture=efficientnet_b0", "model.input_size=32", "model.dro
 RUN = (*SMALL, "train.epochs=2", "train.global_batch=12", "train.checkpoint_every_steps=2")
 
 #: The options of docs/training.md.
-OPTIONS = ("train.clip_norm=1", "train.ema_decay=0.9")
+OPTIONS = ("train.clip_norm=1", "train.ema_decay=0.9", "train.loss=asymmetric", "train.label_smoothing=0.05")
 
 
 @pytest.fixture(scope="module")

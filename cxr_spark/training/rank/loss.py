@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from cxr_spark.training.rank.focus import Focus
+
 Task = Literal["multi_label", "single_label"]
 
 
@@ -21,13 +23,19 @@ class Objective:
         task: `multi_label` has a sigmoid for each finding, `single_label` one softmax over all classes.
         weights: float32 (K,), the weight of a positive label (`multi_label`) or of an image of the class
             (`single_label`); None for a weight of 1.
+        smoothing: the part of every label that is spread evenly over all answers, from 0 to less than 1.
+        focus: what replaces the cross-entropy of a finding, with `multi_label`; None for plain cross-entropy.
     """
 
     task: Task
     weights: torch.Tensor | None = None
+    smoothing: float = 0.0
+    focus: Focus | None = None
 
     def summed(self, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sums the cross-entropy of a batch.
+        """Sums the loss of a batch.
+
+        The loss of a smoothed label is the mean of the losses of its answers, weighted by their parts.
 
         Args:
             logits: float32 (N, K).
@@ -38,7 +46,14 @@ class Objective:
         """
         known = ~torch.isnan(labels)
         target = torch.where(known, labels, torch.zeros_like(labels))
-        if self.task == "multi_label":
+        if self.smoothing:
+            answers = 2 if self.task == "multi_label" else labels.shape[1]
+            target = target * (1 - self.smoothing) + self.smoothing / answers
+        if self.task == "multi_label" and self.focus:
+            positive, negative = self.focus.costs(logits)
+            weighted = target if self.weights is None else target * self.weights
+            each = weighted * positive + (1 - target) * negative
+        elif self.task == "multi_label":
             each = functional.binary_cross_entropy_with_logits(
                 logits, target, pos_weight=self.weights, reduction="none"
             )
@@ -49,7 +64,10 @@ class Objective:
         return torch.where(known, each, torch.zeros_like(each)).sum(), known.sum().float()
 
     def mean(self, labels: NDArray[np.float32], logits: NDArray[np.float32]) -> float | None:
-        """Returns the mean cross-entropy in double precision and without weights; None where no label is known."""
+        """Returns the mean cross-entropy in double precision; None where no label is known.
+
+        It has no weights, no smoothing and no focus, so that trainings with different losses can be compared.
+        """
         plain = Objective(self.task)
         total, terms = plain.summed(torch.from_numpy(logits).double(), torch.from_numpy(labels).double())
         return float(total / terms) if terms else None

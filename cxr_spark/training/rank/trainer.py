@@ -20,6 +20,7 @@ from cxr_spark.training import schedule
 from cxr_spark.training.balance import class_weights
 from cxr_spark.training.checkpoints import Checkpoint, Progress
 from cxr_spark.training.rank.average import WeightAverage
+from cxr_spark.training.rank.focus import Focus
 from cxr_spark.training.rank.loss import Objective
 from cxr_spark.training.rank.optimizer import make_optimizer
 from cxr_spark.training.rank.process_group import ProcessGroup
@@ -78,7 +79,7 @@ class Trainer:
             weights = torch.from_numpy(
                 class_weights(spec.model.task, index.labels, spec.findings, spec.train.class_weights)
             ).to(compute.device)
-        self._objective = Objective(spec.model.task, weights)
+        self._objective = Objective(spec.model.task, weights, spec.train.label_smoothing, Focus.of(spec.train))
         self._check_every = 1 if compute.device.type == "cpu" else _CHECK_EVERY_ON_GPU
 
     def run(self, start: Checkpoint) -> Progress:
