@@ -80,7 +80,7 @@ class FileSystem(Protocol):
         """Lists the files below a folder, in no order.
 
         `refused` is called with the path of each folder below that may not be read; without it the first one is an
-        error. File systems that cannot tell such folders apart fail in either case.
+        error.
         """
 
     def tree(self, folder: str) -> Tree:

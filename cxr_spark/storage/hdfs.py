@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import os
@@ -16,7 +17,7 @@ from hdfs_native import WriteOptions
 from hdfs_native import fsspec as native
 
 from cxr_spark.storage.file_system import Data, Entry, Refused, Tree, temporary_name
-from cxr_spark.storage.name_node import NameNode, NoAnswerError, is_starting, put_piece
+from cxr_spark.storage.name_node import NameNode, NoAnswerError, is_denied, is_starting, put_piece
 
 log = logging.getLogger(__name__)
 
@@ -176,9 +177,26 @@ class HdfsFileSystem:
         """Lists the files below a folder."""
         if not self._client.get_file_info(folder).isdir:  # HDFS lists a file as if it were in itself
             raise FileNotFoundError(f"no such folder: {folder}")
-        for status in self._client.list_status(folder, recursive):
-            if not status.isdir:
-                yield Entry(status.path, status.length, status.modification_time / 1000)
+        waiting = [
+            folder
+        ]  # hdfs-native, too, asks for one folder after the other, but ends at the first it may not read
+        while waiting:
+            current = waiting.pop()
+            try:
+                for status in self._client.list_status(current, False):
+                    if not status.isdir:
+                        yield Entry(status.path, status.length, status.modification_time / 1000)
+                    elif recursive:
+                        waiting.append(status.path)
+            except (OSError, RuntimeError) as error:
+                if current == folder:
+                    raise
+                if is_denied(error):
+                    if refused is None:
+                        raise PermissionError(errno.EACCES, f"Permission denied for the folder {current}") from error
+                    refused(current)
+                elif not isinstance(error, FileNotFoundError):  # else it is gone since its parent was listed
+                    raise
 
     def tree(self, folder: str) -> Tree:
         """Lists the files and folders below a folder. hdfs-native knows no symbolic links."""

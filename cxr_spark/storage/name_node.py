@@ -109,6 +109,11 @@ def is_starting(error: Exception) -> bool:
     return "SafeModeException" in str(error)
 
 
+def is_denied(error: Exception) -> bool:
+    """Whether the NameNode refused a call for lack of a permission."""
+    return isinstance(error, PermissionError) or "AccessControlException" in str(error)
+
+
 def put_piece(call: Callable[[], Result]) -> Result:
     """Returns what a call that writes a piece of a file, or its end, gives.
 

@@ -67,8 +67,39 @@ class RemoteFileSystem:
         """Lists the objects below a prefix."""
         if not self._remote.isdir(folder):
             raise FileNotFoundError(f"no such folder: {folder}")
-        for path, info in self._remote.find(folder, maxdepth=None if recursive else 1, detail=True).items():
-            yield Entry(path, info["size"], _modified(info))
+        if recursive and _lists_flat(type(self._remote)):
+            try:
+                found = self._remote.find(folder, detail=True)
+            except PermissionError:
+                if refused is None:
+                    raise
+            else:
+                for path, info in found.items():
+                    yield Entry(path, info["size"], _modified(info))
+                return
+        yield from self._walk_by_folder(folder, recursive, refused)
+
+    def _walk_by_folder(self, folder: str, recursive: bool, refused: Refused | None) -> Iterator[Entry]:
+        """Lists one folder after the other: fsspec's own `walk` leaves out those that fail, without a word."""
+        waiting = [folder]
+        while waiting:
+            current = waiting.pop()
+            try:
+                infos = self._remote.ls(current, detail=True)
+            except (PermissionError, FileNotFoundError) as error:
+                if current == folder or (isinstance(error, PermissionError) and refused is None):
+                    raise
+                if isinstance(error, PermissionError) and refused is not None:
+                    refused(current)
+                continue  # not there: gone since its parent was listed
+            for info in infos:
+                path = info["name"]
+                if path.rstrip("/") == current.rstrip("/"):  # some stores list a folder as if it were in itself
+                    continue
+                if info["type"] != "directory":
+                    yield Entry(path, info["size"], _modified(info))
+                elif recursive:
+                    waiting.append(path)
 
     def tree(self, folder: str) -> Tree:
         """Lists the objects below a prefix, and what passes for folders there. There are no links."""
@@ -119,6 +150,12 @@ def _creates_exclusively(kind: type[Any]) -> bool:
                 continue
             return "mode" in inspect.signature(method).parameters
     return False
+
+
+def _lists_flat(kind: type[Any]) -> bool:
+    """Whether a class of fsspec's lists all below a prefix at once, as stores without real folders can."""
+    own = getattr(kind, "_find", None) or kind.find
+    return own not in (AsyncFileSystem._find, AbstractFileSystem.find)
 
 
 def _modified(info: dict[str, Any]) -> float:

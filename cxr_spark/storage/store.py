@@ -138,7 +138,7 @@ class Store:
         Args:
             name: folder below the store.
             recursive: whether folders below are listed too.
-            refused: takes the paths of local folders below that may not be read; None makes the first one an error.
+            refused: takes the paths of folders below that may not be read; None makes the first one an error.
 
         Raises:
             FileNotFoundError: the folder is not there.

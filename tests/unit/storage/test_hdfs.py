@@ -128,3 +128,48 @@ def test_what_failed_is_never_closed_and_the_rest_once(system, failures, monkeyp
         made.write("/a/b", b"12")
     gc.collect()
     assert len(client.closed) == (failures < 99)
+
+
+class Folders:
+    """A client with folders, one of which may not be read."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.below = {"/d": ["/d/open", "/d/secret", "/d/x.png"], "/d/open": ["/d/open/y.png"], "/d/secret": []}
+
+    def get_file_info(self, path: str) -> Any:
+        return SimpleNamespace(isdir=path in self.below)
+
+    def list_status(self, path: str, recursive: bool) -> Any:
+        assert not recursive
+        for name in self.below[path]:
+            yield SimpleNamespace(path=name, isdir=name in self.below, length=3, modification_time=2000)
+        if path == "/d/secret":
+            raise self.error
+
+
+DENIED = [
+    PermissionError("Permission denied: user=cxr, access=READ_EXECUTE"),
+    RuntimeError('RPCError("org.apache.hadoop.security.AccessControlException", "Permission denied: user=cxr")'),
+]
+
+
+@pytest.mark.parametrize("error", DENIED, ids=["PermissionError", "RPCError"])
+def test_folders_that_may_not_be_read_are_named_and_the_others_listed(error):
+    made = hdfs.HdfsFileSystem.__new__(hdfs.HdfsFileSystem)
+    made._client = Folders(error)
+    refused: list[str] = []
+    assert sorted(made.walk("/d", True, refused.append)) == [("/d/open/y.png", 3, 2.0), ("/d/x.png", 3, 2.0)]
+    assert refused == ["/d/secret"]
+    assert list(made.walk("/d", False, refused.append)) == [("/d/x.png", 3, 2.0)]
+    with pytest.raises(PermissionError, match="/d/secret"):
+        list(made.walk("/d", True))
+    with pytest.raises(type(error)):
+        list(made.walk("/d/secret", True, refused.append))
+
+
+def test_other_faults_of_a_folder_end_the_listing():
+    made = hdfs.HdfsFileSystem.__new__(hdfs.HdfsFileSystem)
+    made._client = Folders(LOST)
+    with pytest.raises(OSError, match="Connection refused"):
+        list(made.walk("/d", True, [].append))

@@ -356,6 +356,36 @@ def test_listing_does_not_pass_over_an_unreadable_folder(tmp_path: Path, monkeyp
         list(Store(str(tmp_path)).files())
 
 
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_folder_of_an_object_store_that_may_not_be_read_is_named(monkeypatch: pytest.MonkeyPatch, flat: bool) -> None:
+    store = Store("memory://listing")
+    for name in ("open/x", "secret/y", "z"):
+        store.write_bytes(name, b"1")
+    kind = fsspec.get_filesystem_class("memory")
+    whole = kind.ls
+
+    def refuse(self: object, path: str, *arguments: object, **options: object) -> object:
+        if path.rstrip("/").endswith("secret"):
+            raise PermissionError(13, "Access Denied")
+        return whole(self, path, *arguments, **options)
+
+    def refuse_all(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Access Denied")
+
+    assert [info.name for info in store.files()] == ["open/x", "secret/y", "z"]
+    assert [info.name for info in store.files(recursive=False)] == ["z"]
+    monkeypatch.setattr(kind, "ls", refuse)
+    # Stores without real folders list all at once; the others inherit a listing that leaves out what fails.
+    monkeypatch.setattr(kind, "find", refuse_all if flat else fsspec.spec.AbstractFileSystem.find)
+    refused: list[str] = []
+    assert [info.name for info in store.files(refused=refused)] == ["open/x", "z"]
+    assert [path.rpartition("/")[2] for path in refused] == ["secret"]
+    with pytest.raises(RunError, match="Access Denied"):
+        list(store.files())
+    monkeypatch.undo()
+    store.delete()
+
+
 def test_delete_removes_a_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "x").write_bytes(b"1")
