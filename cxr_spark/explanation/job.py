@@ -1,4 +1,4 @@
-"""The explain job on the driver: let Spark's tasks draw, and sum up how the maps meet the boxes."""
+"""The explain job on the driver: let Spark's tasks draw, and sum up how the maps overlap with the boxes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cxr_spark.errors import DataError, UsageError
 from cxr_spark.explanation.box_lists import read_box_list
 from cxr_spark.explanation.boxes import BoxList
 from cxr_spark.explanation.layers import check_layers
-from cxr_spark.explanation.localization import Meeting
+from cxr_spark.explanation.localization import BoxOverlap
 from cxr_spark.explanation.plan import Selection, select
 from cxr_spark.explanation.summary import localization
 from cxr_spark.explanation.task import TOP, PartExplainer
@@ -170,9 +170,9 @@ class ExplainJob(Job[ExplainResult]):
             batch=settings.batch,
             foreign=claimed.foreign,
         )
-        counts, meetings = explain(run.spark, selections, work.set_aside, explainer)
+        counts, overlaps = explain(run.spark, selections, work.set_aside, explainer)
         about = {"model_id": metadata.model_id, "boxes": boxes.uri, "threshold": settings.threshold}
-        found = localization(meetings, boxes.listed, used, about)
+        found = localization(overlaps, boxes.listed, used, about)
         store.write_json(LOCALIZATION_NAME, found)
         pooled = {"boxes_met": found["boxes_met"], "pointing_game": found["all"]["pointing_game"]}
         return ExplainResult(
@@ -200,7 +200,7 @@ def _read_boxes(uri: str | None, side: int | None, metadata: ModelMetadata) -> B
 
 def explain(
     spark: SparkSession, selections: Sequence[Selection], set_aside: pa.Table, explainer: PartExplainer
-) -> tuple[dict[str, Any], list[Meeting]]:
+) -> tuple[dict[str, Any], list[BoxOverlap]]:
     """Writes the pictures of all images.
 
     Args:
@@ -210,7 +210,7 @@ def explain(
         explainer: explains a part.
 
     Returns:
-        The counts, `images` and `quarantined` by reason; and how maps met boxes.
+        The counts, `images` and `quarantined` by reason; and how maps overlap with boxes.
 
     Raises:
         DataError: not one image could be read; prepared data or the model are damaged.
@@ -230,4 +230,4 @@ def explain(
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(quarantined.items()))
         raise DataError(f"none of the images can be read ({reasons}): see {store.uri_of(QUARANTINE_FOLDER)}")
     counts = {"images": images, "quarantined": dict(sorted(quarantined.items()))}
-    return counts, [meeting for part in done for meeting in part.meetings]
+    return counts, [overlap for part in done for overlap in part.overlaps]

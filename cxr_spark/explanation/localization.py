@@ -35,7 +35,7 @@ DEFINITIONS: Mapping[str, str] = MappingProxyType(
 )
 
 
-class Meeting(NamedTuple):
+class BoxOverlap(NamedTuple):
     """The overlap of a finding's map with the boxes of that finding in one image.
 
     Attributes:
@@ -90,13 +90,13 @@ def on_square(cam: NDArray[np.float32], preprocessing: Preprocessing, side: int 
     return square
 
 
-def meet(
+def compare_with_boxes(
     finding: str,
     cam: NDArray[np.float32],
     boxes: Sequence[Box | None],
     preprocessing: Preprocessing,
     threshold: float,
-) -> Meeting:
+) -> BoxOverlap:
     """Compares the map of a finding with its boxes in one image.
 
     Args:
@@ -108,17 +108,17 @@ def meet(
     """
     visible = [box for box in boxes if box is not None]
     if not visible:
-        return Meeting(finding, len(boxes))
+        return BoxOverlap(finding, len(boxes))
     inside = np.zeros((GRID, GRID), bool)
     for box in visible:
         rows, columns = _pixels(box.y, box.h), _pixels(box.x, box.w)
         inside[rows, columns] = True
-    met = Meeting(finding, len(boxes), visible=True, area=float(inside.mean()))
+    found = BoxOverlap(finding, len(boxes), visible=True, area=float(inside.mean()))
     if not cam.max() > 0:
-        return met
+        return found
     mask = on_square(cam, preprocessing) >= threshold
     regions = _regions(mask)
-    return met._replace(
+    return found._replace(
         evidence=True,
         hit=_maximum_in(cam, visible, preprocessing),
         iou=float((mask & inside).sum() / (mask | inside).sum()),
@@ -127,9 +127,9 @@ def meet(
     )
 
 
-def summarise(meetings: Iterable[Meeting]) -> dict[str, Any]:
+def summarise(overlaps: Iterable[BoxOverlap]) -> dict[str, Any]:
     """Sums up the overlaps of one or of all findings: counts, and means over the images that show any of the boxes."""
-    every = list(meetings)
+    every = list(overlaps)
     seen_ones = [m for m in every if m.visible]
 
     def mean(values: Iterable[float]) -> float | None:
@@ -149,10 +149,10 @@ def summarise(meetings: Iterable[Meeting]) -> dict[str, Any]:
     }
 
 
-def by_finding(meetings: Sequence[Meeting]) -> dict[str, dict[str, Any]]:
+def by_finding(overlaps: Sequence[BoxOverlap]) -> dict[str, dict[str, Any]]:
     """Returns the summary of each finding that has boxes, by its name."""
-    counted = Counter(m.finding for m in meetings)
-    return {name: summarise(m for m in meetings if m.finding == name) for name in sorted(counted)}
+    counted = Counter(m.finding for m in overlaps)
+    return {name: summarise(m for m in overlaps if m.finding == name) for name in sorted(counted)}
 
 
 def _maximum_in(cam: NDArray[np.float32], boxes: Iterable[Box], preprocessing: Preprocessing) -> bool:

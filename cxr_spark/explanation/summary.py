@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from cxr_spark.explanation.boxes import BoxList
-from cxr_spark.explanation.localization import DEFINITIONS, Meeting, by_finding, summarise
+from cxr_spark.explanation.localization import DEFINITIONS, BoxOverlap, by_finding, summarise
 
 log = logging.getLogger(__name__)
 
 
 def localization(
-    meetings: Sequence[Meeting], listed: BoxList | None, used: BoxList | None, about: dict[str, Any]
+    overlaps: Sequence[BoxOverlap], listed: BoxList | None, used: BoxList | None, about: dict[str, Any]
 ) -> dict[str, Any]:
     """Builds `localization.json`.
 
     Args:
-        meetings: of maps with boxes.
+        overlaps: of maps with boxes.
         listed: all boxes of the list; None where no list was given.
         used: those of the model's findings.
         about: what the numbers are of: model, list, threshold.
@@ -31,8 +31,8 @@ def localization(
     """
     every = listed.counts if listed else Counter[str]()
     kept = used.counts if used else Counter[str]()
-    met = sum(meeting.boxes for meeting in meetings)
-    others = kept.total() - met
+    compared = sum(overlap.boxes for overlap in overlaps)
+    others = kept.total() - compared
     if others:
         log.warning("%d of %d boxes belong to images that were not explained", others, every.total())
     if every - kept:
@@ -40,10 +40,10 @@ def localization(
     return {
         **about,
         "boxes_listed": every.total(),
-        "boxes_met": met,
+        "boxes_met": compared,
         "boxes_of_other_images": others,
         "boxes_of_other_findings": dict(sorted((every - kept).items())),
-        "findings": by_finding(meetings),
-        "all": summarise(meetings),
+        "findings": by_finding(overlaps),
+        "all": summarise(overlaps),
         "definitions": dict(DEFINITIONS),
     }

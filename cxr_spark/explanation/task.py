@@ -20,7 +20,7 @@ from cxr_spark.errors import RunError, UsageError
 from cxr_spark.explanation.boxes import Box, in_square
 from cxr_spark.explanation.gradcam import GradCam
 from cxr_spark.explanation.images import ViewedImage, prepared_images, raw_images
-from cxr_spark.explanation.localization import Meeting, meet, on_square
+from cxr_spark.explanation.localization import BoxOverlap, compare_with_boxes, on_square
 from cxr_spark.explanation.names import file_name
 from cxr_spark.explanation.overlay import SIDE, Caption, DrawnBox, contact_sheet, overlay
 from cxr_spark.explanation.plan import Selection, image_names
@@ -49,12 +49,12 @@ class ExplainedPart:
     Attributes:
         images: the number of explained images.
         quarantined: the number of images that could not be read, by reason.
-        meetings: the comparisons of maps with boxes, one for each image and finding.
+        overlaps: the comparisons of maps with boxes, one for each image and finding.
     """
 
     images: int
     quarantined: dict[str, int]
-    meetings: tuple[Meeting, ...]
+    overlaps: tuple[BoxOverlap, ...]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class PartExplainer:
         note(Store(self.out), names)
 
     def _part(self, selection: Selection, model: ReadyModel, cam: GradCam) -> ExplainedPart:
-        meetings: list[Meeting] = []
+        overlaps: list[BoxOverlap] = []
         rejected: list[dict[str, str]] = []
         waiting: list[ViewedImage] = []
         images = 0
@@ -135,15 +135,15 @@ class PartExplainer:
                 waiting.append(image)
                 images += 1
                 if len(waiting) == self.batch:
-                    meetings += self._explain(waiting, model, cam, writer)
+                    overlaps += self._explain(waiting, model, cam, writer)
                     waiting.clear()
             if waiting:
-                meetings += self._explain(waiting, model, cam, writer)
+                overlaps += self._explain(waiting, model, cam, writer)
             writer.finish()
         if rejected:
             table = pa.Table.from_pylist(rejected, schema=QUARANTINE)
             write_quarantine_part(Store(self.out), f"{selection.part.number:05d}", table)
-        return ExplainedPart(images, dict(Counter(row["reason"] for row in rejected)), tuple(meetings))
+        return ExplainedPart(images, dict(Counter(row["reason"] for row in rejected)), tuple(overlaps))
 
     def _images(self, selection: Selection, model: ReadyModel) -> Iterator[ViewedImage | dict[str, str]]:
         if isinstance(selection.part, RawPart):
@@ -152,7 +152,7 @@ class PartExplainer:
 
     def _explain(
         self, images: list[ViewedImage], model: ReadyModel, cam: GradCam, writer: _Writer
-    ) -> Iterator[Meeting]:
+    ) -> Iterator[BoxOverlap]:
         metadata, preprocessing = model.metadata, model.metadata.preprocessing
         squares = np.stack([image.pixels for image in images])
         seen = network_input(squares, preprocessing).to(model.compute.device)
@@ -171,7 +171,7 @@ class PartExplainer:
             placed = {name: [self._placed(box, image) for box in boxes] for name, boxes in boxed[i].items()}
             for name, heat in zip(wanted[i], maps[i], strict=True):
                 if name in placed:
-                    yield meet(name, heat, placed[name], preprocessing, self.threshold)
+                    yield compare_with_boxes(name, heat, placed[name], preprocessing, self.threshold)
             caption = Caption(
                 wanted[i][0],
                 float(probabilities[i, shown[i]]),

@@ -10,7 +10,7 @@ from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training import job
 from cxr_spark.training.backend import Backend
-from cxr_spark.training.job import Trainer, TrainJob, TrainResult
+from cxr_spark.training.job import TrainingSetup, TrainJob, TrainResult
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,17 +32,17 @@ def train_job(
         ConfigError: a setting is out of range.
     """
     settings = settings.updated({"train.backend": backend, "train.workers": workers})
-    return TrainJob(settings, data, out, trainer_of(settings))
+    return TrainJob(settings, data, out, training_setup(settings))
 
 
 def train(spark: SparkSession, settings: Settings, dataset: PreparedDataset, run: Store) -> TrainResult:
     """Trains with the backend that `train.backend` names; see `cxr_spark.training.job.train`."""
-    return job.train(spark, settings, dataset, run, trainer_of(settings))
+    return job.train(spark, settings, dataset, run, training_setup(settings))
 
 
-def trainer_of(settings: Settings) -> Trainer:
+def training_setup(settings: Settings) -> TrainingSetup:
     """Returns what trains with some settings."""
-    return Trainer(_backend_of(settings), _save_params)
+    return TrainingSetup(_backend_of(settings), _save_params)
 
 
 def _backend_of(settings: Settings) -> Backend:

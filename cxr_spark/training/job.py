@@ -50,7 +50,7 @@ class TrainResult(JobResult):
 
 
 @dataclass(frozen=True)
-class Trainer:
+class TrainingSetup:
     """What trains, and what completes the model folder; chosen above this package.
 
     Attributes:
@@ -70,7 +70,7 @@ class TrainJob(Job[TrainResult]):
         settings: the sections `model` and `train` are used.
         data: output of the prepare job.
         out: folder of the run.
-        trainer: what trains.
+        setup: what trains.
     """
 
     name: ClassVar[str] = JOB
@@ -78,12 +78,12 @@ class TrainJob(Job[TrainResult]):
     settings: Settings
     data: str
     out: str
-    trainer: Trainer
+    setup: TrainingSetup
 
     def execution(self, asked: Execution) -> Execution:
         """Lets the backend check the settings and say what its session needs."""
-        self.trainer.backend.check_settings(self.settings)
-        master, conf = self.trainer.backend.session(self.settings, asked.master, asked.conf)
+        self.setup.backend.check_settings(self.settings)
+        master, conf = self.setup.backend.session(self.settings, asked.master, asked.conf)
         return replace(asked, master=master, conf=conf)
 
     def inputs(self) -> Mapping[str, Input]:
@@ -100,7 +100,7 @@ class TrainJob(Job[TrainResult]):
         dataset = PreparedDataset.open(run.needed_uri("--data"))
 
         def work(claimed: Claim) -> TrainResult:
-            return _train(run.spark, self.settings, dataset, claimed, self.trainer)
+            return _train(run.spark, self.settings, dataset, claimed, self.setup)
 
         return Plan(
             fingerprint(self.settings, dataset), work, check=lambda: check_cluster(run.spark, self.settings.train)
@@ -108,7 +108,7 @@ class TrainJob(Job[TrainResult]):
 
 
 def train(
-    spark: SparkSession, settings: Settings, dataset: PreparedDataset, run: Store, trainer: Trainer
+    spark: SparkSession, settings: Settings, dataset: PreparedDataset, run: Store, setup: TrainingSetup
 ) -> TrainResult:
     """Trains in a session that is there, for Spark ML's `fit`; goes on where a run that was stopped left off.
 
@@ -117,24 +117,24 @@ def train(
         settings: the sections `model` and `train` are used.
         dataset: what to train on.
         run: folder of the run.
-        trainer: what trains.
+        setup: what trains.
 
     Raises:
         CxrError: the settings or the data cannot work, or the training failed.
     """
-    trainer.backend.check_settings(settings)
+    setup.backend.check_settings(settings)
     check_cluster(spark, settings.train)
     with claim(run, JOB, fingerprint(settings, dataset), overwrite=False) as claimed:
         if claimed.finished is not None:
             log.info("%s: finished before, nothing to do: %s", JOB, run.uri)
             return TrainResult.model_validate({**claimed.finished, "out": run.uri})
-        result = _train(spark, settings, dataset, claimed, trainer)
+        result = _train(spark, settings, dataset, claimed, setup)
         claimed.done(result.summary())
     return result
 
 
 def _train(
-    spark: SparkSession, settings: Settings, dataset: PreparedDataset, claimed: Claim, trainer: Trainer
+    spark: SparkSession, settings: Settings, dataset: PreparedDataset, claimed: Claim, setup: TrainingSetup
 ) -> TrainResult:
     job = plan(
         settings,
@@ -144,9 +144,9 @@ def _train(
         lock_token=claimed.lock.token,
         default_fs=default_fs(spark),
     )
-    trainer.backend.launch(spark, job)
+    setup.backend.launch(spark, job)
     metadata = finish(job, str(dataset.manifest.get("resize", "squash")), dataset.manifest.get("white_level"))
     model = claimed.store.uri_of(MODEL)
-    trainer.save_params(spark, model)
+    setup.save_params(spark, model)
     facts: dict[str, Any] = {"model": model, "model_id": metadata.model_id, **metadata.metrics}
     return TrainResult(out=claimed.store.uri, **facts)
