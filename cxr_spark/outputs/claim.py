@@ -18,7 +18,7 @@ from cxr_spark import __version__
 from cxr_spark.errors import RunError, UsageError
 from cxr_spark.outputs.lock import Lock, Witness, read_holder
 from cxr_spark.outputs.mark import CLEARING, DONE_NAME, Mark, note, write_mark
-from cxr_spark.outputs.own_files import told
+from cxr_spark.outputs.own_files import Contents, told
 from cxr_spark.outputs.ownership import STATUS_NAME, check_ownership, clear, finish, take_up
 from cxr_spark.storage.json_values import as_json
 from cxr_spark.storage.store import Store
@@ -48,13 +48,21 @@ class Claim:
 
     def clear(self) -> None:
         """Deletes the files that an earlier run of this job wrote, for a job that cannot go on from them."""
-        left = clear(self.store, self._job)
-        self.foreign = frozenset([*left.foreign, *left.links])
+        self._leave(clear(self.store, self._job))
 
     def take_up(self) -> None:
         """Marks the folder as being worked in. `claim` does so itself unless it finds finished work."""
-        left = take_up(self.store, self._job, check_ownership(self.store, self._job))
-        self.foreign = frozenset([*left.foreign, *left.links])
+        self._leave(take_up(self.store, self._job, check_ownership(self.store, self._job)))
+
+    def _leave(self, found: Contents) -> None:
+        """Remembers what the job did not write, and names it in a warning, once in a run."""
+        names = frozenset([*found.foreign, *found.links])
+        if not names <= self.foreign:
+            log.warning(
+                "%s holds %d files that `cxr-spark %s` did not write, and they stay: %s",
+                self.store.uri, len(names), self._job, told(names),
+            )  # fmt: skip
+        self.foreign = names
 
     def note(self, names: Collection[str]) -> None:
         """Notes names of files that come from the job's data, before such a file is written.

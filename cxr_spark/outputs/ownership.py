@@ -6,7 +6,6 @@ of its own a job deletes, by name, the files that it wrote; all others stay and 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 from cxr_spark.errors import RunError, UsageError
@@ -28,8 +27,6 @@ from cxr_spark.outputs.own_files import STATUS_NAME, Contents, contents, is_book
 from cxr_spark.storage.store import Store
 
 __all__ = ["DONE_NAME", "MARK_NAME", "STATUS_NAME", "check_ownership", "clear", "finish", "refuse_overlap", "take_up"]
-
-log = logging.getLogger(__name__)
 
 
 def check_ownership(store: Store, job: str) -> Mark | None:
@@ -82,7 +79,6 @@ def take_up(store: Store, job: str, found: Mark | None) -> Contents:
     files = record.mark.files if record.mark.keeps_notes else frozenset(there.own)
     write_mark(store, replace(record.mark, state=OPEN, complete=False, files=files, keeps_notes=True))
     store.delete_temporaries()
-    _warn_of_foreign(store, job, there)
     return there
 
 
@@ -111,7 +107,6 @@ def clear(store: Store, job: str) -> Contents:
     foreign = frozenset(name for name in there.foreign if names_of(job).is_writing_place(name))
     forget_notes(store, record, Mark(job, foreign=foreign))
     store.remove_empty_folders()
-    _warn_of_foreign(store, job, there)
     return there._replace(own=[])
 
 
@@ -132,12 +127,3 @@ def _refuse_in_the_way(store: Store, job: str, there: Contents) -> None:
         raise UsageError(
             f"--out {store.uri} holds {what}, in a place where the job writes: move it away, or choose another --out"
         )
-
-
-def _warn_of_foreign(store: Store, job: str, there: Contents) -> None:
-    names = [*there.foreign, *there.links]
-    if names:
-        log.warning(
-            "%s holds %d files that `cxr-spark %s` did not write, and they stay: %s",
-            store.uri, len(names), job, told(names),
-        )  # fmt: skip

@@ -167,14 +167,15 @@ def test_a_job_that_goes_on_deletes_nothing(job: str, store: Store, caplog: Any)
 
 
 @pytest.mark.parametrize("job", WRITTEN)
-def test_a_job_that_cannot_go_on_starts_with_none_of_its_old_files(job: str, store: Store) -> None:
+def test_a_job_that_cannot_go_on_starts_with_none_of_its_old_files(job: str, store: Store, caplog: Any) -> None:
     """`score`, `prepare`, `explain` and `sample-data` clear what a killed run left, without `--overwrite`."""
     fail(store, job)
     foreign = put(folder_of(store), FOREIGN)
-    with claim(store, job, {"value": 1}, False) as claimed:
+    with caplog.at_level(logging.WARNING), claim(store, job, {"value": 1}, False) as claimed:
         claimed.clear()
         assert {name for name in files(folder_of(store)) if not name.startswith("_lock")} == {*FOREIGN, MARK_NAME}
     assert all(path.read_bytes() == content for path, content in foreign.items())
+    assert caplog.text.count("did not write") == 1
 
 
 @pytest.mark.parametrize("job", WRITTEN)
