@@ -11,10 +11,6 @@ import logging
 import time
 
 from cxr_spark.errors import UsageError
-from cxr_spark.models.architectures import ARCHITECTURES
-from cxr_spark.models.importers import import_weights
-from cxr_spark.models.tensors import sha256
-from cxr_spark.models.weights import Weights
 from cxr_spark.storage.places import contains
 from cxr_spark.storage.store import parent_and_name, resolve
 
@@ -25,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's own options."""
     parser.add_argument("source", metavar="SOURCE", help="URI of the weights; for TensorFlow.js of its model.json")
     parser.add_argument(
-        "--architecture", required=True, metavar="NAME", help=f"the network: {', '.join(ARCHITECTURES)}"
+        "--architecture",
+        required=True,
+        metavar="NAME",
+        help="the network, a value of the setting model.architecture, such as resnet50_v1",
     )
     parser.add_argument("--out", required=True, metavar="F.safetensors", help="URI of the file to write")
     parser.set_defaults(out_is_file=True)
@@ -38,6 +37,11 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         UsageError: wrong options, or the output is there and differs.
         DataError: the weights are damaged or of another network.
     """
+    # These load torch, which may be missing: that is told, and the help is shown, before they are imported.
+    from cxr_spark.models.importers import import_weights
+    from cxr_spark.models.tensors import sha256
+    from cxr_spark.models.weights import Weights
+
     started = time.monotonic()
     out = resolve(args.out)
     if not out.endswith(".safetensors"):

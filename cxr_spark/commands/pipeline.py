@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from cxr_spark.recipes.job import run_pipeline
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's own options."""
@@ -14,6 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, object]:
     """Checks everything, runs the jobs and returns what each one said."""
+    from cxr_spark.recipes.job import run_pipeline  # loads torch, which is not needed for the help
+
     result = run_pipeline(
         args.config,
         args.set,

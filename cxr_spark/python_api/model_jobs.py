@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cxr_spark.outputs.job import Execution
 from cxr_spark.outputs.run_job import run_job
 from cxr_spark.python_api.settings import Group, Paths, settings_of
+from cxr_spark.runtime.requirements import check_torch
 
 if TYPE_CHECKING:
     from cxr_spark.explanation.job import ExplainResult
@@ -45,6 +46,7 @@ def train(
         DataError: the prepared data or the weights are damaged.
         RunError: the training failed.
     """
+    check_torch("cxr_spark.train")
     from cxr_spark.spark_ml.training import train_job
 
     settings = settings_of(config, {"model": model, "train": train})
@@ -86,6 +88,7 @@ def score(
         DataError: the images, the prepared data or the model are not what they should be.
         RunError: the work failed.
     """
+    check_torch("cxr_spark.score")
     from cxr_spark.scoring.job import ScoreJob
 
     job = ScoreJob.from_options(
@@ -148,6 +151,7 @@ def explain(
         DataError: the images, the boxes, the prepared data or the model are not what they should be.
         RunError: the work failed.
     """
+    check_torch("cxr_spark.explain")
     from cxr_spark.explanation.job import ExplainJob
 
     job = ExplainJob.from_options(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cxr_spark.config import Settings
 from cxr_spark.errors import ConfigError
 from cxr_spark.python_api.settings import Group, dotted
+from cxr_spark.runtime.requirements import check_torch
 
 if TYPE_CHECKING:
     from cxr_spark.recipes.job import PipelineResult
@@ -31,6 +32,7 @@ def pipeline(*, config: str, check: bool = False, overwrite: bool = False, **gro
         DataError: an input is not what it should be.
         StepError: a job failed; it has told why on standard error.
     """
+    check_torch("cxr_spark.pipeline")
     from cxr_spark.recipes.job import run_pipeline
 
     return run_pipeline(config, _overrides(groups), check=check, overwrite=overwrite)
