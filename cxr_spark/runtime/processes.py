@@ -145,6 +145,15 @@ def _end(child: subprocess.Popen[bytes], told: bool) -> None:
         child.wait()
 
 
+def how_it_ended(status: int) -> str:
+    """Tells how a process ended, from what `Popen.poll` returns."""
+    if status >= 0:
+        return f"ended with exit status {status}"
+    with contextlib.suppress(ValueError):
+        return f"was killed by signal {-status} ({signal.Signals(-status).name})"
+    return f"was killed by signal {-status}"
+
+
 def children() -> set[int]:
     """Returns the numbers of all processes that descend from this one."""
     return {child.pid for child in psutil.Process().children(recursive=True)}

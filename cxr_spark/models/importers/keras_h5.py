@@ -13,25 +13,45 @@ from numpy.typing import NDArray
 
 from cxr_spark.errors import DataError
 from cxr_spark.models.importers.keras_model import KerasModel, read_config, role_of
-from cxr_spark.models.limits import MAX_FILE_BYTES, check_sum
+from cxr_spark.models.limits import array_limit, check_sum, reading_limits
 from cxr_spark.models.tensors import sha256
+from cxr_spark.runtime.isolation import Parts, read_apart
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 #: VGG-16's first dense layer, the largest there is, has a fifth of this.
 _MAX_VALUES = 1 << 29
-#: Weights are noise, which hardly compresses: all arrays together take no more than so many times the file's size ...
-_MAX_INFLATION = 20
-#: ... but small files may always hold so many bytes, such as compressed zeros.
-_SMALL_BYTES = 64 << 20
 #: Weights that a file may name. DenseNet-121 has 606.
 _MAX_NAMES = 100_000
 
 
 def read_h5(data: bytes, what: str) -> KerasModel:
-    """Reads a Keras .h5 file.
+    """Reads a Keras .h5 file in a process of its own (`runtime/isolation.py`).
 
     Raises:
-        DataError: it is damaged, or is HDF5 of another program or of Keras 3's own layout.
+        DataError: it is damaged, or is HDF5 of another program or of Keras 3's own layout, or cannot be read within
+            the limits of that process.
+    """
+    parts = read_apart(parse_h5, data, what, reading_limits(len(data)))
+    layers: dict[str, dict[str, NDArray[np.float32]]] = {}
+    try:
+        for (layer, role), (name, array) in zip(parts.note["places"], parts.arrays.items(), strict=True):
+            if array.dtype != np.float32:
+                raise TypeError(f"array {name} is {array.dtype}")
+            layers.setdefault(str(layer), {})[str(role)] = array
+        config = {str(name): (str(kind), dict(inner)) for name, (kind, inner) in parts.note["config"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{what} came out of its reader damaged ({error}): it is made to harm") from None
+    return KerasModel(what=what, kind="keras_h5", sha256=sha256(data), layers=layers, config=config)
+
+
+def parse_h5(data: bytes, what: str) -> Parts:
+    """Reads a Keras .h5 file in this process: the part of `read_h5` that runs in the child.
+
+    Returns:
+        The weights, float32, numbered; the note has the layer and the role of each, and the model's configuration.
+
+    Raises:
+        DataError: see `read_h5`.
     """
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
@@ -41,19 +61,18 @@ def read_h5(data: bytes, what: str) -> KerasModel:
                     f"{what} is HDF5, but has no Keras layer names: save the weights with "
                     "model.save_weights('NAME.h5') or the model with model.save('NAME.h5') of Keras 2"
                 )
-            layers: dict[str, dict[str, NDArray[np.float32]]] = {}
             found = list(_weights(file, root, what))
             declared = sum(4 * int(dataset.size) for _, _, dataset in found)
-            check_sum(declared, what, min(MAX_FILE_BYTES, max(_SMALL_BYTES, _MAX_INFLATION * len(data))))
-            for layer, role, dataset in found:
-                layers.setdefault(layer, {})[role] = np.asarray(dataset, dtype=np.float32)
+            check_sum(declared, what, array_limit(len(data)))
+            arrays = {str(i): np.asarray(dataset, dtype=np.float32) for i, (_, _, dataset) in enumerate(found)}
+            places = [(layer, role) for layer, role, _ in found]
             text = file.attrs.get("model_config")
             config = read_config(json.loads(text), what) if text is not None else {}
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # whatever HDF5 stumbles over: a damaged file can be anything to it
         raise DataError(f"{what} cannot be read as a Keras .h5 file ({error}): copy it again") from None
-    return KerasModel(what=what, kind="keras_h5", sha256=sha256(data), layers=layers, config=config)
+    return Parts(arrays, {"places": places, "config": config})
 
 
 def _weights(file: h5py.File, root: Any, what: str) -> Iterator[tuple[str, str, Any]]:

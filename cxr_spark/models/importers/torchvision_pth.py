@@ -16,8 +16,9 @@ from cxr_spark.errors import DataError, UsageError
 from cxr_spark.models import tensors as tensor_files
 from cxr_spark.models.architectures import Architecture, architecture, batch_norm_epsilon_of, build_empty
 from cxr_spark.models.importers.fold import fold_rgb_input
-from cxr_spark.models.limits import MAX_OUTPUTS, check_sum
+from cxr_spark.models.limits import MAX_OUTPUTS, check_sum, reading_limits
 from cxr_spark.models.weights import Weights, WeightsHeader
+from cxr_spark.runtime.isolation import Parts, read_apart
 
 #: Classifiers of GoogLeNet and Inception that only help to train from scratch.
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
@@ -26,32 +27,62 @@ _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
 #: Before this release a crafted file could run code in spite of `weights_only=True` (CVE-2026-24747).
 _SAFE_TORCH = (2, 10)
+#: Of tensors, once floating-point ones are float32.
+_DTYPES = {torch.float32, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool}
 
 
 def read_pth(data: bytes, what: str) -> dict[str, Tensor]:
-    """Reads a `state_dict` that torch saved. Nothing but tensors and plain containers is unpickled.
+    """Reads a `state_dict` that torch saved, in a process of its own (`runtime/isolation.py`).
+
+    Nothing but tensors and plain containers is unpickled.
 
     Raises:
         UsageError: this torch is older than `_SAFE_TORCH`.
-        DataError: it is no such file, or holds more than tensors.
+        DataError: it is no such file, holds more than tensors, or cannot be read within the limits of that process.
     """
+    _check_torch()
+    arrays = read_apart(parse_pth, data, what, reading_limits(len(data))).arrays
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _check_torch() -> None:
     found = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
     if found < _SAFE_TORCH:
         raise UsageError(
             f"torch {torch.__version__} runs code that a .pth file brings along, even with weights_only=True: install "
             f"torch {'.'.join(map(str, _SAFE_TORCH))} or newer, or give the weights as .safetensors"
         )
+
+
+def parse_pth(data: bytes, what: str) -> Parts:
+    """Reads a `state_dict` in this process: the part of `read_pth` that runs in the child.
+
+    Returns:
+        The tensors by name; floating-point ones as float32.
+
+    Raises:
+        UsageError: this torch is older than `_SAFE_TORCH`.
+        DataError: it is no such file, or holds more than tensors.
+    """
+    _check_torch()
     _check_records(data, what)
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch's reader stumbles over: a damaged file can be anything to it
+        if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+            raise MemoryError from None
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
             f"{what} is not a file of plain torch weights ({first}): save the network's state_dict() with torch.save"
         ) from None
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):  # a training checkpoint
         loaded = loaded["state_dict"]
-    return _plain(loaded, what)
+    arrays = {}
+    for name, tensor in _plain(loaded, what).items():
+        if tensor.dtype not in _DTYPES:
+            raise DataError(f"{what}: {name!r} is {tensor.dtype}, expected floating-point or whole numbers")
+        arrays[name] = tensor.detach().numpy()
+    return Parts(arrays, None)
 
 
 def _check_records(data: bytes, what: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from types import TracebackType
 from typing import IO
 
 from cxr_spark.errors import RunError
+from cxr_spark.runtime.processes import how_it_ended
 from cxr_spark.training.rank.interface import interface_towards
 from cxr_spark.training.rank.rendezvous import Rendezvous
 
@@ -137,15 +137,6 @@ class RankProcess:
             if text:
                 self._last.append(text.strip())
                 say(text)
-
-
-def how_it_ended(status: int) -> str:
-    """Tells how a process ended, from what `Popen.poll` returns."""
-    if status >= 0:
-        return f"ended with exit status {status}"
-    with contextlib.suppress(ValueError):
-        return f"was killed by signal {-status} ({signal.Signals(-status).name})"
-    return f"was killed by signal {-status}"
 
 
 def read_start(stream: IO[bytes]) -> RankStart:

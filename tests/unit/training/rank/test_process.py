@@ -14,7 +14,7 @@ import pytest
 
 from cxr_spark.errors import RunError
 from cxr_spark.training.rank import process as module
-from cxr_spark.training.rank.process import RankProcess, RankStart, how_it_ended
+from cxr_spark.training.rank.process import RankProcess, RankStart
 from cxr_spark.training.rank.rendezvous import Rendezvous
 
 START = RankStart("{}", 1, 2, 1, Rendezvous("127.0.0.1", 5, "ab"))
@@ -72,12 +72,6 @@ def test_a_killed_rank_is_told(rank):
     os.kill(process._process.pid, signal.SIGKILL)
     with pytest.raises(RunError, match=r"was killed by signal 9 \(SIGKILL\)"):
         finished(process)
-
-
-def test_how_a_process_ended():
-    assert how_it_ended(3) == "ended with exit status 3"
-    assert how_it_ended(-15) == "was killed by signal 15 (SIGTERM)"
-    assert how_it_ended(-99) == "was killed by signal 99"
 
 
 def test_stop_ends_a_rank_that_takes_no_notice(rank, monkeypatch):
