@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from cxr_spark.datasets.csv_table import shorten
+from cxr_spark.datasets.matching import WAY_WORDS, renamed
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.resize import ResizeMode
 
@@ -60,6 +62,30 @@ class BoxList:
             for index, by_finding in self.by_image.items()
         }
         return BoxList({index: some for index, some in images.items() if some}, kept)
+
+    def for_images(self, names: Sequence[str]) -> tuple[BoxList, list[str]]:
+        """Gives boxes the names of their images where the list writes these with a path, in other case, or no suffix.
+
+        Boxes that could belong to several images stay as they are, and so do images that could have boxes of several.
+
+        Args:
+            names: `image_index` of all images.
+
+        Returns:
+            The boxes under the names of the images; and what was guessed, in words, each with what to do about it.
+        """
+        found = renamed(names, list(self.by_image))
+        own = {listed: name for name, listed in found.names.items()}
+        lines = []
+        if found.example is not None:
+            lines = [
+                f"{count} images were matched with their boxes {WAY_WORDS[way]}, such as {shorten(found.example[0])!r} "
+                f"with {shorten(found.example[1])!r}: if these are not the same images, write the names of --boxes as "
+                "those of the images"
+                for way, count in found.counts.items()
+                if count
+            ]
+        return BoxList({own.get(name, name): boxes for name, boxes in self.by_image.items()}, self.counts), lines
 
 
 def in_square(box: Box, *, drawn_on: int | None, height: int, width: int, size: int, mode: ResizeMode) -> Box | None:

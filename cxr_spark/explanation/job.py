@@ -19,7 +19,7 @@ from cxr_spark.explanation.box_lists import read_box_list
 from cxr_spark.explanation.boxes import BoxList
 from cxr_spark.explanation.layers import check_layers
 from cxr_spark.explanation.localization import BoxOverlap
-from cxr_spark.explanation.plan import Selection, select
+from cxr_spark.explanation.plan import Selection, image_names, select
 from cxr_spark.explanation.summary import localization
 from cxr_spark.explanation.task import TOP, PartExplainer
 from cxr_spark.models.folder import ModelMetadata, load_metadata
@@ -152,8 +152,14 @@ class ExplainJob(Job[ExplainResult]):
 
     def _explain(self, run: JobRun, claimed: Claim, metadata: ModelMetadata, work: Work, boxes: Boxes) -> ExplainResult:
         settings, store, used = self.settings, claimed.store, boxes.used
+        data = work.dataset.store if work.dataset else None
+        warnings: list[str] = []
+        if used is not None:
+            used, warnings = used.for_images([name for part in work.parts for name in image_names(part, data)])
+            for line in warnings:
+                log.warning("%s", line)
         only = used.by_image if used and settings.only == "boxed" else None
-        selections = select(work.parts, work.dataset.store if work.dataset else None, only, settings.limit)
+        selections = select(work.parts, data, only, settings.limit)
         model, _ = ship_model(run.spark, run.needed_uri("--model"), metadata)
         explainer = PartExplainer(
             out=store.uri,
@@ -171,7 +177,12 @@ class ExplainJob(Job[ExplainResult]):
             foreign=claimed.foreign,
         )
         counts, overlaps = explain(run.spark, selections, work.set_aside, explainer)
-        about = {"model_id": metadata.model_id, "boxes": boxes.uri, "threshold": settings.threshold}
+        about = {
+            "model_id": metadata.model_id,
+            "boxes": boxes.uri,
+            "threshold": settings.threshold,
+            "warnings": warnings,
+        }
         found = localization(overlaps, boxes.listed, used, about)
         store.write_json(LOCALIZATION_NAME, found)
         pooled = {"boxes_met": found["boxes_met"], "pointing_game": found["all"]["pointing_game"]}

@@ -115,3 +115,19 @@ def test_boxes_as_spreadsheets_write_them() -> None:
     assert read_box_list(dressed.encode("utf-16"), "boxes.csv", 1024, ()) == expected
     spelled = read_box_list(listed("a.png,pleural thickening,1,2,3,4"), "boxes.csv", 1024, ())
     assert spelled.counts == {"Pleural_Thickening": 1}
+
+
+def test_boxes_are_found_by_names_that_are_written_otherwise() -> None:
+    lines = ["a.png", "images/b.png", "C:\\x\\C.PNG", "d", "e.png"]
+    data = "Image Index,Finding Label,x,y,w,h\n" + "".join(f"{name},Mass,1,2,3,4\n" for name in lines)
+    boxes = read_box_list(data.encode(), "boxes", None, ["Mass"])
+    images = ["a.png", "b.png", "c.png", "d.png", "p1/e.png", "p2/e.png", "f.png"]  # e.png could be two images
+    found, warnings = boxes.for_images(images)
+    assert sorted(found.by_image) == ["a.png", "b.png", "c.png", "d.png", "e.png"]
+    assert found.counts == boxes.counts
+    assert [line.partition(", such as")[0] for line in warnings] == [
+        "1 images were matched with their boxes by the last parts of their paths",
+        "1 images were matched with their boxes without regard to upper and lower case",
+        "1 images were matched with their boxes without regard to the suffix (such as .png and .jpg)",
+    ]
+    assert boxes.for_images(lines) == (boxes, [])
