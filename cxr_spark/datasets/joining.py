@@ -9,6 +9,9 @@ from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.matching import renamed
 from cxr_spark.datasets.registry import Dataset
 
+#: The note that counts files that could be of several labels.
+DOUBTFUL = "names_doubtful"
+
 
 @dataclass(frozen=True)
 class FileNames:
@@ -53,13 +56,16 @@ def join_names(dataset: Dataset, uris: Mapping[str, str], labels: LabelTable) ->
 
     Returns:
         The files under the names of the labels. Where names were guessed, the notes `names_matched_by_path`,
-        `names_matched_by_case` and `names_matched_by_suffix` count them, and a warning says so.
+        `names_matched_by_case` and `names_matched_by_suffix` count them, and a warning says so; the note
+        `names_doubtful` counts files that could be of several labels.
     """
     found = renamed(uris.keys(), labels.table["image_index"].to_pylist())
-    if not found.names:
+    if not found.names and not found.doubtful:
         return Joined(FileNames(dataset.image_index, {}), uris, labels)
     notes = {f"names_matched_by_{way}": count for way, count in found.counts.items()}
-    told = (*labels.warnings, *found.warnings())
+    if found.doubtful:
+        notes[DOUBTFUL] = len(found.doubtful)
+    told = (*labels.warnings, *found.warnings(), *found.doubts())
     return Joined(
         FileNames(dataset.image_index, found.names),
         {found.names.get(name, name): uri for name, uri in uris.items()},

@@ -23,7 +23,8 @@ WAY_WORDS = {
 _MEDICAL = (".dcm", ".dicom", ".dic", ".nii", ".mha", ".npy", ".npz")
 #: Suffixes of image files. Others stay: the dots of a DICOM UID are part of the name.
 _SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".tif", ".tiff", ".bmp", ".gif", ".webp", *_MEDICAL))
-_SEVERAL = -2
+#: In place of a position: there is none, or more than one is possible.
+_NONE, SEVERAL = -1, -2
 
 
 class NameMatcher:
@@ -54,6 +55,11 @@ class NameMatcher:
             The position of each among the known names, -1 where it is not there; and how it was found, one of `WAYS`,
             None where it was found literally or not at all.
         """
+        rows, ways = self.find_or_doubt(names)
+        return np.maximum(rows, _NONE), ways
+
+    def find_or_doubt(self, names: Sequence[str | None]) -> tuple[NDArray[np.int64], list[str | None]]:
+        """Does the same as `find`, but gives `SEVERAL` where a name could mean two or more of the known ones."""
         wanted: Any = list(names)
         rows = self._index.get_indexer(pd.Index(wanted, dtype=object)).astype(np.int64)
         ways: list[str | None] = [None] * len(rows)
@@ -69,11 +75,11 @@ class NameMatcher:
         for way, key, whole, tails in self._tables:
             wanted = key(name)
             for row in (tails.get(wanted), *(whole.get(tail) for tail in _tails(wanted))):
-                if row == _SEVERAL:
-                    return -1, None
+                if row == SEVERAL:
+                    return SEVERAL, None
                 if row is not None:
                     return row, way
-        return -1, None
+        return _NONE, None
 
 
 class Renaming(NamedTuple):
@@ -83,11 +89,14 @@ class Renaming(NamedTuple):
         names: from the name of a file to its name in the labels; only those that differ.
         counts: how many were found in each of `WAYS`.
         example: one of them, and what it was taken for; None where there are none.
+        doubtful: files that could be of several labels, or that share the only label they could be of: no label is
+            given to them.
     """
 
     names: dict[str, str]
     counts: dict[str, int]
     example: tuple[str, str] | None
+    doubtful: tuple[str, ...] = ()
 
     def warnings(self) -> list[str]:
         """Says what was guessed, with number, example and remedy."""
@@ -98,6 +107,15 @@ class Renaming(NamedTuple):
             f"{line}, such as {name!r} with {label!r}: if these are not the same images, write the names alike in "
             "folder and label file"
             for line in told(self.counts.items())
+        ]
+
+    def doubts(self) -> list[str]:
+        """Says how many files were left out, as their labels are in doubt, with example and remedy."""
+        if not self.doubtful:
+            return []
+        return [
+            f"{len(self.doubtful)} images could be of several labels, or share the only label they could be of, such "
+            f"as {self.doubtful[0]!r}, and are left out: write the names alike in folder and label file"
         ]
 
 
@@ -115,8 +133,13 @@ def renamed(names: Collection[str], labelled: Sequence[str]) -> Renaming:
     if not left or not labelled:
         return Renaming({}, dict.fromkeys(WAYS, 0), None)
     taken = known.intersection(names)
-    rows, ways = NameMatcher(labelled).find(left)
+    rows, ways = NameMatcher(labelled).find_or_doubt(left)
     wanted = Counter(rows.tolist())
+    doubtful = tuple(
+        name
+        for name, row in zip(left, rows.tolist(), strict=True)
+        if row == SEVERAL or (row >= 0 and wanted[row] > 1 and labelled[row] not in taken)
+    )
     found = {
         name: (labelled[row], way)
         for name, row, way in zip(left, rows.tolist(), ways, strict=True)
@@ -124,7 +147,8 @@ def renamed(names: Collection[str], labelled: Sequence[str]) -> Renaming:
     }
     counts = Counter(way for _, way in found.values())
     first = next(((name, label) for name, (label, _) in found.items()), None)
-    return Renaming({name: label for name, (label, _) in found.items()}, {way: counts[way] for way in WAYS}, first)
+    names_found = {name: label for name, (label, _) in found.items()}
+    return Renaming(names_found, {way: counts[way] for way in WAYS}, first, doubtful)
 
 
 def told(counts: Iterable[tuple[str, int]]) -> Iterator[str]:
@@ -139,9 +163,9 @@ def _tables(names: Sequence[str], key: Callable[[str], str]) -> tuple[dict[str, 
     tails: dict[str, int] = {}
     for row, name in enumerate(names):
         wanted = key(name)
-        whole[wanted] = row if whole.get(wanted, row) == row else _SEVERAL
+        whole[wanted] = row if whole.get(wanted, row) == row else SEVERAL
         for tail in _tails(wanted):
-            tails[tail] = row if tails.get(tail, row) == row else _SEVERAL
+            tails[tail] = row if tails.get(tail, row) == row else SEVERAL
     # A name that is known as a whole is meant even where it is the end of another one.
     return whole, {**tails, **whole}
 

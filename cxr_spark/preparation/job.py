@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cxr_spark.config import PrepareSettings, Settings
-from cxr_spark.datasets.joining import join_names
+from cxr_spark.datasets.joining import DOUBTFUL, join_names
 from cxr_spark.datasets.registry import LabelSource, dataset_named
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.imaging.listing import survey_images
@@ -203,8 +203,10 @@ def _refuse_too_many_bad(
     for file in files:
         if file.split is not None:
             store.delete(file.name)
-    wanted = request.plan.counts.wanted
-    reasons = ", ".join(f"{reason} {count}" for reason, count in quarantined(files).items())
+    doubtful = request.notes.get(DOUBTFUL, 0)
+    wanted = request.plan.counts.wanted + doubtful
+    counted = [f"{reason} {count}" for reason, count in quarantined(files).items()]
+    reasons = ", ".join([*counted, *([f"label in doubt {doubtful}"] if doubtful else [])])
     raise DataError(
         f"{wanted - manifest['prepared']} of {wanted} labelled images are bad ({reasons}), more than the fraction "
         f"{request.max_bad_fraction} that --max-bad-fraction allows: see {store.uri_of(QUARANTINE_FOLDER)}"

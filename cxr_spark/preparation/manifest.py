@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyspark
 
 from cxr_spark import __version__
+from cxr_spark.datasets.joining import DOUBTFUL
 from cxr_spark.preparation.plan import Counts
 from cxr_spark.preparation.task import WrittenFile
 from cxr_spark.preparation.warnings import of_counts, of_dim_images, of_quarantine, of_splits
@@ -58,14 +59,15 @@ def make_manifest(
     Returns:
         A JSON value: `format`, `created`; the counts of `plan.Counts`; `prepared`; `quarantined` (images by reason);
         `png_16_bit_dim` (PNGs of 16 bits that leave the highest ones unused, by the bits that they need);
-        `bad_fraction` (labelled images of a split that were not prepared, of all those with a file); `splits` (of each
+        `bad_fraction` (labelled images of a split that were not prepared, of all those with a file; images whose label
+        is in doubt are among both); `splits` (of each
         its `images`, `patients` and images with each of the `findings`); `findings` (the label order); the settings;
         `sources`; `notes`; `selection`; `warnings` (what an operator should know, in words); `bytes`; `files` (name,
         rows, bytes and SHA-256 of all that was written); `versions`.
     """
     data = [file for file in files if file.split is not None]
     met = asdict(counts)
-    wanted = met.pop("wanted")
+    wanted = met.pop("wanted") + notes.get(DOUBTFUL, 0)
     prepared = sum(file.rows for file in data)
     rejected = quarantined(files)
     dim = {} if white_level is not None else _dim(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cxr_spark.datasets.joining import join_names
+from cxr_spark.datasets.joining import DOUBTFUL, join_names
 from cxr_spark.datasets.nih import read_nih_labels
 from cxr_spark.datasets.registry import dataset_named
 
@@ -35,3 +35,16 @@ def test_names_that_are_alike_leave_no_word() -> None:
     found = joined(["a_1.png"], ["a_1.png", "b_1.png"])
     assert found.labels.warnings == ()
     assert not any(name.startswith("names_matched") for name in found.labels.notes)
+
+
+def test_images_whose_label_is_in_doubt_are_counted_and_told() -> None:
+    files = ["a.jpg", "p1/b.jpg", "p1/B.JPEG", "c.png", "nobody.png"]
+    found = joined(files, ["a.png", "A.jpeg", "b.png", "c.png"])  # a.jpg could be two, b.png could be two images
+    assert found.labels.notes[DOUBTFUL] == 3
+    assert sorted(found.uris) == ["B.JPEG", "a.jpg", "b.jpg", "c.png", "nobody.png"]
+    (doubt,) = found.labels.warnings
+    assert doubt.startswith("3 images could be of several labels")
+    assert "'a.jpg'" in doubt
+    alike = joined(["c.png", "nobody.png"], ["c.png"])
+    assert DOUBTFUL not in alike.labels.notes
+    assert alike.labels.warnings == ()

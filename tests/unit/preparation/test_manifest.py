@@ -11,15 +11,14 @@ from cxr_spark.preparation.plan import Counts
 from cxr_spark.preparation.task import WrittenFile
 
 
-def manifest(white_level: int | None = None, *more: WrittenFile) -> dict[str, Any]:
+def manifest(white_level: int | None = None, *more: WrittenFile, notes: dict[str, int] | None = None) -> dict[str, Any]:
     counts = Counts(9, 0, 9, 9, 0, 0, 0, 9)
     files = [
         WrittenFile(f"data/split=train/{i}", "train", 3, 1, "", (1,), used_bits=bits)
         for i, bits in enumerate([{12: 2, 16: 1}, {10: 1}, {}])
     ]
-    return make_manifest(
-        counts, [*files, *more], ["A"], settings={}, sources={}, notes={}, selection={}, white_level=white_level
-    )  # fmt: skip
+    about: dict[str, Any] = {"settings": {}, "sources": {}, "notes": notes or {}, "selection": {}}
+    return make_manifest(counts, [*files, *more], ["A"], **about, white_level=white_level)
 
 
 def test_the_manifest_counts_dim_images() -> None:
@@ -43,3 +42,8 @@ def test_what_was_set_aside_and_empty_splits_are_among_the_warnings() -> None:
     lines = manifest(4095, aside)["warnings"]
     assert [line for line in lines if line.startswith("3 images were set aside (corrupt 2, empty 1)")]
     assert [line for line in lines if line.startswith("split test is empty")]
+
+
+def test_images_whose_label_is_in_doubt_are_bad() -> None:
+    assert manifest()["bad_fraction"] == 0
+    assert manifest(notes={"names_doubtful": 3})["bad_fraction"] == 3 / 12
