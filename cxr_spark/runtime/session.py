@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cxr_spark.errors import UsageError
 from cxr_spark.runtime import spark_files
 from cxr_spark.runtime.java import ensure_java
+from cxr_spark.runtime.threads import workers_that_sleep
 from cxr_spark.storage.places import SHARED_LOCAL, is_on_every_node
 from cxr_spark.storage.store import resolve
 
@@ -80,10 +81,12 @@ def session(app_name: str, master: str | None = None, conf: Mapping[str, str] | 
         pass
     elif under_spark_submit():
         given = SparkConf()
+        defaults |= workers_that_sleep(os.environ)
         defaults = {key: value for key, value in defaults.items() if not given.contains(key)}
     else:
         master = master or "local[*]"
         builder = builder.master(master)
+        defaults |= workers_that_sleep(os.environ)
         defaults |= _before_start(master, conf)
     for key, value in {**defaults, **conf}.items():
         builder = builder.config(key, value)
@@ -129,7 +132,8 @@ def _before_start(master: str, conf: dict[str, str]) -> dict[str, str]:
         if _LOG_SETTINGS.exists() and not spark_files.has_own_logging({**given, **conf}):
             options.append(_log_options())
     conf[_JAVA_OPTIONS] = " ".join([*options, conf.get(_JAVA_OPTIONS, given.get(_JAVA_OPTIONS, ""))]).strip()
-    return defaults | {key: given[key] for key in _ALWAYS if key in given}
+    always = (*_ALWAYS, *workers_that_sleep(os.environ))
+    return defaults | {key: given[key] for key in always if key in given}
 
 
 def _log_options() -> str:

@@ -20,6 +20,7 @@ from typing import IO
 
 from cxr_spark.errors import RunError
 from cxr_spark.runtime.processes import how_it_ended
+from cxr_spark.runtime.threads import threads_that_sleep
 from cxr_spark.training.rank.interface import interface_towards
 from cxr_spark.training.rank.rendezvous import Rendezvous
 
@@ -58,7 +59,7 @@ class RankStart:
             threads: CPU threads of a rank.
         """
         own = {"RANK": str(self.rank), "WORLD_SIZE": str(self.world), "LOCAL_RANK": str(self.local_rank)}
-        return {"OMP_NUM_THREADS": str(threads), **given, **own}
+        return {"OMP_NUM_THREADS": str(threads), **threads_that_sleep(given), **given, **own}
 
 
 class RankProcess:
