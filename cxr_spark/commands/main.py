@@ -1,4 +1,8 @@
-"""`cxr-spark NAME ...`: one command a job, one line an error, one documented exit status."""
+"""`cxr-spark NAME ...`: one command a job, one line an error, one documented exit status.
+
+What runs a command is imported once its line is parsed: `cxr-spark --help` answers at once, without NumPy, Spark and
+other libraries that take long to load.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +14,13 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from cxr_spark import __version__
-from cxr_spark.commands.requirements import check_requirements
 from cxr_spark.commands.streams import guarded_streams
-from cxr_spark.config import load_settings
 from cxr_spark.errors import UsageError
-from cxr_spark.outputs.job import Execution, Job
-from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.run_job import run_job
-from cxr_spark.outputs.run_status import leave_status, tell, uri_without_spark
 from cxr_spark.runtime.processes import children, end_children, end_with_pipeline, terminate_as_interrupt
-from cxr_spark.runtime.user import check_user
 from cxr_spark.storage.json_values import as_json
 
 #: Command names and their modules below `cxr_spark.commands`; a module is imported only when its command runs.
@@ -72,10 +69,15 @@ def _run(arguments: list[str], debug: bool) -> int:
     spark_was_there, others = _spark_context() is not None, children()
     status, interrupted = 0, False
     try:
-        summary = _summary(parse(arguments))
+        args = parse(arguments)
+        from cxr_spark.commands.running import summary_of
+
+        summary = summary_of(args)
         if summary:
             print(json.dumps(as_json(summary), indent=2), flush=True)
     except (Exception, KeyboardInterrupt) as error:
+        from cxr_spark.outputs.run_status import tell
+
         status, message = tell(error)
         interrupted = isinstance(error, KeyboardInterrupt)
         print(f"cxr-spark {name}: {message}" if name != "-" else f"cxr-spark: {message}", file=sys.stderr, flush=True)
@@ -87,36 +89,6 @@ def _run(arguments: list[str], debug: bool) -> int:
         _stop_spark()
     log.info("job=%s exit_status=%d seconds=%.1f", name, status, time.monotonic() - started)
     return status
-
-
-def _summary(args: argparse.Namespace) -> Mapping[str, object]:
-    """Runs a parsed command, and returns what it prints at its end.
-
-    Commands that are jobs have a function `job`, which turns options into a job; others have a function `run`. A job
-    writes its status itself, once it runs. What fails before that is written here, so that a scheduler sees it, too.
-    """
-    started = time.monotonic()
-    try:
-        check_requirements(args)
-        read_settings(args)
-        check_user()
-        job: Job[JobResult] | None = args.module.job(args) if hasattr(args.module, "job") else None
-    except (Exception, KeyboardInterrupt) as error:
-        if hasattr(args.module, "job"):
-            status, message = tell(error)
-            uri = uri_without_spark(args.out, args.spark_conf)
-            leave_status(uri, args.command, status, time.monotonic() - started, {}, message)
-        raise
-    if job is None:
-        printed: Mapping[str, object] = args.module.run(args)
-        return printed
-    result: JobResult = run_job(job, execution_of(args))
-    return result.summary()
-
-
-def execution_of(args: argparse.Namespace) -> Execution:
-    """Returns where and how to run a job, as the options of every command say."""
-    return Execution(args.master, args.spark_conf, args.overwrite, args.config)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -144,15 +116,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     args.module = module
     args.spark_conf = dict(_pair(text) for text in args.spark)
     return args
-
-
-def read_settings(args: argparse.Namespace) -> None:
-    """Reads and checks the settings that a command line names.
-
-    Raises:
-        ConfigError: one of them is wrong.
-    """
-    args.settings = load_settings(args.config, args.set)
 
 
 class _Parser(argparse.ArgumentParser):

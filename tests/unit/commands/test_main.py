@@ -345,6 +345,21 @@ def test_config_shows_schema_and_values() -> None:
     assert "  epochs: 7\n" in shown.stdout
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_the_overview_waits_for_no_large_library(option: str) -> None:
+    script = f"""
+import sys
+from cxr_spark.commands.main import main
+try:
+    main([{option!r}])
+except SystemExit as ended:
+    assert ended.code == 0
+print(sorted({{"numpy", "pandas", "pyarrow", "pydantic", "pyspark", "torch", "fsspec"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_a_closed_pipe_is_no_error() -> None:
     command = f"{sys.executable} -m cxr_spark.commands.main config --schema | head -c 10; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=ROOT)
