@@ -66,7 +66,13 @@ __all__ = ["__version__", *_MODULES]
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    try:
+        value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "torchvision"):
+            raise
+        message = f"{__name__}.{name} needs {error.name}, not installed in this environment"
+        raise ModuleNotFoundError(f"{message}: pip install 'cxr-spark[torch]'", name=error.name) from None
     globals()[name] = value
     return value
 
