@@ -77,6 +77,8 @@ def _problems(settings: Settings) -> list[str]:
         )
     if train.optimizer not in MOMENTS:
         found.append(f"train.optimizer={train.optimizer} is not there: use {' or '.join(MOMENTS)}")
+    if train.accumulate > 1:
+        found.append(f"train.accumulate={train.accumulate}: it adds up no gradients over parts: leave it at 1")
     if train.loss != "bce":
         found.append(f"train.loss={train.loss} is not there: use bce")
     if train.label_smoothing:

@@ -32,12 +32,16 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _check_ranks(self) -> Settings:
-        if self.train.global_batch % self.train.workers:
-            workers = self.train.workers
-            low = self.train.global_batch // workers * workers
+        train = self.train
+        parts = train.workers * train.accumulate
+        if train.global_batch % parts:
+            low = train.global_batch // parts * parts
+            by = f"train.workers {train.workers}"
+            if train.accumulate > 1:
+                by += f" times train.accumulate {train.accumulate}"
             raise ValueError(
-                f"train.global_batch {self.train.global_batch} does not divide by train.workers {workers}: use "
-                + (f"{low} or {low + workers}" if low else f"{workers}")
+                f"train.global_batch {train.global_batch} does not divide by {by}: use "
+                + (f"{low} or {low + parts}" if low else f"{parts}")
             )
         return self
 

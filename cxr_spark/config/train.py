@@ -75,6 +75,12 @@ class TrainSettings(Section):
     )
     epochs: int = Field(15, ge=1, le=100_000, description="number of passes over the training images")
     global_batch: int = Field(64, ge=1, le=2**20, description="number of images in one step, over all ranks")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        le=2**20,
+        description="number of equal parts in which a rank goes through its images of a step, to save memory",
+    )
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field("adam", description="the optimiser")
     learning_rate: float = Field(1e-4, gt=0, le=1e30, description="learning rate after the warm-up, if there is one")
     weight_decay: float = Field(

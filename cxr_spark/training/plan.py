@@ -79,7 +79,7 @@ def plan(
         seed=train.seed,
     )
     frozen = freeze(module, model.freeze)
-    if train.backend == "torch" and train.global_batch == train.workers:
+    if train.backend == "torch" and train.global_batch == train.workers * train.accumulate:
         _check_batch_of_one(module, input_size, settings)
     if frozen and weights is None:
         log.warning(
@@ -130,10 +130,14 @@ def _check_batch_of_one(module: nn.Module, input_size: int, settings: Settings) 
         try:
             trial(torch.zeros(1, 3, input_size, input_size))
         except ValueError as error:
+            train = settings.train
+            divided = f"train.workers={train.workers}"
+            if train.accumulate > 1:
+                divided += f" and train.accumulate={train.accumulate}"
             raise ConfigError(
-                f"train.global_batch={settings.train.global_batch} with train.workers={settings.train.workers} gives a "
-                f"rank one image a step, and the batch norms of {settings.model.architecture} at {input_size} x "
-                f"{input_size} need more ({error}): let train.global_batch be {2 * settings.train.workers} or more"
+                f"train.global_batch={train.global_batch} with {divided} gives a rank one image a step, and the batch "
+                f"norms of {settings.model.architecture} at {input_size} x {input_size} need more ({error}): let "
+                f"train.global_batch be {2 * train.workers * train.accumulate} or more"
             ) from None
 
 

@@ -28,7 +28,13 @@ SMALL = ("model.architecture=efficientnet_b0", "model.input_size=32", "model.dro
 RUN = (*SMALL, "train.epochs=2", "train.global_batch=12", "train.checkpoint_every_steps=2")
 
 #: The options of docs/training.md.
-OPTIONS = ("train.clip_norm=1", "train.ema_decay=0.9", "train.loss=asymmetric", "train.label_smoothing=0.05")
+OPTIONS = (
+    "train.clip_norm=1",
+    "train.ema_decay=0.9",
+    "train.loss=asymmetric",
+    "train.label_smoothing=0.05",
+    "train.accumulate=2",
+)
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +259,11 @@ def ranks_of(process: subprocess.Popen) -> list[int]:
         (("model.input_size=16",), ConfigError, "too small"),
         (("train.global_batch=1",), ConfigError, "one image a step.*train.global_batch be 2 or more"),
         (("train.global_batch=3", "train.workers=3"), ConfigError, "one image a step.*global_batch be 6 or more"),
+        (
+            ("train.global_batch=4", "train.accumulate=4"),
+            ConfigError,
+            "accumulate=4 gives .*global_batch be 8 or more",
+        ),
         (("model.freeze={until: no_such_layer}",), ConfigError, "no_such_layer"),
         (("train.workers=60", "train.global_batch=60"), DataError, "fewer than the 60 workers"),
         (("model.weights=/no/such/file.safetensors",), ConfigError, "no such file"),

@@ -42,7 +42,9 @@ def finish(spec, out, workers):
     return last
 
 
-@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.2}, {"ema_decay": 0.8}, {"loss": "asymmetric"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"clip_norm": 0.2}, {"ema_decay": 0.8}, {"loss": "asymmetric"}, {"accumulate": 2}], ids=str
+)
 def test_the_number_of_ranks_changes_nothing_but_rounding(data, tmp_path, options):
     found = []
     for workers in (1, 2, 3):

@@ -32,6 +32,17 @@ class Objective:
     smoothing: float = 0.0
     focus: Focus | None = None
 
+    def terms(self, labels: torch.Tensor) -> torch.Tensor:
+        """Counts the terms of the loss: known labels, or images whose class is known.
+
+        Args:
+            labels: float32 (N, K); NaN where a label is not known.
+
+        Returns:
+            A float32 scalar.
+        """
+        return self._known(labels).sum().float()
+
     def summed(self, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums the loss of a batch.
 
@@ -44,8 +55,7 @@ class Objective:
         Returns:
             The sum and its number of terms (known labels, or images whose class is known), both float32 scalars.
         """
-        known = ~torch.isnan(labels)
-        target = torch.where(known, labels, torch.zeros_like(labels))
+        target = torch.where(torch.isnan(labels), torch.zeros_like(labels), labels)
         if self.smoothing:
             answers = 2 if self.task == "multi_label" else labels.shape[1]
             target = target * (1 - self.smoothing) + self.smoothing / answers
@@ -58,10 +68,14 @@ class Objective:
                 logits, target, pos_weight=self.weights, reduction="none"
             )
         else:
-            known = known.all(dim=1)
             weighted = target if self.weights is None else target * self.weights
             each = -(weighted * functional.log_softmax(logits, dim=1)).sum(dim=1)
+        known = self._known(labels)
         return torch.where(known, each, torch.zeros_like(each)).sum(), known.sum().float()
+
+    def _known(self, labels: torch.Tensor) -> torch.Tensor:
+        known = ~torch.isnan(labels)
+        return known if self.task == "multi_label" else known.all(dim=1)
 
     def mean(self, labels: NDArray[np.float32], logits: NDArray[np.float32]) -> float | None:
         """Returns the mean cross-entropy in double precision; None where no label is known.

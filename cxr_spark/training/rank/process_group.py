@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -107,6 +108,13 @@ class ProcessGroup:
         return DistributedDataParallel(
             module, broadcast_buffers=False, find_unused_parameters=self.world > 2, gradient_as_bucket_view=True
         )
+
+    def without_exchange(self, parallel: nn.Module) -> AbstractContextManager[None]:
+        """Returns a context in which a network of `parallel` adds up its gradients on this rank alone."""
+        if isinstance(parallel, DistributedDataParallel):
+            exchange: AbstractContextManager[None] = parallel.no_sync()
+            return exchange
+        return nullcontext()
 
     def broadcast_buffers(self, module: nn.Module) -> None:
         """Gives all ranks the batch norm statistics of rank 0."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -147,26 +148,38 @@ class Trainer:
 
     def _step(self, parallel: nn.Module, chosen: NDArray[np.int64], epoch: int, global_step: int) -> torch.Tensor:
         """Does one step on the images `chosen`; returns float64 (2,): loss sum and number of labels of this rank."""
-        device, shard = self._compute.device, self._train
         # Dropout repeats after a resume, because its seed follows from the step.
         torch.manual_seed(hash((self._settings.seed, self._group.rank, global_step)) & 0x7FFFFFFFFFFFFFFF)
-        pixels = torch.from_numpy(shard.pixels[chosen]).to(device, non_blocking=True)
-        labels = torch.from_numpy(shard.labels[chosen]).to(device, non_blocking=True)
-        pixels = augment(pixels, self._augmentations, shard.keys[chosen], self._settings.seed, epoch)
-        with self._compute.autocast():
-            logits = parallel(imagenet_bgr(pixels, torch.channels_last))
-        total, known = self._objective.summed(logits.float(), labels)
+        labels = torch.from_numpy(self._train.labels[chosen]).to(self._compute.device, non_blocking=True)
+        terms = self._objective.terms(labels)
         # DDP averages gradients over the ranks. With masked labels each rank must count by its number of known labels.
-        divisor = self._group.sum(known) / self._group.world if self._masked else known
+        divisor = self._group.sum(terms) / self._group.world if self._masked else terms
         self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(total / divisor.clamp(min=1))
+        parts = np.split(chosen, self._settings.accumulate)
+        total = torch.zeros((), device=self._compute.device)
+        for number, (part, of_part) in enumerate(zip(parts, labels.tensor_split(len(parts)), strict=True), start=1):
+            last = number == len(parts)
+            with nullcontext() if last else self._group.without_exchange(parallel):
+                loss = self._loss(parallel, part, of_part, epoch)
+                torch.autograd.backward(loss / divisor.clamp(min=1))
+            total += loss.detach()
         if self._settings.clip_norm:
             # DDP has averaged the gradients by now, so all ranks scale them by the same factor.
             nn.utils.clip_grad_norm_(self._module.parameters(), self._settings.clip_norm)
         self._optimizer.step()
         if self._average:
             self._average.update(global_step)
-        return torch.stack([total.detach(), known]).double()
+        return torch.stack([total, terms]).double()
+
+    def _loss(self, parallel: nn.Module, chosen: NDArray[np.int64], labels: torch.Tensor, epoch: int) -> torch.Tensor:
+        """Returns the sum of the losses of the images `chosen`, with the gradient to come."""
+        shard = self._train
+        pixels = torch.from_numpy(shard.pixels[chosen]).to(self._compute.device, non_blocking=True)
+        pixels = augment(pixels, self._augmentations, shard.keys[chosen], self._settings.seed, epoch)
+        with self._compute.autocast():
+            logits = parallel(imagenet_bgr(pixels, torch.channels_last))
+        total, _ = self._objective.summed(logits.float(), labels)
+        return total
 
     def _check_finite(self, totals: torch.Tensor, epoch: int, step: int, rate: float) -> None:
         if not bool(torch.isfinite(totals[0])):
@@ -192,7 +205,7 @@ class Trainer:
                 self._compute,
                 self._augmentations,
                 self._objective,
-                self._local_batch,
+                self._local_batch // self._settings.accumulate,
             )
         result = EpochResult(
             train_loss=sum(a for a, _ in sums) / max(1.0, sum(b for _, b in sums)),

@@ -29,6 +29,7 @@ def test_the_defaults_are_fine():
     [
         ("model.architecture=densenet121", "use one of resnet50, resnet50_v1, resnet101, googlenet"),
         ("train.optimizer=rmsprop", "train.optimizer=rmsprop is not there: use adam or sgd"),
+        ("train.accumulate=2", "train.accumulate=2: it adds up no gradients over parts: leave it at 1"),
         ("train.loss=focal", "train.loss=focal is not there: use bce"),
         ("train.label_smoothing=0.1", "train.label_smoothing=0.1: its labels are not smoothed: leave it at 0"),
         ("train.clip_norm=1.5", "train.clip_norm=1.5: its gradients are not clipped: leave it at 0"),

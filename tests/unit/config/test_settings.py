@@ -300,3 +300,11 @@ def test_several_splits_to_score(given: str, split: str) -> None:
 def test_splits_that_there_are_not(given: str) -> None:
     with pytest.raises(ConfigError, match=r"score\.split"):
         load_settings(None, [f"score.split={given}"])
+
+
+def test_a_batch_that_cannot_be_cut_into_equal_parts_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"global_batch 10 does not divide by train\.workers 3: use 9 or 12"):
+        load_settings(None, ["train.global_batch=10", "train.workers=3"])
+    with pytest.raises(ConfigError, match=r"train\.workers 2 times train\.accumulate 3: use 6 or 12"):
+        load_settings(None, ["train.global_batch=10", "train.workers=2", "train.accumulate=3"])
+    assert load_settings(None, ["train.global_batch=12", "train.workers=2", "train.accumulate=3"]).train.accumulate == 3

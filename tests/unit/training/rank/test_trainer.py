@@ -110,11 +110,35 @@ def test_the_average_is_what_is_validated(data, tmp_path):
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
 
 
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_a_step_in_parts_is_the_step_of_the_whole_batch(data, tmp_path, parts):
+    """Some labels are unknown, so that the parts have different numbers of them."""
+    spec = tiny_spec(data, tmp_path / "run", accumulate=parts, clip_norm=5.0, **SGD)
+    assert_same(train_tiny(spec).network, plain_loop(spec, clip=5.0)[0])
+    whole = train_tiny(tiny_spec(data, tmp_path / "whole", clip_norm=5.0, **SGD))
+    found = Checkpoints(spec.checkpoints).load()
+    for ours, theirs in zip(found.progress.history, whole.progress.history, strict=True):
+        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-5)
+        assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-5)
+
+
+def test_no_more_images_go_through_the_network_at_once_than_a_part_has(data, tmp_path, monkeypatch):
+    sizes, forward = set(), TinyNetwork.forward
+
+    def counted(self, images):
+        sizes.add(len(images))
+        return forward(self, images)
+
+    monkeypatch.setattr(TinyNetwork, "forward", counted)
+    train_tiny(tiny_spec(data, tmp_path / "run", accumulate=4, **SGD))
+    assert max(sizes) == BATCH // 4
+
+
 class KilledError(Exception):
     """Stands for a process that ends in the middle of an epoch."""
 
 
-@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9}, {"ema_decay": 0.9, "accumulate": 2}], ids=str)
 def test_a_training_that_stopped_within_an_epoch_goes_on_bit_for_bit(data, tmp_path, monkeypatch, options):
     run = {"normed": True, "checkpoint_every_steps": 2, **SGD, "optimizer": "adam", **options}
     whole = train_tiny(tiny_spec(data, tmp_path / "whole", **run))
@@ -134,4 +158,4 @@ def test_a_training_that_stopped_within_an_epoch_goes_on_bit_for_bit(data, tmp_p
         ours, theirs = getattr(resumed, part), getattr(whole, part)
         assert ours.keys() == theirs.keys()
         assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
-    assert bool(whole.average) is bool(options)
+    assert bool(whole.average) is ("ema_decay" in options)
