@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cxr_spark.errors import UsageError
 from cxr_spark.runtime import spark_files
 from cxr_spark.runtime.java import ensure_java
+from cxr_spark.runtime.private_folders import keep_temporary_files_private
 from cxr_spark.runtime.threads import workers_that_sleep
 from cxr_spark.storage.places import SHARED_LOCAL, is_on_every_node
 from cxr_spark.storage.store import resolve
@@ -126,6 +127,8 @@ def _before_start(master: str, conf: dict[str, str]) -> dict[str, str]:
     given = spark_files.spark_defaults()
     defaults: dict[str, str] = {}
     options = [EXIT_WITHOUT_MEMORY]
+    if pyspark.SparkContext._gateway is None:  # else the JVM runs already, and would not find new folders
+        options.append(keep_temporary_files_private({**given, **conf}))
     if master.startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         defaults = {key: value for key, value in _LOCAL_DEFAULTS.items() if key not in given}
