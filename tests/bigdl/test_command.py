@@ -101,7 +101,7 @@ def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def telling_lines(log: str) -> str:
-    """What a failure is seen from: the package's own lines, warnings and errors, without Spark's account of its work."""
+    """What a failure is seen from: the package's own lines, warnings and errors, without those of Spark's work."""
     kept = [line for line in log.splitlines() if " INFO " not in line or "cxr_spark" in line]
     return "\n".join(kept)[-8000:]
 
