@@ -132,7 +132,8 @@ def evaluate(
         "synthetic": synthetic,
         "versions": _versions(spark_version),
     }
-    result["warnings"] = [*inventory.warnings(), *metrics.warnings_of(result)]
+    of_labels = truth.warnings if truth is not None else ()
+    result["warnings"] = [*of_labels, *inventory.warnings(), *metrics.warnings_of(result)]
     drawn = [_roc(name, curve) for name, curve in by_finding.items()]
     log.info(
         "evaluated %d images of %d findings in %.1f s", inventory.n_images, len(findings), time.monotonic() - started

@@ -191,6 +191,12 @@ def test_names_that_are_guessed_are_counted_and_told(spark, tmp_path, names, way
     assert any("30 images were matched" in line for line in metrics["warnings"]) == bool(way)
 
 
+def test_what_was_guessed_in_the_label_file_is_told(spark, tmp_path):
+    metrics = run(spark, write(tmp_path / "p.csv", CSV), LABELS.replace("img", "C:\\x-rays\\img"))
+    check(metrics)
+    assert metrics["warnings"][0].startswith("labels.csv: 30 images are named by paths, such as 'C:/x-rays/img0.png'")
+
+
 def test_probabilities_that_left_the_range_by_rounding_are_clipped_and_counted(spark, tmp_path):
     table = pd.DataFrame({"Image Index": ["img0.png", "img2.png"], "prob_Mass": [1 + 5e-7, -5e-7]})
     metrics = run(spark, write(tmp_path / "p.csv", table.to_csv(index=False)))

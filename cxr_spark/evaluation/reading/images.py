@@ -56,11 +56,13 @@ class Truth:
         facts: `image_index` (unique), and of `FACTS` what the file knows.
         labels: shape (rows, findings of the predictions): 1 present, 0 absent, NaN not known.
         naming: from what a prediction calls an image to what `facts` calls it.
+        warnings: what was guessed while the labels were read, in words.
     """
 
     facts: pa.Table
     labels: NDArray[np.float32]
     naming: Callable[[str], str] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def checker(findings: Sequence[str], truth: Truth | None) -> ArrowFunction:

@@ -150,5 +150,5 @@ def with_labels(
         findings.append(finding)
     places = [labels.findings.index(name) for name in findings]
     matrix = labels.table.column("labels").combine_chunks().flatten().to_numpy().reshape(-1, len(labels.findings))
-    truth = Truth(labels.table.drop_columns(["labels"]), matrix[:, places], naming)
+    truth = Truth(labels.table.drop_columns(["labels"]), matrix[:, places], naming, labels.warnings)
     return replace(predictions, findings=tuple(findings), truth=truth)
