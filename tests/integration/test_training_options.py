@@ -13,7 +13,7 @@ from tests.support.prepared_sets import write_prepared
 from tests.support.tiny_training import tiny_spec
 
 #: With up-sampling the images of a step do not depend on the number of ranks.
-SAME_IMAGES = {"optimizer": "sgd", "learning_rate": 0.05, "global_batch": 12, "epochs": 2, "balancing": "upsample"}
+SAME_IMAGES = {"optimizer": "sgd", "learning_rate": 0.002, "global_batch": 12, "epochs": 2, "balancing": "upsample"}
 
 
 @pytest.fixture(scope="module")
