@@ -28,15 +28,20 @@ log = logging.getLogger(__name__)
 
 #: These settings change how fast or how safely a training runs, but not its result.
 _NOT_IN_RESULT = {"max_restarts", "checkpoint_every_steps", "keep_checkpoints", "rank_timeout", "start_timeout"}
+#: Settings that version 0.1 did not have. At their defaults they change nothing, so a training that was begun without
+#: them goes on with them.
+_SINCE_0_1 = ("loss", "focal_gamma", "asymmetric", "label_smoothing", "clip_norm", "ema_decay", "accumulate")
 
 
 def fingerprint(settings: Settings, dataset: PreparedDataset) -> dict[str, Any]:
     """Returns, as JSON values, all that decides the result of a training."""
+    fields = type(settings.train).model_fields
+    at_default = {name for name in _SINCE_0_1 if getattr(settings.train, name) == fields[name].default}
     return {
         "data": dataset.store.uri,
         "data_manifest": digest(dataset.manifest),
         "model": settings.model.model_dump(mode="json"),
-        "train": settings.train.model_dump(mode="json", exclude=_NOT_IN_RESULT),
+        "train": settings.train.model_dump(mode="json", exclude=_NOT_IN_RESULT | at_default),
     }
 
 

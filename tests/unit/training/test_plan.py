@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from cxr_spark.training.plan import _check_images
+from cxr_spark.config import load_settings
+from cxr_spark.training.plan import _check_images, fingerprint
 
 
 def dataset(findings):
@@ -23,3 +24,12 @@ def test_findings_without_training_images_are_named(caplog: pytest.LogCaptureFix
     caplog.clear()
     _check_images(dataset({"A": 4, "B": 1}), 1)
     assert caplog.text == ""
+
+
+def test_a_training_of_version_0_1_goes_on_where_new_settings_are_at_their_defaults() -> None:
+    data = SimpleNamespace(store=SimpleNamespace(uri="file:///data"), manifest={})
+    new = {"loss", "focal_gamma", "asymmetric", "label_smoothing", "clip_norm", "ema_decay", "accumulate"}
+    assert not new & fingerprint(load_settings(None), data)["train"].keys()
+    changed = fingerprint(load_settings(None, ["train.clip_norm=1", "train.epochs=3"]), data)["train"]
+    assert new & changed.keys() == {"clip_norm"}
+    assert (changed["clip_norm"], changed["epochs"]) == (1, 3)
