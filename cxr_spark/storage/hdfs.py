@@ -177,9 +177,8 @@ class HdfsFileSystem:
         """Lists the files below a folder."""
         if not self._client.get_file_info(folder).isdir:  # HDFS lists a file as if it were in itself
             raise FileNotFoundError(f"no such folder: {folder}")
-        waiting = [
-            folder
-        ]  # hdfs-native, too, asks for one folder after the other, but ends at the first it may not read
+        # hdfs-native's own listing asks for one folder after the other, too, but ends at the first it may not read.
+        waiting = [folder]
         while waiting:
             current = waiting.pop()
             try:

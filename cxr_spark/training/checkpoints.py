@@ -221,31 +221,3 @@ def _parse(data: bytes, what: str) -> Checkpoint:
             raise DataError(f"{what} is not a checkpoint: it holds a tensor {name!r}")
         parts[part][rest] = tensor
     return Checkpoint(progress, parts["network"], parts["optimizer"], parts["average"])
-
-
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Returns an optimiser's state as tensors named `POSITION.NAME`, parameters counted over all groups."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{position}.{name}": torch.as_tensor(value)
-        for position, values in state.items()
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Restores the state that `optimizer_state` returned."""
-    if not tensors:
-        return
-    whole = optimizer.state_dict()
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        position, _, name = key.partition(".")
-        # The same memory layout as the parameters have: mixed layouts would make every step slower.
-        image_like = tensor.ndim == 4
-        state.setdefault(int(position), {})[name] = (
-            tensor.contiguous(memory_format=torch.channels_last) if image_like else tensor
-        )
-    whole["state"] = state
-    optimizer.load_state_dict(whole)

@@ -22,6 +22,7 @@ from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.checkpoints import Checkpoints
 from cxr_spark.training.plan import plan
 from tests.support.prepared_sets import write_prepared
+from tests.support.ranks import start_ranks
 
 #: A network with dropout and batch norms, small enough to train in seconds.
 SMALL = ("model.architecture=efficientnet_b0", "model.input_size=32", "model.dropout=0.2", "train.learning_rate=1e-3")
@@ -59,14 +60,7 @@ def planned(data, out, *overrides, threads=1):
 
 def start(out, workers):
     """Starts the ranks in a process group of their own, without Spark."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={workers}"]
-    with (out / "ranks.log").open("a") as log:
-        return subprocess.Popen(
-            [*command, "-m", "cxr_spark.training.rank.task", str(out / "job.json")],
-            start_new_session=True,
-            stdout=log,
-            stderr=log,
-        )
+    return start_ranks("cxr_spark.training.rank.task", out, workers)
 
 
 def finish(out, workers):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from cxr_spark.training.checkpoints import Checkpoints
 from tests.support.prepared_sets import write_prepared
+from tests.support.ranks import start_ranks
 from tests.support.tiny_training import tiny_spec
 
 #: With up-sampling the images of a step do not depend on the number of ranks.
@@ -25,14 +23,7 @@ def start(spec, out, workers):
     """Starts the ranks in a process group of their own, without Spark."""
     out.mkdir(exist_ok=True)
     (out / "job.json").write_text(spec.model_dump_json())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={workers}"]
-    with (out / "ranks.log").open("a") as log:
-        return subprocess.Popen(
-            [*command, "-m", "tests.support.tiny_training", str(out / "job.json")],
-            start_new_session=True,
-            stdout=log,
-            stderr=log,
-        )
+    return start_ranks("tests.support.tiny_training", out, workers)
 
 
 def finish(spec, out, workers):

@@ -1,7 +1,8 @@
-"""Makes the optimiser that the settings name."""
+"""Makes the optimiser that the settings name, and turns its state into tensors for a checkpoint and back."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -47,3 +48,31 @@ def make_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Op
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=settings.momentum)
     return torch.optim.RMSprop(groups, lr=rate, momentum=settings.momentum)
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Returns an optimiser's state as tensors named `POSITION.NAME`, parameters counted over all groups."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{position}.{name}": torch.as_tensor(value)
+        for position, values in state.items()
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Restores the state that `optimizer_state` returned."""
+    if not tensors:
+        return
+    whole = optimizer.state_dict()
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        position, _, name = key.partition(".")
+        # The same memory layout as the parameters have: mixed layouts would make every step slower.
+        image_like = tensor.ndim == 4
+        state.setdefault(int(position), {})[name] = (
+            tensor.contiguous(memory_format=torch.channels_last) if image_like else tensor
+        )
+    whole["state"] = state
+    optimizer.load_state_dict(whole)

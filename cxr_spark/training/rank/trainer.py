@@ -16,14 +16,13 @@ from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.errors import DivergedError
 from cxr_spark.models.device import Compute
 from cxr_spark.models.freezing import set_train_mode
-from cxr_spark.training import checkpoints as saved
 from cxr_spark.training import schedule
 from cxr_spark.training.balance import class_weights
 from cxr_spark.training.checkpoints import Checkpoint, Progress
 from cxr_spark.training.rank.average import WeightAverage
 from cxr_spark.training.rank.focus import Focus
 from cxr_spark.training.rank.loss import Objective
-from cxr_spark.training.rank.optimizer import make_optimizer
+from cxr_spark.training.rank.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from cxr_spark.training.rank.process_group import ProcessGroup
 from cxr_spark.training.rank.sampler import Sampler
 from cxr_spark.training.rank.shards import Index, Shard
@@ -96,7 +95,7 @@ class Trainer:
         self._module.load_state_dict(start.network)
         if self._average:
             self._average.load(start.model)
-        saved.restore_optimizer(self._optimizer, start.optimizer)
+        restore_optimizer(self._optimizer, start.optimizer)
         parallel = self._group.parallel(self._module)
         while not progress.finished:
             progress = self._epoch(parallel, progress)
@@ -222,4 +221,4 @@ class Trainer:
 
     def _state(self, progress: Progress) -> Checkpoint:
         average = self._average.module.state_dict() if self._average else {}
-        return Checkpoint(progress, self._module.state_dict(), saved.optimizer_state(self._optimizer), average)
+        return Checkpoint(progress, self._module.state_dict(), optimizer_state(self._optimizer), average)

@@ -10,9 +10,8 @@ from cxr_spark.training.checkpoints import (
     Checkpoint,
     Checkpoints,
     Progress,
-    optimizer_state,
-    restore_optimizer,
 )
+from cxr_spark.training.rank.optimizer import optimizer_state, restore_optimizer
 
 
 def checkpoint(step, value=1.0):

@@ -14,7 +14,7 @@ from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.rank.validation import Validation
 from cxr_spark.training.record import EpochResult, Record, close_epoch
 from cxr_spark.training.schedule import learning_rate
-from cxr_spark.training.specification import TrainingSpec
+from tests.support.specifications import specification
 
 
 def result(loss=0.5, auc=None):
@@ -52,18 +52,7 @@ def test_a_target_that_is_reached_ends_a_training():
 
 @pytest.fixture
 def spec(tmp_path):
-    return TrainingSpec(
-        run_uri=f"file://{tmp_path}",
-        data_uri="file:///nowhere",
-        findings=("Mass",),
-        prepared_size=32,
-        held_size=32,
-        input_size=32,
-        batch_norm_epsilon=None,
-        model=ModelSettings(),
-        train=TrainSettings(epochs=3),
-        threads=1,
-    )
+    return specification(tmp_path, ModelSettings(), TrainSettings(epochs=3))
 
 
 def test_epochs_are_kept_as_what_they_are_best_in(spec, tmp_path, caplog):

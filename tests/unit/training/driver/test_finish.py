@@ -10,7 +10,7 @@ from cxr_spark.config import ModelSettings, TrainSettings
 from cxr_spark.models.architectures import build
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.driver.finish import finish
-from cxr_spark.training.specification import TrainingSpec
+from tests.support.specifications import specification
 
 ENTRY = {
     "epoch": 1, "train_loss": 0.5, "val_loss": 0.4, "val_macro_auc": 0.7, "val_micro_auc": 0.7, "val_accuracy": 0.8,
@@ -20,18 +20,8 @@ ENTRY = {
 
 @pytest.mark.parametrize("averaged", [False, True])
 def test_the_average_of_the_weights_becomes_the_model_where_there_is_one(tmp_path, averaged):
-    spec = TrainingSpec(
-        run_uri=f"file://{tmp_path}",
-        data_uri="file:///nowhere",
-        findings=("Mass",),
-        prepared_size=32,
-        held_size=32,
-        input_size=32,
-        batch_norm_epsilon=None,
-        model=ModelSettings(architecture="efficientnet_b0"),
-        train=TrainSettings(epochs=1, ema_decay=0.9 if averaged else 0.0),
-        threads=1,
-    )
+    train = TrainSettings(epochs=1, ema_decay=0.9 if averaged else 0.0)
+    spec = specification(tmp_path, ModelSettings(architecture="efficientnet_b0"), train)
     network, average = (build("efficientnet_b0", 1, seed=seed).state_dict() for seed in (1, 2))
     progress = Progress(epoch=1, global_step=3, history=(ENTRY,), finished=True)
     state = Checkpoint(progress, network, {}, average if averaged else {})
