@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from urllib.error import URLError
 
@@ -24,7 +25,7 @@ def download(name: str, architecture_name: str) -> Weights:
 
     Raises:
         ConfigError: torchvision has no such weights, or they cannot be downloaded from here.
-        DataError: the download is damaged.
+        DataError: the download, or the file in the cache, is damaged or holds other things than tensors.
     """
     architecture(architecture_name)
     if architecture_name not in models.list_models():
@@ -39,14 +40,14 @@ def download(name: str, architecture_name: str) -> Weights:
     entry = known[name]
     what = f"torchvision {type(entry).__name__}.{entry.name}"
     try:
-        state = entry.get_state_dict(progress=False, check_hash=True)
+        state = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (URLError, OSError) as error:
         raise ConfigError(
             f"model.weights {name!r} cannot be downloaded from here ({error}): on a machine with internet get "
             f"{entry.url}, then `cxr-spark import-weights FILE.pth --architecture {architecture_name} --out "
             "F.safetensors`, and set model.weights to the URI of that file"
         ) from None
-    except RuntimeError as error:
+    except (RuntimeError, pickle.UnpicklingError) as error:
         raise DataError(f"{what}: {str(error).splitlines()[0]}: delete it from {torch.hub.get_dir()}") from None
     cached = Path(torch.hub.get_dir(), "checkpoints", entry.url.rpartition("/")[2])
     transform = entry.transforms()
