@@ -60,10 +60,10 @@ def make_manifest(
         A JSON value: `format`, `created`; the counts of `plan.Counts`; `prepared`; `quarantined` (images by reason);
         `png_16_bit_dim` (PNGs of 16 bits that leave the highest ones unused, by the bits that they need);
         `bad_fraction` (labelled images of a split that were not prepared, of all those with a file; images whose label
-        is in doubt are among both); `splits` (of each
-        its `images`, `patients` and images with each of the `findings`); `findings` (the label order); the settings;
-        `sources`; `notes`; `selection`; `warnings` (what an operator should know, in words); `bytes`; `files` (name,
-        rows, bytes and SHA-256 of all that was written); `versions`.
+        is in doubt are among both); `splits` (of each its `images`, `patients` and images with each of the
+        `findings`); `findings` (the label order); the settings; `sources`; `notes`; `selection`; `warnings` (what an
+        operator should know, in words); `bytes`; `files` (name, rows, bytes and SHA-256 of all that was written);
+        `versions`.
     """
     data = [file for file in files if file.split is not None]
     met = asdict(counts)

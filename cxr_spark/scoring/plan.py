@@ -31,6 +31,12 @@ TASKS_PER_CORE = 3
 #: ... as long as a task keeps this many images: each pays for a file and a round trip.
 MIN_IMAGES = 16
 
+#: What helps where several images have one name.
+APART = (
+    "tell them apart by their paths with --image-index path, from one --images folder above all of them; predictions "
+    "under other names need an --out of their own"
+)
+
 
 def _name(uri: str, root: str) -> str:
     return posixpath.basename(uri)
@@ -39,12 +45,6 @@ def _name(uri: str, root: str) -> str:
 def _path(uri: str, root: str) -> str:
     return uri[len(root.rstrip("/")) + 1 :]
 
-
-#: What helps where several images have one name.
-APART = (
-    "tell them apart by their paths with --image-index path, from one --images folder above all of them; predictions "
-    "under other names need an --out of their own"
-)
 
 #: What a raw image is called, by the setting `score.image_index`: from its URI and that of the folder searched.
 NAMINGS: Mapping[str, Callable[[str, str], str]] = MappingProxyType({"name": _name, "path": _path})
