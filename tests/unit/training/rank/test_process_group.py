@@ -43,6 +43,7 @@ RANK = textwrap.dedent("""
         "listening": sorted(set(listening)),
     }))
     group.wait_for_all()
+    del parallel, module
     group.disconnect()
     """)
 
