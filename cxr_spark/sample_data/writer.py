@@ -40,6 +40,8 @@ _LABELS_HEADER = (
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],"
 )
 _BOXES_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
+#: NIH's boxes are in pixels of its 1,024 x 1,024 images, whatever the size of a copy, and so are these.
+_BOX_SIDE = 1024
 #: The names in NIH's list of boxes that differ from those in its label file.
 _BOX_NAMES = {"Infiltration": "Infiltrate"}
 
@@ -78,7 +80,7 @@ def write_sample_data(
         "test": len(listed[True]),
         "findings": _label_counts(pictures),
     }
-    store.write_bytes(BOXES_NAME, _boxes_csv(pictures, boxes, size))
+    store.write_bytes(BOXES_NAME, _boxes_csv(pictures, boxes))
     store.write_bytes(TRAIN_LIST_NAME, "\n".join(listed[False]).encode())
     store.write_bytes(TEST_LIST_NAME, "\n".join(listed[True]).encode())
     store.write_bytes(README_NAME, _readme(pictures, size, seed).encode())
@@ -133,14 +135,15 @@ def _labels_csv(pictures: Iterable[Picture], size: int) -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
-def _boxes_csv(pictures: Sequence[Picture], boxes: Sequence[Boxes], size: int) -> bytes:
-    """Returns the list of boxes: x, y, width and height in pixels."""
+def _boxes_csv(pictures: Sequence[Picture], boxes: Sequence[Boxes]) -> bytes:
+    """Returns the list of boxes: x, y, width and height in pixels of a picture of `_BOX_SIDE`."""
     text = io.StringIO()
     text.write(f"{_BOXES_HEADER}\n")
     rows = csv.writer(text, lineterminator="\n")
     for picture, found in zip(pictures, boxes, strict=True):
         for finding, box in found:
-            rows.writerow([picture.name, _BOX_NAMES.get(finding, finding), *(f"{value * size:.2f}" for value in box)])
+            values = (f"{value * _BOX_SIDE:.2f}" for value in box)
+            rows.writerow([picture.name, _BOX_NAMES.get(finding, finding), *values])
     return text.getvalue().encode()
 
 
@@ -164,7 +167,7 @@ reads X-rays. The folder has the layout of NIH ChestX-ray14 (Wang et al., ChestX
 | `images_00N/images/*.png` | {len(pictures)} grey pictures of {size} x {size}, marked in a corner and in a text chunk |
 | `{LABELS_NAME}` | labels, in the format of NIH's file of 2017; all its values are invented |
 | `{TRAIN_LIST_NAME}`, `{TEST_LIST_NAME}` | the split, by patient |
-| `{BOXES_NAME}` | where the findings were drawn, in pixels |
+| `{BOXES_NAME}` | where the findings were drawn, in pixels of a 1,024 x 1,024 copy, as NIH's boxes are |
 
 | label | images |
 |---|---|
