@@ -87,6 +87,12 @@ def _problems(settings: Settings) -> list[str]:
         found.append(f"train.clip_norm={train.clip_norm:g}: its gradients are not clipped: leave it at 0")
     if train.ema_decay:
         found.append(f"train.ema_decay={train.ema_decay:g}: it keeps no average of the weights: leave it at 0")
+    if train.mixup:
+        found.append(f"train.mixup={train.mixup:g}: its images are not blended: leave it at 0")
+    if train.layer_decay < 1:
+        found.append(f"train.layer_decay={train.layer_decay:g}: it has one learning rate: leave it at 1")
+    if model.stochastic_depth is not None:
+        found.append(f"model.stochastic_depth={model.stochastic_depth:g}: it leaves out no blocks: leave it unset")
     if train.precision == "bf16":
         found.append("train.precision=bf16: it computes in float32 only: use auto or fp32")
     if train.workers > 1:
@@ -99,8 +105,9 @@ def _problems(settings: Settings) -> list[str]:
             f"train.threads_per_worker={train.threads_per_worker}: it uses the cores of its executors: leave it unset, "
             "and set spark.executor.cores"
         )
-    if train.schedule.kind == "cosine":
-        found.append("train.schedule.kind=cosine changes the rate with every step: use plateau or constant")
+    if train.schedule.kind in ("cosine", "one_cycle"):
+        kind = train.schedule.kind
+        found.append(f"train.schedule.kind={kind} changes the rate with every step: use plateau or constant")
     if train.schedule.warmup_epochs and train.optimizer == "adam":
         found.append("train.schedule.warmup_epochs is for train.optimizer=sgd only: set it to 0, or use sgd")
     if train.bigdl_engine == "mkldnn" and model.freeze != "none":

@@ -27,6 +27,13 @@ class ModelSettings(Section):
         None, ge=16, le=2048, description="side of the network's input in pixels; default: that of the architecture"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="probability of dropout before the last layer")
+    stochastic_depth: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="probability with which training leaves out the last block for an image, falling to 0 at the first "
+        "one; default: that of the architecture",
+    )
     task: Literal["multi_label", "single_label"] = Field(
         "multi_label",
         description="multi_label: each finding has a sigmoid of its own; single_label: one softmax over all classes",

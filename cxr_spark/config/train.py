@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cxr_spark.config.section import Metric, Section, Seed
 
@@ -20,8 +20,9 @@ class ScheduleSettings(Section):
         0.0, ge=0, le=100_000, description="number of epochs in which the rate rises to train.learning_rate"
     )
     warmup_start: float = Field(1e-7, ge=0, le=1e6, description="learning rate of the first step of the warm-up")
-    kind: Literal["constant", "plateau", "cosine"] = Field(
-        "plateau", description="what the learning rate does after the warm-up"
+    kind: Literal["constant", "plateau", "cosine", "one_cycle"] = Field(
+        "plateau",
+        description="what the learning rate does after the warm-up; one_cycle rises and falls by itself, step by step",
     )
     metric: Metric = Field("val_loss", description="the metric that is watched for a plateau")
     factor: float = Field(0.1, gt=0, lt=1, description="the learning rate is multiplied by this at a plateau")
@@ -32,6 +33,15 @@ class ScheduleSettings(Section):
         1e-4, ge=0, le=1e6, description="smallest change of the metric that counts as an improvement"
     )
     min_rate: float = Field(1e-8, ge=0, le=1e6, description="the learning rate never falls below this")
+
+    @model_validator(mode="after")
+    def _one_rise(self) -> ScheduleSettings:
+        if self.kind == "one_cycle" and self.warmup_epochs:
+            raise ValueError(
+                f"kind=one_cycle rises by itself, and warmup_epochs is {self.warmup_epochs:g}: leave it at 0, or use "
+                "kind=cosine, which falls from the end of the warm-up on"
+            )
+        return self
 
 
 class EarlyStopSettings(Section):
@@ -83,6 +93,13 @@ class TrainSettings(Section):
     )
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field("adam", description="the optimiser")
     learning_rate: float = Field(1e-4, gt=0, le=1e30, description="learning rate after the warm-up, if there is one")
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="the learning rate of a block is that of the next one, nearer to the head, times this, such as "
+        "0.75; 1: all blocks learn at the same rate",
+    )
     weight_decay: float = Field(
         0.0, ge=0, le=1e6, description="weight decay of all weights except biases and normalisation layers"
     )
@@ -98,6 +115,13 @@ class TrainSettings(Section):
     asymmetric: AsymmetricSettings = Field(AsymmetricSettings(), description="the loss with loss=asymmetric")
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="part of every label that is spread evenly over all answers, such as 0.05"
+    )
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="images of a step are blended in pairs, with parts drawn from a Beta distribution with this twice, "
+        "such as 0.2; 0: never",
     )
     clip_norm: float = Field(
         0.0,

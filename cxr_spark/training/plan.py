@@ -12,11 +12,12 @@ from torch import nn
 
 from cxr_spark.augmentation.building import from_config, output_size
 from cxr_spark.augmentation.kinds import BatchAugmentation
-from cxr_spark.config import Settings
+from cxr_spark.config import Section, Settings
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.models.architectures import architecture, batch_norm_epsilon_of, build
 from cxr_spark.models.freezing import freeze, set_train_mode
 from cxr_spark.models.initial_weights import load_initial_weights, resolve_weights
+from cxr_spark.models.stochastic_depth import set_stochastic_depth
 from cxr_spark.outputs.claim import digest
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import TRAIN, VALIDATION
@@ -30,19 +31,29 @@ log = logging.getLogger(__name__)
 _NOT_IN_RESULT = {"max_restarts", "checkpoint_every_steps", "keep_checkpoints", "rank_timeout", "start_timeout"}
 #: Settings that version 0.1 did not have. At their defaults they change nothing, so a training that was begun without
 #: them goes on with them.
-_SINCE_0_1 = ("loss", "focal_gamma", "asymmetric", "label_smoothing", "clip_norm", "ema_decay", "accumulate")
+_SINCE_0_1 = {
+    "model": ("stochastic_depth",),
+    "train": (
+        *("loss", "focal_gamma", "asymmetric", "label_smoothing", "clip_norm", "ema_decay", "accumulate"),
+        *("layer_decay", "mixup"),
+    ),
+}
 
 
 def fingerprint(settings: Settings, dataset: PreparedDataset) -> dict[str, Any]:
     """Returns, as JSON values, all that decides the result of a training."""
-    fields = type(settings.train).model_fields
-    at_default = {name for name in _SINCE_0_1 if getattr(settings.train, name) == fields[name].default}
     return {
         "data": dataset.store.uri,
         "data_manifest": digest(dataset.manifest),
-        "model": settings.model.model_dump(mode="json"),
-        "train": settings.train.model_dump(mode="json", exclude=_NOT_IN_RESULT | at_default),
+        "model": settings.model.model_dump(mode="json", exclude=_at_default(settings.model, "model")),
+        "train": settings.train.model_dump(mode="json", exclude=_NOT_IN_RESULT | _at_default(settings.train, "train")),
     }
+
+
+def _at_default(section: Section, name: str) -> set[str]:
+    """Returns the settings of a group that version 0.1 did not have and that have their defaults."""
+    fields = type(section).model_fields
+    return {setting for setting in _SINCE_0_1[name] if getattr(section, setting) == fields[setting].default}
 
 
 def plan(
@@ -83,6 +94,7 @@ def plan(
         batch_norm_epsilon=epsilon,
         seed=train.seed,
     )
+    set_stochastic_depth(module, model.stochastic_depth, model.architecture)
     frozen = freeze(module, model.freeze)
     if train.backend == "torch" and train.global_batch == train.workers * train.accumulate:
         _check_batch_of_one(module, input_size, settings)

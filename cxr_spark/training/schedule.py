@@ -9,6 +9,10 @@ from typing import Any
 from cxr_spark.config import EarlyStopSettings, ScheduleSettings, TrainSettings
 from cxr_spark.training.checkpoints import BEST
 
+#: The one-cycle policy with the values of torch's OneCycleLR: the part of all steps in which the rate rises, what it
+#: starts from as a part of the peak, and what it ends at as a part of the start.
+_RISE, _START, _END = 0.3, 1 / 25, 1e-4
+
 History = Sequence[Mapping[str, Any]]
 
 
@@ -40,8 +44,26 @@ def learning_rate(
     if settings.kind == "cosine":
         total = max(1, epochs * steps_per_epoch - warmup_steps)
         done = min(1.0, (step - warmup_steps) / total)
-        return settings.min_rate + (peak - settings.min_rate) * (1 + math.cos(math.pi * done)) / 2
+        return _half_cosine(peak, settings.min_rate, done)
+    if settings.kind == "one_cycle":
+        return _one_cycle(peak, step, epochs * steps_per_epoch)
     return peak
+
+
+def _one_cycle(peak: float, step: int, steps: int) -> float:
+    """Returns the rate of the one-cycle policy (Smith and Topin 2017), up and down by half a cosine each.
+
+    It is torch's `OneCycleLR` with its defaults; the momentum stays as it is.
+    """
+    top, last = _RISE * steps - 1, steps - 1
+    start = peak * _START
+    if step <= top:
+        return _half_cosine(start, peak, step / top)
+    return _half_cosine(peak, start * _END, min(1.0, (step - top) / (last - top)))
+
+
+def _half_cosine(start: float, end: float, done: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
 def _plateaus(settings: ScheduleSettings, values: Sequence[float | None]) -> int:

@@ -34,7 +34,9 @@ def finish(spec, out, workers):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"clip_norm": 0.2}, {"ema_decay": 0.8}, {"loss": "asymmetric"}, {"accumulate": 2}], ids=str
+    "options",
+    [{}, {"clip_norm": 0.2}, {"ema_decay": 0.8, "layer_decay": 0.5}, {"loss": "asymmetric"}, {"accumulate": 2}],
+    ids=str,
 )
 def test_the_number_of_ranks_changes_nothing_but_rounding(data, tmp_path, options):
     found = []

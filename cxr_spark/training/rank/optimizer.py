@@ -9,7 +9,11 @@ import torch
 from torch import nn
 
 from cxr_spark.config import TrainSettings
+from cxr_spark.models.blocks import block_depths
 from cxr_spark.models.head import head_name
+
+#: In a group of parameters: its learning rate as a part of the head's.
+_SCALE = "scale"
 
 
 def decay_by_name(module: nn.Module, settings: TrainSettings) -> dict[str, float]:
@@ -30,16 +34,20 @@ def decay_by_name(module: nn.Module, settings: TrainSettings) -> dict[str, float
 def make_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
     """Makes the optimiser of a network's trainable parameters.
 
-    It has three groups: the body, the head, and all parameters that are not decayed.
+    It has three groups: the body, the head, and all parameters that are not decayed. With `layer_decay` each of them is
+    split by the depth of the blocks. `set_rate` sets the learning rates.
     """
     decays = decay_by_name(module, settings)
     head = f"{head_name(module)}."
-    groups: list[dict[str, Any]] = [{"params": []} for _ in range(3)]
+    depths = block_depths(module) if settings.layer_decay < 1 else {}
+    found: dict[tuple[int, int], dict[str, Any]] = {(kind, 0): {"params": [], _SCALE: 1.0} for kind in range(3)}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            group = groups[2 if parameter.ndim <= 1 else int(name.startswith(head))]
+            kind, depth = 2 if parameter.ndim <= 1 else int(name.startswith(head)), depths.get(name, 0)
+            group = found.setdefault((kind, depth), {"params": [], _SCALE: settings.layer_decay**depth})
             group["params"].append(parameter)
             group["weight_decay"] = decays[name]
+    groups = list(found.values())
     rate = settings.learning_rate
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, lr=rate)
@@ -48,6 +56,17 @@ def make_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Op
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=settings.momentum)
     return torch.optim.RMSprop(groups, lr=rate, momentum=settings.momentum)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the learning rate of the head, and those of all blocks by their depth.
+
+    Args:
+        optimizer: of `make_optimizer`.
+        rate: of the head.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group[_SCALE]
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

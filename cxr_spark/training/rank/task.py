@@ -19,6 +19,7 @@ from cxr_spark.errors import CxrError, DivergedError, RunError
 from cxr_spark.models.architectures import build
 from cxr_spark.models.device import choose
 from cxr_spark.models.freezing import freeze
+from cxr_spark.models.stochastic_depth import set_stochastic_depth
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import describe
@@ -88,6 +89,7 @@ def train(spec: TrainingSpec, group: ProcessGroup) -> None:
         hidden=spec.model.hidden,
         batch_norm_epsilon=spec.batch_norm_epsilon,
     )
+    set_stochastic_depth(module, spec.model.stochastic_depth, spec.model.architecture)
     freeze(module, spec.model.freeze)
     trainer = Trainer(
         spec=spec,

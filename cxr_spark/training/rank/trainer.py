@@ -22,7 +22,8 @@ from cxr_spark.training.checkpoints import Checkpoint, Progress
 from cxr_spark.training.rank.average import WeightAverage
 from cxr_spark.training.rank.focus import Focus
 from cxr_spark.training.rank.loss import Objective
-from cxr_spark.training.rank.optimizer import make_optimizer, optimizer_state, restore_optimizer
+from cxr_spark.training.rank.mixup import blend, draw_part, partners
+from cxr_spark.training.rank.optimizer import make_optimizer, optimizer_state, restore_optimizer, set_rate
 from cxr_spark.training.rank.process_group import ProcessGroup
 from cxr_spark.training.rank.sampler import Sampler
 from cxr_spark.training.rank.shards import Index, Shard
@@ -141,8 +142,7 @@ class Trainer:
             self.steps_per_epoch,
             self._settings.epochs,
         )
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self._optimizer, rate)
         return rate
 
     def _step(self, parallel: nn.Module, chosen: NDArray[np.int64], epoch: int, global_step: int) -> torch.Tensor:
@@ -159,7 +159,8 @@ class Trainer:
         for number, (part, of_part) in enumerate(zip(parts, labels.tensor_split(len(parts)), strict=True), start=1):
             last = number == len(parts)
             with nullcontext() if last else self._group.without_exchange(parallel):
-                loss = self._loss(parallel, part, of_part, epoch)
+                mixed = self._part_of_pairs(global_step, number)
+                loss = self._loss(parallel, part, of_part, epoch, mixed)
                 torch.autograd.backward(loss / divisor.clamp(min=1))
             total += loss.detach()
         if self._settings.clip_norm:
@@ -170,15 +171,26 @@ class Trainer:
             self._average.update(global_step)
         return torch.stack([total, terms]).double()
 
-    def _loss(self, parallel: nn.Module, chosen: NDArray[np.int64], labels: torch.Tensor, epoch: int) -> torch.Tensor:
+    def _part_of_pairs(self, global_step: int, number: int) -> float | None:
+        """Returns the part of the first image in each blended pair; None where images are not blended."""
+        alpha, seed = self._settings.mixup, self._settings.seed
+        return draw_part(alpha, seed=seed, rank=self._group.rank, step=global_step, part=number) if alpha else None
+
+    def _loss(
+        self, parallel: nn.Module, chosen: NDArray[np.int64], labels: torch.Tensor, epoch: int, mixed: float | None
+    ) -> torch.Tensor:
         """Returns the sum of the losses of the images `chosen`, with the gradient to come."""
         shard = self._train
         pixels = torch.from_numpy(shard.pixels[chosen]).to(self._compute.device, non_blocking=True)
         pixels = augment(pixels, self._augmentations, shard.keys[chosen], self._settings.seed, epoch)
+        images = imagenet_bgr(pixels, torch.channels_last)
         with self._compute.autocast():
-            logits = parallel(imagenet_bgr(pixels, torch.channels_last))
-        total, _ = self._objective.summed(logits.float(), labels)
-        return total
+            logits = parallel(images if mixed is None else blend(images, mixed)).float()
+        total, _ = self._objective.summed(logits, labels)
+        if mixed is None:
+            return total
+        # Labels are not blended: unknown ones could not be, and each known label counts once in both sums together.
+        return mixed * total + (1 - mixed) * self._objective.summed(logits, partners(labels))[0]
 
     def _check_finite(self, totals: torch.Tensor, epoch: int, step: int, rate: float) -> None:
         if not bool(torch.isfinite(totals[0])):

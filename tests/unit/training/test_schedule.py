@@ -2,6 +2,7 @@ import itertools
 import math
 
 import pytest
+import torch
 
 from cxr_spark.config import EarlyStopSettings, ScheduleSettings
 from cxr_spark.training.schedule import is_best, learning_rate, should_stop
@@ -49,6 +50,24 @@ def test_plateau_does_not_count_the_warmup():
 def test_plateau_has_a_floor():
     settings = ScheduleSettings(kind="plateau", patience=0, factor=0.1, min_rate=1e-3)
     assert learning_rate(settings, 1.0, losses(*[1.0] * 30), 300, 10, 99) == 1e-3
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(10, 10), (3, 7), (1, 40)])
+def test_one_cycle_is_torchs(epochs, steps):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * steps, cycle_momentum=False)
+    settings = ScheduleSettings(kind="one_cycle")
+    for step in range(epochs * steps):
+        found = learning_rate(settings, 2e-3, [], step, steps, epochs)
+        assert found == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9), step
+        optimizer.step()
+        if step + 1 < epochs * steps:
+            theirs.step()
+
+
+def test_one_cycle_has_no_other_warm_up():
+    with pytest.raises(ValueError, match=r"kind=one_cycle rises by itself, and warmup_epochs is 2: leave it at 0"):
+        ScheduleSettings(kind="one_cycle", warmup_epochs=2)
 
 
 def test_cosine_ends_at_the_floor():

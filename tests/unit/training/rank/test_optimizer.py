@@ -8,7 +8,7 @@ import torch
 from cxr_spark.config import TrainSettings
 from cxr_spark.models.architectures import build
 from cxr_spark.models.freezing import freeze
-from cxr_spark.training.rank.optimizer import make_optimizer
+from cxr_spark.training.rank.optimizer import make_optimizer, set_rate
 
 RATE = 0.1
 
@@ -55,3 +55,34 @@ def test_decay_of_body_and_head_and_of_nothing_else(settings, body, head) -> Non
 def test_optimizers_by_name(name, kind) -> None:
     network = build("googlenet", 2)
     assert type(make_optimizer(network, TrainSettings(optimizer=name))) is kind
+
+
+#: Depth of a parameter by the beginning of its name: the number of blocks between it and the head.
+DEPTHS = {
+    "resnet50": {"conv1": 5, "bn1": 5, "layer1": 4, "layer2": 3, "layer3": 2, "layer4": 1, "fc": 0},
+    "convnext_tiny": {**{f"features.{i}": 8 - i for i in range(8)}, "classifier": 0},
+    "densenet121": {
+        **{"features.conv0": 8, "features.norm0": 8, "features.denseblock1": 7, "features.transition1": 6},
+        **{"features.denseblock2": 5, "features.transition2": 4, "features.denseblock3": 3, "features.transition3": 2},
+        **{"features.denseblock4": 1, "features.norm5": 1, "classifier": 0},
+    },
+}
+
+
+@pytest.mark.parametrize("architecture", DEPTHS)
+def test_blocks_learn_more_slowly_the_further_they_are_from_the_head(architecture) -> None:
+    network = build(architecture, 2)
+    optimizer = make_optimizer(network, TrainSettings(layer_decay=0.5, weight_decay=0.1))
+    set_rate(optimizer, 0.08)
+    groups = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    for name, parameter in network.named_parameters():
+        [depth] = [depth for block, depth in DEPTHS[architecture].items() if name.startswith(f"{block}.")]
+        assert groups[id(parameter)]["lr"] == pytest.approx(0.08 * 0.5**depth), name
+        assert groups[id(parameter)]["weight_decay"] == (0.0 if parameter.ndim <= 1 else 0.1), name
+
+
+def test_all_blocks_learn_at_one_rate_by_default() -> None:
+    optimizer = make_optimizer(build("googlenet", 2), TrainSettings())
+    set_rate(optimizer, 0.03)
+    assert len(optimizer.param_groups) == 3
+    assert {group["lr"] for group in optimizer.param_groups} == {0.03}

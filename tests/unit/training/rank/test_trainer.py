@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.checkpoints import Checkpoints
+from cxr_spark.training.rank.mixup import draw_part
 from cxr_spark.training.rank.sampler import Sampler
 from cxr_spark.training.rank.shards import load_images, load_shard, read_index
 from cxr_spark.training.record import Record
@@ -134,11 +136,60 @@ def test_no_more_images_go_through_the_network_at_once_than_a_part_has(data, tmp
     assert max(sizes) == BATCH // 4
 
 
+def test_blended_images_and_labels_are_those_of_torchvision(tmp_path):
+    """No label is unknown here, since torchvision's MixUp cannot do with those."""
+    data = write_prepared(tmp_path / "prepared", {"train": 24, "val": 9})
+    spec = tiny_spec(data, tmp_path / "run", mixup=0.7, **SGD)
+    network = TinyNetwork(normed=False).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
+    for step, (pixels, labels) in enumerate(batches(spec)):
+        mix = v2.MixUp(alpha=0.7, num_classes=labels.shape[1])
+        part = draw_part(0.7, seed=spec.train.seed, rank=0, step=step, part=1)
+        blended, target = mix.transform(pixels, {"lam": part, "labels": None, "batch_size": BATCH}), labels
+        target = mix.transform(labels, {"lam": part, "labels": labels, "batch_size": BATCH})
+        optimizer.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(network(blended), target).backward()
+        optimizer.step()
+    assert_same(train_tiny(spec).network, network)
+
+
+def test_an_unknown_label_counts_in_no_pair(data, tmp_path):
+    """Parts of a blended loss add up to the number of known labels, whatever the pairs are."""
+    spec = tiny_spec(data, tmp_path / "run", mixup=0.7, **SGD)
+    network = TinyNetwork(normed=False).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
+    cost = torch.nn.functional.binary_cross_entropy_with_logits
+    for step, (pixels, labels) in enumerate(batches(spec)):
+        part = draw_part(0.7, seed=spec.train.seed, rank=0, step=step, part=1)
+        logits = network(part * pixels + (1 - part) * torch.cat([pixels[-1:], pixels[:-1]]))
+        optimizer.zero_grad()
+        for weight, target in ((part, labels), (1 - part, torch.cat([labels[-1:], labels[:-1]]))):
+            known = ~torch.isnan(target)
+            (weight * cost(logits[known], target[known])).backward(retain_graph=True)
+        optimizer.step()
+    assert_same(train_tiny(spec).network, network)
+
+
+def test_the_parts_of_pairs_are_those_of_a_beta_distribution():
+    draws = np.array([draw_part(0.4, seed=1, rank=0, step=step, part=1) for step in range(4000)])
+    assert draws.mean() == pytest.approx(0.5, abs=0.03)
+    assert draws.var() == pytest.approx(1 / (4 * (2 * 0.4 + 1)), abs=0.01)
+
+
 class KilledError(Exception):
     """Stands for a process that ends in the middle of an epoch."""
 
 
-@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9}, {"ema_decay": 0.9, "accumulate": 2}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"ema_decay": 0.9},
+        {"ema_decay": 0.9, "accumulate": 2},
+        {"mixup": 0.4, "accumulate": 2, "layer_decay": 0.5, "schedule": {"kind": "one_cycle"}},
+    ],
+    ids=str,
+)
 def test_a_training_that_stopped_within_an_epoch_goes_on_bit_for_bit(data, tmp_path, monkeypatch, options):
     run = {"normed": True, "checkpoint_every_steps": 2, **SGD, "optimizer": "adam", **options}
     whole = train_tiny(tiny_spec(data, tmp_path / "whole", **run))

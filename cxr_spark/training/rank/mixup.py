@@ -1,0 +1,40 @@
+"""Mixup (Zhang et al. 2018): images of a batch are blended in pairs, and each counts with the labels of both."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+def draw_part(alpha: float, *, seed: int, rank: int, step: int, part: int) -> float:
+    """Draws the part of the first image of every pair, from Beta(alpha, alpha).
+
+    It depends on nothing but its arguments, so a training that goes on from a checkpoint draws the same.
+
+    Args:
+        alpha: above 0; small values leave one image of a pair nearly alone.
+        seed: of the training.
+        rank: number of the rank.
+        step: number of steps done before, in all epochs.
+        part: number of the part of the step, where it is gone through in parts.
+    """
+    return float(np.random.Generator(np.random.PCG64([seed, rank, step, part])).beta(alpha, alpha))
+
+
+def partners(batch: torch.Tensor) -> torch.Tensor:
+    """Returns the other image of each pair, or its labels: those of the row before, as torchvision's MixUp pairs them.
+
+    Args:
+        batch: (N, ...).
+    """
+    return batch.roll(1, 0)
+
+
+def blend(images: torch.Tensor, part: float) -> torch.Tensor:
+    """Blends each image with its partner.
+
+    Args:
+        images: floating point (N, ...).
+        part: the part of the image itself, from 0 to 1.
+    """
+    return images * part + partners(images) * (1 - part)
