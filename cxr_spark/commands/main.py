@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "explain": "Grad-CAM overlays, maps of layers, and how well they meet radiologists' boxes",
     "explore": "class balance, patients, ages, shapes and intensities of prepared data, as a page",
     "pipeline": "run the jobs of a settings file in order",
+    "quarantine": "print which images a job set aside, and why",
     "config": "show every setting",
     "sample-data": "make a synthetic data set in NIH's layout",
     "benchmark": "images/s of each step on this machine, beside a bare loop",

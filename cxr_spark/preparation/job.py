@@ -27,6 +27,7 @@ from cxr_spark.runtime.spark_schema import to_spark
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import MANIFEST_NAME
+from cxr_spark.tables.quarantine import examples
 from cxr_spark.tables.schema import PREPARED
 
 if TYPE_CHECKING:
@@ -207,7 +208,8 @@ def _refuse_too_many_bad(
     wanted = request.plan.counts.wanted + doubtful
     counted = [f"{reason} {count}" for reason, count in quarantined(files).items()]
     reasons = ", ".join([*counted, *([f"label in doubt {doubtful}"] if doubtful else [])])
+    told = f": {examples(store)}; `cxr-spark quarantine {store.uri}` lists them all" if counted else ""
     raise DataError(
         f"{wanted - manifest['prepared']} of {wanted} labelled images are bad ({reasons}), more than the fraction "
-        f"{request.max_bad_fraction} that --max-bad-fraction allows: see {store.uri_of(QUARANTINE_FOLDER)}"
+        f"{request.max_bad_fraction} that --max-bad-fraction allows{told}"
     )

@@ -32,8 +32,8 @@ def of_quarantine(reasons: Mapping[str, int]) -> Iterator[str]:
     if reasons:
         counted = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
         yield (
-            f"{sum(reasons.values())} images were set aside ({counted}): the Parquet files in quarantine/ name each of "
-            "them and say what is wrong with it"
+            f"{sum(reasons.values())} images were set aside ({counted}): `cxr-spark quarantine` with --out names each "
+            "of them and says what is wrong with it"
         )
 
 

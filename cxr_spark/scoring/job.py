@@ -22,9 +22,10 @@ from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.incremental import score_new
 from cxr_spark.scoring.plan import Part
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
-from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, write_quarantine_part
+from cxr_spark.scoring.task import PartScorer, write_quarantine_part
 from cxr_spark.scoring.work import check_source, work_of
 from cxr_spark.storage.store import Store
+from cxr_spark.tables.quarantine import examples
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -199,5 +200,8 @@ def score(
     delete_strays(store, "score", names)
     if images == 0:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(quarantined.items()))
-        raise DataError(f"none of the images can be read ({reasons}): see {store.uri_of(QUARANTINE_FOLDER)}")
+        raise DataError(
+            f"none of the images can be read ({reasons}): {examples(store)}; `cxr-spark quarantine {store.uri}` lists "
+            "them all"
+        )
     return {"images": images, "quarantined": dict(sorted(quarantined.items()))}

@@ -10,3 +10,14 @@ def printable(name: str) -> str:
     caf\udce9.png
     """
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def spreadsheet_safe(text: str) -> str:
+    """Puts an apostrophe before a text that a spreadsheet would take for a formula when it opens a CSV file.
+
+    Source: OWASP, "CSV Injection": a cell that begins with =, +, -, @, a tab or a line break.
+
+    >>> spreadsheet_safe("=1+1"), spreadsheet_safe("a.png")
+    ("'=1+1", 'a.png')
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text

@@ -202,7 +202,11 @@ def test_too_many_bad_images_stop_the_job_and_a_later_run_works(spark, tmp_path,
     images = {f"{i:02d}.png": image() for i in range(20)} | {"20.png": b"broken", "21.png": b""}
     make_set(tmp_path, images)
     assert prepare(tmp_path) == 3
-    assert "2 of 22 labelled images are bad (empty 1, not_an_image 1)" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "2 of 22 labelled images are bad (empty 1, not_an_image 1)" in told
+    assert all(
+        f"{tmp_path}/images/{name} ({why}" in told for name, why in (("20.png", "not_an_im"), ("21.png", "empty"))
+    )
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert {path.parent.name for path in parquet_files(tmp_path)} == {"quarantine"}
     assert sorted(quarantine_of(tmp_path)["reason"]) == ["empty", "not_an_image"]

@@ -40,6 +40,7 @@ OPTIONS = {
     "explore": "--data --out",
     "benchmark": "--out",
     "pipeline": "--check",
+    "quarantine": "URI --limit",
     "config": "--schema --show",
     "sample-data": "--out --images --size --seed",
     "import-weights": "SOURCE --architecture --out",

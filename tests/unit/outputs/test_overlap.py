@@ -33,6 +33,7 @@ NOT_INPUTS = {
     *("--set", "--master", "--spark", "--architecture", "--backend", "--seed", "--size", "--batch", "--limit"),
     *("--val-fraction", "--test-fraction", "--max-bad-fraction", "--box-side", "--threshold", "--replicates"),
     *("--workers", "--input-size", "source", "--index-column", "--prob-prefix"),
+    "uri",
 }
 #: Command, options of its inputs (`{}` stands for the place under test), and the option under test.
 RUNS: list[tuple[str, list[str], str]] = [
