@@ -24,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="output of the score job; or a table (Parquet, or text such as CSV) with `Image Index` and `prob_FINDING` "
         "columns",
     )
-    add("--out", required=True, metavar="URI", help="folder of metrics.json, the plots and report.html")
+    add(
+        "--out",
+        required=True,
+        metavar="URI",
+        help="folder of report.html, metrics.json, the plots, and the tables as CSV and LaTeX",
+    )
     add(
         "--labels",
         metavar="URI",

@@ -20,7 +20,7 @@ from cxr_spark.evaluation.report.write import write
 from cxr_spark.outputs.claim import Claim
 from cxr_spark.outputs.job import Execution, Input, Job, JobRun, Plan
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.reporting.provenance import is_synthetic
+from cxr_spark.reporting.provenance import is_synthetic, model_of
 from cxr_spark.storage.store import Store
 
 #: Images are rows of numbers here, not pixels: larger Arrow batches than other jobs'.
@@ -157,7 +157,7 @@ class EvaluateJob(Job[EvaluateResult]):
             synthetic=is_synthetic(uri, label_uris),
         )
         labels = label_uris[0] if len(label_uris) == 1 else label_uris or None
-        evaluation.metrics.update(predictions=uri, labels=labels)
+        evaluation.metrics.update(predictions=uri, labels=labels, model=model_of(uri, evaluation.metrics["model_id"]))
         return evaluation
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr_spark.exploration.distributions import NOT_KNOWN
-from cxr_spark.reporting.page import count, environment, shown_width
+from cxr_spark.reporting.numbers import count
+from cxr_spark.reporting.page import environment, shown_width
 
 
 def render(facts: Mapping[str, Any], pngs: Mapping[str, bytes], created: str) -> str:

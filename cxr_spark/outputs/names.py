@@ -47,6 +47,8 @@ _HEX = "[0-9a-f]"
 _SPARK_TEXT = rf"(\.?part-\d{{5}}(-{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}-c\d{{3}})?(\.txt)?|\.?_SUCCESS)(\.crc)?"
 SPARK_TEXT = re.compile(_SPARK_TEXT)
 _SCORED = rf"part-(\d{{5}}|names)-({_HEX}{{12}}|\d{{8}}T\d{{6}}Z-{_HEX}{{8}}|rest-{_HEX}{{12}})\.parquet"
+#: The tables of an evaluation.
+_TABLES = "findings|youden|decisions_(0_5|validation|most_probable)|comparison|splits|subgroups"
 
 OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
     {
@@ -78,7 +80,11 @@ OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
             folders=re.compile(r"(_staged/)?_quarantine|_staged"),
         ),
         "evaluate": OutputNames(
-            fixed=frozenset({"metrics.json", "roc.png", "auc.png", "confusion_matrix.png", "report.html"})
+            fixed=frozenset(
+                {"metrics.json", "roc.png", "roc.svg", "auc.png", "auc.svg", "confusion_matrix.png", "report.html"}
+            ),
+            made=re.compile(rf"tables/({_TABLES})\.(csv|tex)"),
+            folders=re.compile(r"tables"),
         ),
         "explore": OutputNames(
             fixed=frozenset(

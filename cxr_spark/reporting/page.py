@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import hashlib
+from importlib import resources
+from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from cxr_spark.reporting.numbers import FORMS
 from cxr_spark.reporting.style import DPI
+from cxr_spark.reporting.tables import cell_text
 
-_NONE = "none"
 #: A picture of 10 inches fills the width of a page.
 _PIXELS_AN_INCH = 100
 #: The bytes of a PNG file that hold the width: the first field of the header chunk (PNG specification, 11.2.2).
 _PNG_WIDTH = slice(16, 20)
+_CHANCE = 0.5
 
 
 def environment(package: str) -> Environment:
@@ -30,9 +35,16 @@ def environment(package: str) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    made.filters |= {"three": _three, "interval": _interval, "percent": _percent, "count": count, "words": _words}
-    made.filters |= {"signed": _signed, "signed_interval": _signed_interval}
+    made.filters |= {**FORMS, "words": FORMS["text"], "bar": _bar}
+    made.globals |= {"cell": cell_text, **_script()}
     return made
+
+
+def _script() -> dict[str, Any]:
+    """Returns the page's script, and its hash for the page's security policy, which lets no other script run."""
+    code = resources.files(__package__).joinpath("templates/page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    return {"script": code, "script_hash": digest}
 
 
 def shown_width(png: bytes) -> int:
@@ -41,34 +53,6 @@ def shown_width(png: bytes) -> int:
     return width * _PIXELS_AN_INCH // DPI
 
 
-def count(value: int) -> str:
-    """Writes a count with commas.
-
-    >>> count(25596)
-    '25,596'
-    """
-    return f"{value:,}"
-
-
-def _three(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.3f}"
-
-
-def _interval(bounds: Sequence[float] | None) -> str:
-    return _NONE if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
-
-
-def _signed(value: float | None) -> str:
-    return _NONE if value is None else f"{value:+.3f}"
-
-
-def _signed_interval(bounds: Sequence[float] | None) -> str:
-    return _NONE if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
-
-
-def _percent(value: float | None) -> str:
-    return _NONE if value is None else f"{100 * value:.1f} %"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _bar(value: float) -> str:
+    """Returns where an AUC lies between chance (0) and 1 (100)."""
+    return f"{min(max((value - _CHANCE) / (1 - _CHANCE), 0.0), 1.0) * 100:.2f}"

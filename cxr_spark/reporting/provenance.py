@@ -1,4 +1,4 @@
-"""Finds out whether images are synthetic, from what earlier jobs left beside them."""
+"""Finds out whether images are synthetic, and which model scored them, from what earlier jobs left beside them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,18 @@ def is_synthetic(predictions: str, labels: Sequence[str]) -> bool:
     told = _json(_json(predictions, DONE_NAME, "inputs").get("data"), MANIFEST_NAME, "sources").get("labels")
     sources = [*labels, *(told if isinstance(told, list) else [told])]
     return any(_has_notice(source) for source in sources if isinstance(source, str))
+
+
+def model_of(predictions: str, model_id: str | None) -> dict[str, Any] | None:
+    """Returns what the score job says of the model, see `models.description`; None where it does not say.
+
+    Args:
+        predictions: the URI of predictions.
+        model_id: the model that the rows of the predictions name; what is said of another one is not taken.
+    """
+    summary = _json(predictions, DONE_NAME, "summary")
+    model = summary.get("model")
+    return model if isinstance(model, dict) and model and summary.get("model_id") == model_id else None
 
 
 def _json(uri: Any, name: str, key: str) -> dict[str, Any]:

@@ -20,8 +20,6 @@ INK, GREY, FAINT = "#1b1f24", "#6b7280", "#d7dbe0"
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#E69F00"
 #: Okabe and Ito's palette (2008) without yellow, which is faint on white; purple is Tol's darker one.
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE)
-#: The line styles, in this order, once all colours have been used.
-DASHES = ("solid", (0, (5, 1.6)), (0, (1.2, 1.3)), (0, (6, 1.5, 1.2, 1.5)))
 
 #: The pixels per inch of every picture.
 DPI = 150
@@ -51,6 +49,7 @@ _STYLE: Mapping[Any, Any] = MappingProxyType(
         "legend.frameon": False,
         "legend.fontsize": 8.5,
         "figure.facecolor": "white",
+        "svg.hashsalt": "cxr_spark",  # the names of parts of an SVG: the same in every run
         "figure.constrained_layout.w_pad": 0.12,
         "figure.constrained_layout.h_pad": 0.1,
     }
@@ -58,13 +57,16 @@ _STYLE: Mapping[Any, Any] = MappingProxyType(
 
 
 @contextmanager
-def figure(width: float, height: float, target: str | Path | IO[bytes]) -> Iterator[Figure]:
-    """Gives a figure to draw on and saves it as PNG when the block ends.
+def figure(
+    width: float, height: float, target: str | Path | IO[bytes], vector: IO[bytes] | None = None
+) -> Iterator[Figure]:
+    """Gives a figure to draw on and saves it as PNG, and as SVG where that is wanted, when the block ends.
 
     Args:
         width: the width in inches.
         height: the height in inches.
         target: a path or a binary file.
+        vector: a binary file for the SVG; None for no SVG.
     """
     with matplotlib.rc_context(dict(_STYLE)):
         drawing = Figure(figsize=(width, height), layout="constrained")
@@ -72,11 +74,8 @@ def figure(width: float, height: float, target: str | Path | IO[bytes]) -> Itera
         yield drawing
         # The file holds no version of matplotlib, so the same numbers give the same bytes.
         drawing.savefig(target, format="png", dpi=DPI, metadata={"Software": None})
-
-
-def line_look(number: int) -> dict[str, Any]:
-    """Returns the colour and line style of the curve with a number; the first 20 curves all look different."""
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
+        if vector is not None:
+            drawing.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def display_name(name: str) -> str:

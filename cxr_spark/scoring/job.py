@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from cxr_spark.config import ScoreSettings, Settings
 from cxr_spark.errors import DataError, UsageError
+from cxr_spark.models.description import described
 from cxr_spark.models.folder import ModelMetadata, load_metadata
 from cxr_spark.outputs.claim import Claim, digest
 from cxr_spark.outputs.job import Input, Job, JobRun, Plan
@@ -40,6 +41,7 @@ class ScoreResult(JobResult):
         model_id: SHA-256 of the model's weights.
         findings: what the probabilities are of, in order.
         task: `multi_label` or `single_label`.
+        model: what the model is, see `models.description`.
         images: images that this run scored.
         quarantined: images that could not be read, by reason.
         changed: with `--incremental`: of these images, those scored before with other content.
@@ -49,6 +51,7 @@ class ScoreResult(JobResult):
     model_id: str
     findings: tuple[str, ...]
     task: str
+    model: dict[str, Any] | None = None
     images: int
     quarantined: dict[str, int]
     changed: int | None = None
@@ -157,7 +160,12 @@ class ScoreJob(Job[ScoreResult]):
 
 def _result(store: Store, metadata: ModelMetadata, counts: Mapping[str, Any]) -> ScoreResult:
     return ScoreResult(
-        out=store.uri, model_id=metadata.model_id, findings=metadata.findings, task=metadata.task, **counts
+        out=store.uri,
+        model_id=metadata.model_id,
+        findings=metadata.findings,
+        task=metadata.task,
+        model=described(metadata),
+        **counts,
     )
 
 

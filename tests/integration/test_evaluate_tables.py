@@ -363,6 +363,9 @@ def test_command_writes_everything_once(spark, tmp_path, capsys):
     assert metrics["labels"] == (tmp_path / "labels.csv").as_uri()
     for name in ("roc.png", "auc.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
+    table = pd.read_csv(out / "tables" / "findings.csv").set_index("finding")
+    assert table["auc"]["Mass"] == metrics["findings"]["Mass"]["auc"]
+    assert (out / "tables" / "findings.tex").read_text().startswith("\\begin{tabular}")
     assert "Chest X-ray evaluation" in (out / "report.html").read_text()
     before = (out / "report.html").stat().st_mtime_ns
     assert cli.main([*line, "--replicates", "50"]) == 0

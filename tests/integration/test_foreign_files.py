@@ -22,7 +22,7 @@ FOREIGN = {
     "prepare": ["notes.txt", "data/split=train/mine.parquet", "quarantine/review.csv"],
     "train": ["notes.txt", "checkpoints/best.safetensors", "model/README.txt"],
     "score": ["notes.txt", "part-00000.parquet", "_quarantine/review.csv"],
-    "evaluate": ["notes.txt", "plots/roc.png"],
+    "evaluate": ["notes.txt", "plots/roc.png", "tables/mine.csv"],
     "explore": ["notes.txt", "plots/intensity.png"],
     "explain": ["notes.txt", "mine.png", "layers/features.6/sketch.svg"],
     "sample-data": ["notes.txt", "images_001/images/mine.png"],

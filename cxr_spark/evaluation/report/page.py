@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr_spark.evaluation.decisions.classification import RULES
-from cxr_spark.reporting.page import count, environment, shown_width
+from cxr_spark.evaluation.report.panels import Panel
+from cxr_spark.reporting.numbers import count
+from cxr_spark.reporting.page import environment
+from cxr_spark.reporting.tables import Table
 
 
-def render(metrics: Mapping[str, Any], *, pictures: Mapping[str, bytes], created: str) -> str:
+def render(metrics: Mapping[str, Any], *, panels: Sequence[Panel], tables: Mapping[str, Table], created: str) -> str:
     """Renders the report. Every value in it is escaped.
 
     Args:
         metrics: the content of metrics.json.
-        pictures: the plots `roc`, `auc` and `confusion_matrix` as PNG files.
+        panels: the curves to draw.
+        tables: the tables by name, from `tables.tables_of`.
         created: the time of the evaluation, for the reader.
 
     Returns:
@@ -37,8 +40,8 @@ def render(metrics: Mapping[str, Any], *, pictures: Mapping[str, bytes], created
             rules=RULES,
             splits=metrics["splits"],
             comparison=metrics["comparison"],
-            confusion_width=shown_width(pictures["confusion_matrix"]),
-            pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
+            panels=panels,
+            tables=tables,
             footer=", ".join(f"{name} {version}" for name, version in metrics["versions"].items()),
         )
     )
@@ -48,7 +51,8 @@ def _facts(metrics: Mapping[str, Any], created: str) -> list[tuple[str, str]]:
     patients, splits = metrics["n_patients"], metrics["images_by_split"]
     by_split = ", ".join(f"{name} ({n:,})" for name, n in splits.items())
     facts = [
-        ("Model", metrics["model_id"] or "not named in the predictions"),
+        ("Model", _model(metrics.get("model")) or metrics["model_id"] or "not named in the predictions"),
+        ("Weights, SHA-256", metrics["model_id"] if metrics.get("model") else None),
         ("Images", count(metrics["n_images"])),
         ("Patients", "not known" if patients is None else count(patients)),
         ("Split", (by_split if len(splits) > 1 else metrics["split"]) or "not named in the predictions"),
@@ -58,6 +62,22 @@ def _facts(metrics: Mapping[str, Any], created: str) -> list[tuple[str, str]]:
         ("Made", created),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]
+
+
+def _model(model: Mapping[str, Any] | None) -> str | None:
+    """Describes a model in one line, as far as its parts are known."""
+    if not model:
+        return None
+    parts = (
+        ("", "architecture"),
+        ("started from ", "weights"),
+        ("epoch ", "epoch"),
+        ("trained on ", "data"),
+        ("by ", "backend"),
+        ("precision ", "precision"),
+        ("input side ", "input_size"),
+    )
+    return ", ".join(f"{before}{model[key]}" for before, key in parts if model.get(key) is not None)
 
 
 def _listed(labels: str | Sequence[str] | None) -> str | None:

@@ -11,12 +11,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from cxr_spark.reporting.style import BLUE, GREY, INK, display_name, empty_note, figure, line_look
+from cxr_spark.reporting.style import BLUE, GREY, INK, display_name, empty_note, figure
 
 __all__ = ["RocCurve", "auc_bars", "macro_curve", "roc_curves"]
 
 _MACRO, _MICRO = {"color": INK, "linestyle": "solid"}, {"color": INK, "linestyle": (0, (4, 2))}
 _CHANCE = 0.5
+#: The number of small plots side by side.
+_COLUMNS = 4
+#: A curve of a small plot: its name in the legend, its points, and how it is drawn.
+_Line = tuple[str, NDArray[np.float64], Mapping[str, Any]]
 #: One bar: name, AUC, interval, number of positive images, colour.
 _Row = tuple[str, float, Sequence[float] | None, str, str]
 #: The false positive rates at which curves are averaged.
@@ -49,50 +53,56 @@ def macro_curve(curves: Sequence[RocCurve]) -> NDArray[np.float64]:
 
 
 def roc_curves(
-    curves: Sequence[RocCurve], macro_auc: float | None, micro: RocCurve | None, target: str | Path | IO[bytes]
+    curves: Sequence[RocCurve],
+    macro_auc: float | None,
+    micro: RocCurve | None,
+    target: str | Path | IO[bytes],
+    vector: IO[bytes] | None = None,
 ) -> None:
-    """Draws the ROC curves of all findings, macro and micro, with the AUCs in the legend, as PNG.
+    """Draws the ROC curves as PNG: macro and micro in one small plot, and one for each finding, the largest AUC first.
 
     Args:
         curves: the curves of the findings that have both classes.
         macro_auc: the mean of their AUCs.
         micro: the curve of all (image, finding) pairs.
         target: a path or a binary file.
+        vector: a binary file for the same plot as SVG.
     """
     ranked = sorted(curves, key=lambda curve: -curve.auc)
-    with figure(10.4, 6.4 + 0.18 * max(0, len(ranked) - 20), target) as drawing:
-        columns = drawing.add_gridspec(1, 2, width_ratios=(6.2, 3.9))
-        axes, names = drawing.add_subplot(columns[0], anchor="W"), drawing.add_subplot(columns[1])
-        names.axis("off")
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-        drawn: dict[str, Any] = {}
+    whole: list[_Line] = [(f"micro (pooled), {micro.auc:.3f}", micro.points, _MICRO)] if micro is not None else []
+    if ranked and macro_auc is not None:
+        whole.insert(0, (f"macro (mean), {macro_auc:.3f}", macro_curve(ranked), _MACRO))
+    plots: list[tuple[str, list[_Line]]] = [
+        (f"{display_name(curve.name)}\nAUC {curve.auc:.3f}", [("", curve.points, {"color": BLUE})]) for curve in ranked
+    ]
+    if len(ranked) != 1 and whole:  # macro and micro of one finding are the finding
+        plots.insert(0, ("All findings", whole))
+    columns = min(_COLUMNS, max(len(plots), 1))
+    rows = max(-(-len(plots) // columns), 1)
+    with figure(max(2.3 * columns, 6.4), max(2.45 * rows + 0.3, 6.2 / rows), target, vector) as drawing:
+        if not plots:
+            empty_note(drawing.add_subplot(), "no finding has images with and without it:\nthere is no curve to draw")
+        for number, (title, lines) in enumerate(plots):
+            axes = drawing.add_subplot(rows, columns, number + 1)
+            _roc_axes(axes, title, left=number % columns == 0, bottom=number >= len(plots) - columns)
+            for label, points, look in lines:
+                axes.plot(points[1], points[0], clip_on=False, linewidth=1.5, label=label, zorder=3, **look)
+            if lines[0][0]:
+                axes.legend(loc="lower right", fontsize=7, handlelength=1.6, borderaxespad=0.1)
 
-        def draw(text: str, points: NDArray[np.float64], **look: Any) -> None:
-            drawn[text] = axes.plot(points[1], points[0], clip_on=False, solid_joinstyle="round", **look)[0]
 
-        if len(ranked) > 1 and macro_auc is not None:
-            draw(f"{macro_auc:.3f}  macro (mean)", macro_curve(ranked), linewidth=2.6, zorder=4, **_MACRO)
-        if micro is not None:
-            draw(f"{micro.auc:.3f}  micro (pooled)", micro.points, linewidth=2.0, zorder=4, **_MICRO)
-        for number, curve in enumerate(ranked):
-            text = f"{curve.auc:.3f}  {display_name(curve.name)}"
-            draw(text, curve.points, linewidth=1.4, zorder=3, **line_look(number))
-        if drawn:
-            names.legend(
-                drawn.values(),
-                drawn.keys(),
-                title="AUC",
-                alignment="left",
-                loc="center left",
-                handlelength=3.4,
-                fontsize=9.5,
-            )
-        else:
-            empty_note(axes, "no finding has images with and without it:\nthere is no curve to draw")
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title="ROC curves")
-        axes.set_xticks(np.arange(0, 1.01, 0.2))
-        axes.set_xlabel("1 - specificity (false positive rate)")
-        axes.set_ylabel("sensitivity (true positive rate)")
+def _roc_axes(axes: Axes, title: str, *, left: bool, bottom: bool) -> None:
+    """Gives a small plot its chance line, its ticks and, at the edges of the whole, the names of its axes."""
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set_title(title, fontsize=8.5)
+    axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
+    axes.set_yticks((0, 0.5, 1), ("0", "0.5", "1"))
+    axes.tick_params(labelsize=7.5)
+    if bottom:
+        axes.set_xlabel("1 - specificity", fontsize=8)
+    if left:
+        axes.set_ylabel("sensitivity", fontsize=8)
 
 
 def auc_bars(
@@ -100,6 +110,7 @@ def auc_bars(
     macro: Mapping[str, Any],
     micro: Mapping[str, Any],
     target: str | Path | IO[bytes],
+    vector: IO[bytes] | None = None,
 ) -> None:
     """Draws the AUC of each finding as a bar with its interval, sorted, with the number of positive images, as PNG.
 
@@ -108,15 +119,16 @@ def auc_bars(
         macro: `auc` and `auc_ci95` of the mean.
         micro: `auc` and `auc_ci95` of all pairs.
         target: a path or a binary file.
+        vector: a binary file for the same plot as SVG.
     """
     ranked = sorted(((f["auc"], name, f) for name, f in findings.items() if f["auc"] is not None), reverse=True)
     rows: list[_Row] = [
         (display_name(name), auc, f["auc_ci95"], f"{f['n_positive']:,}", BLUE) for auc, name, f in ranked
     ]
     for name, whole in (("macro (mean)", macro), ("micro (pooled)", micro)):
-        if whole["auc"] is not None:
+        if whole["auc"] is not None and len(findings) > 1:  # macro and micro of one finding are the finding
             rows.append((name, whole["auc"], whole["auc_ci95"], "", INK))
-    with figure(10, 1.5 + 0.31 * max(len(rows), 4), target) as drawing:
+    with figure(10, 1.5 + 0.31 * max(len(rows), 4), target, vector) as drawing:
         columns = drawing.add_gridspec(1, 2, width_ratios=(3, 1.35))
         axes = drawing.add_subplot(columns[0], title="AUC with 95 % interval", xlabel="AUC (dashed: chance)")
         numbers = drawing.add_subplot(columns[1], sharey=axes)

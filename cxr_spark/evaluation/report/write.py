@@ -9,24 +9,34 @@ import time
 from cxr_spark.evaluation.computation import Evaluation
 from cxr_spark.evaluation.report.confusion import draw_decisions
 from cxr_spark.evaluation.report.page import render
+from cxr_spark.evaluation.report.panels import panels_of
 from cxr_spark.evaluation.report.plots import auc_bars, roc_curves
+from cxr_spark.evaluation.report.tables import tables_of
+from cxr_spark.reporting.tables import as_csv, as_latex
 from cxr_spark.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 
 def write(store: Store, evaluation: Evaluation) -> None:
-    """Writes plots and report, metrics.json last: it says that the rest is there."""
+    """Writes plots, tables and report, metrics.json last: it says that the rest is there."""
     metrics = evaluation.metrics
     pictures = {name: io.BytesIO() for name in ("roc", "auc", "confusion_matrix")}
-    roc_curves(evaluation.curves, metrics["macro"]["auc"], evaluation.micro, pictures["roc"])
-    auc_bars(metrics["findings"], metrics["macro"], metrics["micro"], pictures["auc"])
+    vectors = {name: io.BytesIO() for name in ("roc", "auc")}
+    roc_curves(evaluation.curves, metrics["macro"]["auc"], evaluation.micro, pictures["roc"], vectors["roc"])
+    auc_bars(metrics["findings"], metrics["macro"], metrics["micro"], pictures["auc"], vectors["auc"])
     draw_decisions(metrics["classification"], pictures["confusion_matrix"])
-    contents = {name: picture.getvalue() for name, picture in pictures.items()}
+    contents = {f"{name}.png": picture.getvalue() for name, picture in pictures.items()}
+    contents |= {f"{name}.svg": vector.getvalue() for name, vector in vectors.items()}
     created = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    page = render(metrics, pictures=contents, created=created)
+    tables = tables_of(metrics)
+    panels = panels_of(evaluation.curves, evaluation.micro, metrics)
+    page = render(metrics, panels=panels, tables=tables, created=created)
     for name, content in contents.items():
-        store.write_bytes(f"{name}.png", content)
+        store.write_bytes(name, content)
+    for name, table in tables.items():
+        store.write_bytes(f"tables/{name}.csv", as_csv(table).encode())
+        store.write_bytes(f"tables/{name}.tex", as_latex(table).encode())
     store.write_bytes("report.html", page.encode())
     store.write_json("metrics.json", metrics)
     for warning in metrics["warnings"]:

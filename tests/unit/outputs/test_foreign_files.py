@@ -62,7 +62,19 @@ WRITTEN: dict[str, tuple[list[str], list[str]]] = {
         ],
         [],
     ),
-    "evaluate": (["roc.png", "auc.png", "confusion_matrix.png", "report.html", "metrics.json"], []),
+    "evaluate": (
+        [
+            "roc.png",
+            "roc.svg",
+            "confusion_matrix.png",
+            "report.html",
+            "metrics.json",
+            "tables/findings.csv",
+            "tables/decisions_0_5.tex",
+            "tables/decisions_most_probable.csv",
+        ],
+        [],
+    ),
     "explore": (["explore.json", "explore.html", "class_balance.png", "intensity.png"], []),
     "explain": (
         ["localization.json", "_quarantine/part-00000.parquet"],

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cxr_spark.reporting.provenance import is_synthetic
+from cxr_spark.reporting.provenance import is_synthetic, model_of
 
 
 @pytest.fixture
@@ -33,3 +33,15 @@ def test_what_cannot_be_followed_is_taken_as_real(chain, text):
     (labels.parent / "SYNTHETIC.txt").write_text("drawn")
     (scores / "_done.json").write_text(text)
     assert not is_synthetic(scores.as_uri(), [])
+
+
+def test_the_model_is_what_the_score_job_says_of_the_very_model_of_the_rows(chain):
+    _, _, scores = chain
+    assert model_of(scores.as_uri(), "ab") is None
+    told = {"model": {"architecture": "resnet50"}, "model_id": "ab"}
+    (scores / "_done.json").write_text(json.dumps({"summary": told}))
+    assert model_of(scores.as_uri(), "ab") == {"architecture": "resnet50"}
+    assert model_of(scores.as_uri(), "cd") is None
+    for other in ({**told, "model": "x"}, {"model_id": "ab"}):
+        (scores / "_done.json").write_text(json.dumps({"summary": other}))
+        assert model_of(scores.as_uri(), "ab") is None

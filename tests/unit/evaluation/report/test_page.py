@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
+import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
 from cxr_spark.evaluation.counting.auc import roc_auc
 from cxr_spark.evaluation.counting.curves import Counts, OperatingPoint, thresholds_of, youden_point
@@ -11,6 +17,10 @@ from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.classification import report_of_classes, report_of_findings
 from cxr_spark.evaluation.report import metrics
 from cxr_spark.evaluation.report.page import render
+from cxr_spark.evaluation.report.panels import panels_of, precision_recall_path, roc_path
+from cxr_spark.evaluation.report.plots import RocCurve
+from cxr_spark.evaluation.report.tables import tables_of
+from cxr_spark.reporting.tables import as_csv
 
 HOSTILE = "<script>alert('x')</script>&\"{{ 7 * 7 }}"
 
@@ -19,7 +29,8 @@ def curve(positive=40, negative=60, auc=0.75):
     if not positive or not negative:
         return Curve(Counts(positive, negative), None, np.empty(0))
     best = OperatingPoint(1, 0.4, positive // 2, negative // 4)
-    return Curve(Counts(positive, negative), auc, np.linspace(0.7, 0.8, 100), 0.5, best, roc=np.zeros((2, 2)))
+    roc = np.array([[0.0, 0.5, 1.0], [0.0, 0.25, 1.0]])
+    return Curve(Counts(positive, negative), auc, np.linspace(0.7, 0.8, 100), 0.5, best, roc=roc)
 
 
 def all_metrics(curves, **changes):
@@ -52,37 +63,92 @@ def all_metrics(curves, **changes):
 class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
-        self.tags, self.open, self.text, self.sources = [], [], [], []
+        self.tags, self.open, self.text, self.sources, self.scripts = [], [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.sources += [value for name, value in attrs if name in ("src", "href")]
-        if tag not in ("meta", "img", "br"):
+        assert not [name for name, _ in attrs if name.startswith("on")]
+        if tag not in ("meta", "img", "br") and not (tag == "path" or tag == "rect"):
             self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if "script" in self.open:
+            self.scripts.append(data)
+        elif "style" not in self.open:
             self.text.append(data)
 
 
 def page(curves, **changes):
-    pictures = {"roc": b"roc", "auc": b"auc", "confusion_matrix": b"matrix"}
-    text = render(all_metrics(curves, **changes), pictures=pictures, created="2020-01-01")
+    numbers = all_metrics(curves, **changes)
+    drawn = [RocCurve(name, each.auc, each.roc) for name, each in curves.items() if each.auc is not None]
+    panels = panels_of(drawn, None, numbers)
+    text = render(numbers, panels=panels, tables=tables_of(numbers), created="2020-01-01")
     parsed = Page(text)
     assert not parsed.open
+    allowed = re.findall(r"script-src 'sha256-([^']*)'", text)
+    assert [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in parsed.scripts] == allowed
     return parsed, " ".join("".join(parsed.text).split())
 
 
 def test_every_value_is_escaped_and_the_page_needs_nothing_else():
-    parsed, text = page({HOSTILE: curve()})
-    assert "script" not in parsed.tags
-    assert text.count(HOSTILE) >= 4  # finding, subgroup, model, predictions: shown as they are
-    assert all(source.startswith("data:image/png;base64,") for source in parsed.sources)
-    assert len(parsed.sources) == 3
+    parsed, text = page({HOSTILE: curve()}, model={"architecture": HOSTILE})
+    assert parsed.tags.count("script") == 1  # the page's own, which the policy names by its hash
+    assert text.count(HOSTILE) >= 5  # finding, subgroup, model, its hash, predictions: shown as they are
+    assert parsed.sources == []
+
+
+def test_one_finding_is_shown_once():
+    _, text = page({"Mass": curve(auc=0.8125)})
+    assert "acro AUC" not in text.split("How it was computed")[0]
+    assert "macro (mean)" not in text
+    assert text.split("Precision, recall, F1")[0].count("0.812") == 3  # the figure, the table, the curve
+    assert "macro (mean) 0.756" in page({"Mass": curve(auc=0.8125), "Edema": curve(auc=0.7)})[1]
+
+
+def test_the_model_is_named_by_what_it_is():
+    model = {"architecture": "resnet50_v1", "weights": "imagenet.safetensors", "epoch": 7, "precision": "fp32"}
+    _, text = page({"Mass": curve()}, model=model)
+    assert "resnet50_v1, started from imagenet.safetensors, epoch 7, precision fp32" in text
+
+
+def test_tables_as_csv_hold_every_digit_and_no_formula():
+    curves = {"=1+1": curve(auc=1 / 3), "Edema": curve(0, 5)}
+    written = pd.read_csv(io.StringIO(as_csv(tables_of(all_metrics(curves))["findings"])))
+    assert written["finding"].tolist() == ["'=1+1", "Edema", "macro (mean)", "micro (pooled)"]
+    assert written["auc"][0] == 1 / 3
+    assert written["n_positive"].tolist()[:2] == [40, 0]
+    assert np.isnan(written["auc"][1])
+    numbers = metrics.of_finding(curves["=1+1"])
+    assert [written["auc_ci95_low"][0], written["auc_ci95_high"][0]] == numbers["auc_ci95"]
+
+
+def coordinates(path):
+    return np.array([tuple(map(float, pair.split(","))) for pair in path[1:].split()])
+
+
+def test_the_curves_on_the_page_are_those_of_sklearn():
+    rng = np.random.default_rng(5)
+    truth = rng.random(3000) < 0.1
+    scores = np.round(rng.normal(size=3000) + 1.2 * truth, 2)
+    false, true, _ = roc_curve(truth, scores, drop_intermediate=False)
+    drawn = coordinates(roc_path(np.stack([true, false])))
+    x, y = drawn[:, 0] / 100, 1 - drawn[:, 1] / 100
+    assert np.abs(np.interp(false, x, y) - true).max() < 0.04  # a step of a curve is within a hundredth or two
+    assert np.trapezoid(y, x) == pytest.approx(roc_auc_score(truth, scores), abs=0.003)
+    assert len(drawn) < 400
+    drawn = coordinates(precision_recall_path(np.stack([true, false]), truth.sum(), (~truth).sum()))
+    precision, recall, _ = precision_recall_curve(truth, scores)
+    known = {(round(r, 3), round(p, 3)) for r, p in zip(recall, precision, strict=True)}
+    close = [min(abs(x / 100 - r) + abs(1 - y / 100 - p) for r, p in known) for x, y in drawn]
+    assert max(close) < 0.003
 
 
 def test_numbers_of_the_metrics_are_on_the_page():

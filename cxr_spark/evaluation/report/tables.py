@@ -1,0 +1,144 @@
+"""The tables of an evaluation, as the page shows them and as CSV and LaTeX files hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cxr_spark.evaluation.decisions.classification import MOST_PROBABLE
+from cxr_spark.reporting.tables import BAR, Column, Row, Table
+
+_Numbers = Mapping[str, Any]
+_FINDING = Column("Finding", "text", "finding")
+_AUC = (Column("AUC", "three", "auc"), Column("95 % interval", "interval", "auc_ci95"))
+_AVERAGES = ("micro", "macro", "weighted")
+
+
+def tables_of(metrics: _Numbers) -> dict[str, Table]:
+    """Returns the tables of an evaluation by name, those that have rows.
+
+    Args:
+        metrics: the content of metrics.json.
+    """
+    made: list[Table] = [_findings(metrics), _youden(metrics)]
+    made += [_decisions(rule, report) for rule, report in metrics["classification"].items()]
+    if metrics["comparison"]:
+        made.append(_comparison(metrics["comparison"]))
+    made += [_splits(metrics), _subgroups(metrics)]
+    return {table.name: table for table in made if table.rows}
+
+
+def _findings(metrics: _Numbers) -> Table:
+    columns = (
+        _FINDING,
+        Column("", BAR, "bar"),
+        *_AUC,
+        Column("Average precision", "three", "average_precision"),
+        Column("Positive images", "count", "n_positive"),
+        Column("Prevalence", "percent", "prevalence"),
+    )
+    rows = [
+        Row((name, _bar(f), *_values(f, "auc", "auc_ci95", "average_precision", "n_positive", "prevalence")))
+        for name, f in metrics["findings"].items()
+    ]
+    if len(rows) > 1:  # macro and micro of one finding are the finding
+        for name, key in (("macro (mean)", "macro"), ("micro (pooled)", "micro")):
+            whole = metrics[key]
+            cells = (name, _bar(whole), *_values(whole, "auc", "auc_ci95", "average_precision"), "", "")
+            rows.append(Row(cells, whole=True, ruled=key == "macro"))
+    return Table("findings", columns, rows)
+
+
+def _bar(found: _Numbers) -> tuple[float, float, float] | None:
+    if found["auc"] is None:
+        return None
+    low, high = found["auc_ci95"] or (found["auc"], found["auc"])
+    return found["auc"], low, high
+
+
+def _values(found: _Numbers, *names: str) -> tuple[Any, ...]:
+    return tuple(found[name] for name in names)
+
+
+def _youden(metrics: _Numbers) -> Table:
+    columns = (
+        _FINDING,
+        Column("Threshold", "three", "threshold"),
+        Column("Sensitivity", "three", "sensitivity"),
+        Column("Specificity", "three", "specificity"),
+        Column("F1", "three", "f1"),
+    )
+    names = [column.key for column in columns[1:]]
+    return Table("youden", columns, [Row((name, *_values(f, *names))) for name, f in metrics["findings"].items()])
+
+
+def _decisions(rule: str, report: _Numbers) -> Table:
+    """The table of one rule; where findings are decided on one by one, with the four counts of each."""
+    by_class = "confusion_matrix" in report
+    counts = () if by_class else ("true_positives", "false_positives", "false_negatives", "true_negatives")
+    first = Column("Class", "text", "class") if by_class else _FINDING
+    threshold = () if rule == MOST_PROBABLE else (Column("Threshold", "three", "threshold"),)
+    shares = (Column("Precision", "three", "precision"), Column("Recall", "three", "recall"))
+    columns = (
+        first,
+        *threshold,
+        *shares,
+        Column("F1", "three", "f1"),
+        Column("Support", "count", "support"),
+        *(Column(name.replace("_", " ").capitalize(), "count", name) for name in counts),
+    )
+    names = [column.key for column in columns[1:]]
+    rows = [Row((name, *_values(row, *names))) for name, row in report["findings"].items()]
+    averages = [name for name in _AVERAGES if name in report]
+    for number, name in enumerate(averages):
+        cells = (name, *(report[name].get(key, "") for key in names))
+        rows.append(Row(cells, whole=True, ruled=number == 0))
+    return Table(f"decisions_{rule.replace('.', '_')}", columns, rows)
+
+
+def _comparison(comparison: _Numbers) -> Table:
+    columns = (
+        _FINDING,
+        Column("AUC, baseline", "three", "auc_baseline"),
+        Column("AUC", "three", "auc"),
+        Column("Difference", "signed", "auc_difference"),
+        Column("95 % interval", "signed_interval", "auc_difference_ci95"),
+        Column("F1, baseline", "three", "f1_baseline"),
+        Column("F1", "three", "f1"),
+        Column("Difference of F1", "signed", "f1_difference"),
+    )
+    names = [column.key for column in columns[1:]]
+    rows = [Row((name, *_values(row, *names))) for name, row in comparison["findings"].items()]
+    if len(rows) > 1:
+        rows.append(Row(("macro (mean)", *_values(comparison["macro"], *names)), whole=True, ruled=True))
+    return Table("comparison", columns, rows)
+
+
+def _group_columns(first: str, key: str, metrics: _Numbers) -> tuple[Column, ...]:
+    one = len(metrics["findings"]) == 1
+    used = () if one else (Column("Findings in it", "count", "findings_used"),)
+    return (
+        Column(first, "text", key),
+        Column("Images", "count", "n_images"),
+        Column("AUC" if one else "Macro AUC", "three", "macro_auc"),
+        Column("95 % interval", "interval", "macro_auc_ci95"),
+        *used,
+    )
+
+
+def _splits(metrics: _Numbers) -> Table:
+    columns = _group_columns("Split", "split", metrics)
+    names = [column.key for column in columns[1:]]
+    return Table("splits", columns, [Row((name, *_values(s, *names))) for name, s in metrics["splits"].items()])
+
+
+def _subgroups(metrics: _Numbers) -> Table:
+    columns = _group_columns("Subgroup", "subgroup", metrics)
+    names = [column.key for column in columns[1:]]
+
+    def rows() -> Iterable[Row]:
+        for grouping, groups in metrics["subgroups"].items():
+            for number, (value, group) in enumerate(groups.items()):
+                yield Row((f"{grouping}: {value}", *_values(group, *names)), ruled=number == 0)
+
+    return Table("subgroups", columns, list(rows()))
