@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cxr_spark.errors import UsageError
 from cxr_spark.runtime import spark_files
+from cxr_spark.runtime.class_archive import archive_options
 from cxr_spark.runtime.java import ensure_java
 from cxr_spark.runtime.private_folders import keep_temporary_files_private
 from cxr_spark.runtime.threads import workers_that_sleep
@@ -126,7 +127,8 @@ def _before_start(master: str, conf: dict[str, str]) -> dict[str, str]:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     given = spark_files.spark_defaults()
     defaults: dict[str, str] = {}
-    options = [EXIT_WITHOUT_MEMORY]
+    spark_home = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
+    options = [EXIT_WITHOUT_MEMORY, *archive_options(Path(os.environ["JAVA_HOME"]), spark_home)]
     if pyspark.SparkContext._gateway is None:  # else the JVM runs already, and would not find new folders
         options.append(keep_temporary_files_private({**given, **conf}))
     if master.startswith("local"):
