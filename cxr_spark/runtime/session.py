@@ -123,12 +123,12 @@ def _before_start(master: str, conf: dict[str, str]) -> dict[str, str]:
     """Prepares the environment for a JVM that this process starts, and returns defaults for it."""
     import pyspark
 
-    ensure_java(pyspark.__version__)
+    java_home = ensure_java(pyspark.__version__)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     given = spark_files.spark_defaults()
     defaults: dict[str, str] = {}
     spark_home = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
-    options = [EXIT_WITHOUT_MEMORY, *archive_options(Path(os.environ["JAVA_HOME"]), spark_home)]
+    options = [EXIT_WITHOUT_MEMORY, *archive_options(java_home, spark_home)]
     if pyspark.SparkContext._gateway is None:  # else the JVM runs already, and would not find new folders
         options.append(keep_temporary_files_private({**given, **conf}))
     if master.startswith("local"):

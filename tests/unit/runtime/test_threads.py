@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,6 @@ def test_workers_of_spark_wait_asleep_unless_the_user_says_otherwise() -> None:
 
 def test_spark_defaults_win(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"spark.executorEnv.OMP_WAIT_POLICY": "active"}
-    monkeypatch.setattr(spark_module, "ensure_java", lambda version: None)
+    monkeypatch.setattr(spark_module, "ensure_java", lambda version: Path("/no/java"))
     monkeypatch.setattr(spark_module.spark_files, "spark_defaults", lambda: given)
     assert spark_module._before_start("spark://host:7077", {})["spark.executorEnv.OMP_WAIT_POLICY"] == "active"
