@@ -15,6 +15,7 @@ from cxr_spark.evaluation.counting.bootstrap import percentile_interval
 from cxr_spark.evaluation.counting.distributed import curves_of
 from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.classification import Report
+from cxr_spark.evaluation.decisions.validation import held_out_images, validation_curves
 from cxr_spark.evaluation.decisions.verdicts import reports_of
 from cxr_spark.evaluation.reading.checks import check_rows, checked
 from cxr_spark.evaluation.reading.images import SPLIT
@@ -132,7 +133,9 @@ def _measured(frame: DataFrame, findings: Sequence[str], n_images: int, how: Com
         seed=how.seed,
     )
     by_finding = {name: curves.get(number, metrics.NO_CURVE) for number, name in enumerate(findings)}
-    return _Model(by_finding, reports_of(frame, findings, task=how.task, split=how.split))
+    held_out = held_out_images(frame, how.split)
+    chosen = None if held_out is None else validation_curves(held_out, len(findings))
+    return _Model(by_finding, reports_of(evaluated, findings, task=how.task, held_out=chosen))
 
 
 def _difference(name: str, model: _Model, before: _Model, rule: str) -> dict[str, Any]:

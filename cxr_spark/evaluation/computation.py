@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cxr_spark import __version__
+from cxr_spark.evaluation.calibration.measure import calibration_of
 from cxr_spark.evaluation.comparison import Comparison, compare
 from cxr_spark.evaluation.counting.distributed import curves_of
 from cxr_spark.evaluation.counting.pairs import MICRO, Subgroup, first_curve
 from cxr_spark.evaluation.counting.whole_curves import Curve
+from cxr_spark.evaluation.decisions.operating_points import operating_points
+from cxr_spark.evaluation.decisions.validation import held_out_images, validation_curves
 from cxr_spark.evaluation.decisions.verdicts import reports_of
 from cxr_spark.evaluation.reading.checks import Inventory, check_rows, checked, take_inventory
 from cxr_spark.evaluation.reading.images import SPLIT
@@ -95,7 +98,14 @@ def evaluate(
             split=split,
             partitions=partitions,
         )
-        reports = reports_of(labelled, findings, task=task, split=split)
+        evaluated = labelled if split is None else labelled.where(labelled[SPLIT] == split)
+        held_out = held_out_images(labelled, split)
+        chosen = None if held_out is None else validation_curves(held_out, len(findings))
+        reports = reports_of(evaluated, findings, task=task, held_out=chosen)
+        points = None
+        if chosen is not None:
+            points = operating_points(evaluated, chosen, findings, replicates=replicates, seed=seed)
+        calibration = calibration_of(evaluated, held_out, findings)
         comparison = None
         if baseline is not None:
             comparison = compare(
@@ -108,13 +118,15 @@ def evaluate(
 
     by_finding, pooled = _in_group(curves, findings, 0), curves.get(MICRO, metrics.NO_CURVE)
     groups = _groups(curves, findings, subgroups)
-    evaluated = {split: splits[split]} if split is not None else splits
+    by_split = {split: splits[split]} if split is not None else splits
     result: dict[str, Any] = {
         "task": task,
         "findings": {name: metrics.of_finding(curve) for name, curve in by_finding.items()},
         "macro": metrics.macro(by_finding),
         "micro": metrics.micro(pooled),
         "classification": reports,
+        "operating_points": points,
+        "calibration": calibration,
         "splits": _in_order(groups.pop(SPLIT, {})),
         "subgroups": groups,
         "comparison": comparison,
@@ -122,8 +134,8 @@ def evaluate(
         "n_patients": inventory.n_patients,
         "n_images_without_patient": inventory.n_without_patient,
         "n_patients_in_several_splits": crossing,
-        "split": "+".join(evaluated) or None,
-        "images_by_split": evaluated,
+        "split": "+".join(by_split) or None,
+        "images_by_split": by_split,
         "model_id": model_id,
         "unmatched": _unmatched(inventory, None if truth is None else truth.facts.num_rows),
         "matched_otherwise": inventory.matched,

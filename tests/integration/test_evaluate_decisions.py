@@ -7,7 +7,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import classification_report, confusion_matrix, f1_score, roc_auc_score
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import (
+    brier_score_loss,
+    classification_report,
+    confusion_matrix,
+    f1_score,
+    roc_auc_score,
+    roc_curve,
+)
 
 from cxr_spark.commands import main as cli
 from cxr_spark.errors import DataError
@@ -82,6 +90,47 @@ def test_thresholds_are_chosen_on_validation_and_applied_to_the_test_images(metr
     assert any("Hernia" in warning and "0.5" in warning for warning in metrics["warnings"])
 
 
+def test_thresholds_for_a_sensitivity_or_specificity_come_from_validation(metrics, data):
+    points = metrics["operating_points"]["points"]
+    for i, name in enumerate(FINDINGS):
+        held, held_scores = known(data, i, "val")
+        truth, scores = known(data, i, "test")
+        false, true, thresholds = roc_curve(held, held_scores, drop_intermediate=False)
+        for rule, place in (("sensitivity_95", np.argmax(true >= 0.95)), ("specificity_90", (false <= 0.1).sum() - 1)):
+            found = points[rule][name]
+            if not 0 < held.mean() < 1:
+                assert found["threshold"] is None
+                assert found["sensitivity"] is None
+                continue
+            assert found["threshold"] == (thresholds[place] if np.isfinite(thresholds[place]) else None)
+            if found["threshold"] is not None:
+                called = scores >= found["threshold"]
+                assert found["specificity"] == pytest.approx((~called)[truth == 0].mean())
+                assert found["ppv"] == pytest.approx(truth[called].mean())
+                if truth.any():
+                    assert found["sensitivity"] == pytest.approx(called[truth == 1].mean())
+
+
+def test_calibration_is_that_of_sklearn_with_temperatures_of_the_validation_images(metrics, data):
+    for i, name in enumerate(FINDINGS):
+        found, (truth, scores) = metrics["calibration"]["findings"][name], known(data, i, "test")
+        assert found["brier"] == pytest.approx(brier_score_loss(truth, scores), abs=1e-11)
+        held, held_scores = known(data, i, "val")
+        if not 0 < held.mean() < 1:
+            assert found["temperature"] is None
+            continue
+        logit = np.clip(np.log(held_scores) - np.log1p(-held_scores), -18, 18)
+        fitted = LogisticRegression(fit_intercept=False, C=1e9, tol=1e-9).fit(logit[:, None], held).coef_[0, 0]
+        if fitted < 0.01:
+            assert found["temperature"] is None
+            continue
+        assert found["temperature"] == pytest.approx(1 / fitted, rel=1e-3)
+        logit = np.clip(np.log(scores) - np.log1p(-scores), -18, 18)
+        assert found["brier_scaled"] == pytest.approx(
+            brier_score_loss(truth, 1 / (1 + np.exp(-logit * fitted))), abs=1e-4
+        )
+
+
 def test_f1_at_one_half_equals_sklearn(metrics, data):
     for i, name in enumerate(FINDINGS):
         truth, scores = known(data, i, "test")
@@ -91,7 +140,10 @@ def test_f1_at_one_half_equals_sklearn(metrics, data):
 
 
 def test_all_images_have_no_threshold_of_validation(spark, scored):
-    assert list(run(spark, scored)["classification"]) == ["0.5"]
+    metrics = run(spark, scored)
+    assert list(metrics["classification"]) == ["0.5"]
+    assert metrics["operating_points"] is None
+    assert metrics["calibration"]["fitted_on"] is None
 
 
 def test_a_split_that_is_not_there_is_told(spark, data, tmp_path):
@@ -158,6 +210,9 @@ def test_baseline_is_compared_on_the_images_that_both_have(spark, scored, data, 
     macro = np.mean([row["auc_difference"] for row in found["findings"].values()])
     assert found["macro"]["auc_difference"] == pytest.approx(macro, abs=1e-12)
     assert metrics["n_images"] == 200  # the evaluation itself is of all
+    point = metrics["operating_points"]["points"]["youden"]["Mass"]
+    low, high = point["sensitivity_ci95"]
+    assert low < point["sensitivity"] < high
 
 
 def test_a_model_beside_itself_differs_by_nothing(spark, scored):

@@ -41,6 +41,7 @@ BUCKETS = pa.schema(
         *(pa.field(f"best_{name}", pa.int64(), nullable=False) for name in ("index", "true", "false")),
         pa.field("best_threshold", pa.float64(), nullable=False),
         *(pa.field(name, pa.float64(), nullable=False) for name in ("f1", "f1_threshold")),
+        pa.field("targets", pa.binary(), nullable=False),  # float64: see curves.target_thresholds
     ]
 )
 #: The most bytes of bootstrap weights that are held at once.
@@ -160,11 +161,12 @@ def _drawn(
     total = ranges.total
     if not wanted or total.positive == 0 or total.negative == 0:
         point, f1, precision = OperatingPoint(0, 0.0, 0, 0), F1Point(0.0, 0.0), 0
-        roc = (np.empty(0, np.int64), np.empty(0, np.int64))
+        roc, targets = (np.empty(0, np.int64), np.empty(0, np.int64)), np.empty(0)
     else:
         thresholds = curves.thresholds_of(score, label, ranges.above(lowest))
         point, f1 = curves.youden_point(thresholds, total), curves.f1_point(thresholds, total)
         precision = curves.precision_sum(thresholds)
+        targets = curves.target_thresholds(thresholds, total)
         roc = curves.thin(thresholds.true_positives, thresholds.false_positives, total)
     return {
         "roc_true": roc[0].tobytes(),
@@ -176,4 +178,5 @@ def _drawn(
         "best_threshold": point.threshold,
         "f1": f1.f1,
         "f1_threshold": f1.threshold,
+        "targets": targets.tobytes(),
     }

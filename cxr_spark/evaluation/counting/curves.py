@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 #: A curve is cut into this many cells of equal length in (false + true positive rate); each keeps two points at most.
 _CELLS = 999
+#: The sensitivities and specificities that thresholds are chosen for, each as (numerator, denominator).
+SENSITIVITIES = SPECIFICITIES = ((90, 100), (95, 100))
 _FRACTION_BITS = 53  # of a double in [0.5, 1)
 _LOW_BITS = 27
 
@@ -136,6 +138,44 @@ def f1_point(thresholds: Thresholds, total: Counts) -> F1Point:
     f1 = 2 * thresholds.true_positives / (called + total.positive)
     best = int(np.argmax(f1))
     return F1Point(float(f1[best]), float(thresholds.score[best]))
+
+
+def target_thresholds(thresholds: Thresholds, total: Counts) -> NDArray[np.float64]:
+    """Returns the thresholds of a range that reach `SENSITIVITIES` and keep `SPECIFICITIES`.
+
+    Args:
+        thresholds: the distinct scores of the range.
+        total: the positives and negatives of the whole curve, both above 0.
+
+    Returns:
+        float64 of shape (4,): for each sensitivity the highest threshold that reaches it, then for each specificity the
+        lowest threshold that keeps it; NaN where no threshold of the range does.
+    """
+    found = np.full(len(SENSITIVITIES) + len(SPECIFICITIES), np.nan)
+    for place, (part, whole) in enumerate(SENSITIVITIES):
+        reached = thresholds.true_positives * whole >= part * total.positive
+        if reached[-1]:  # the counts only grow from one threshold to the next lower one
+            found[place] = thresholds.score[np.argmax(reached)]
+    for place, (part, whole) in enumerate(SPECIFICITIES, start=len(SENSITIVITIES)):
+        kept = (total.negative - thresholds.false_positives) * whole >= part * total.negative
+        if kept[0]:
+            found[place] = thresholds.score[np.count_nonzero(kept) - 1]
+    return found
+
+
+def best_targets(found: NDArray[np.float64]) -> list[float | None]:
+    """Returns the thresholds of a whole curve from those of its ranges.
+
+    Args:
+        found: shape (ranges, 4), from `target_thresholds`.
+
+    Returns:
+        For each sensitivity the highest, for each specificity the lowest; None where there is none.
+    """
+    cut = len(SENSITIVITIES)
+    highest = np.where(np.isnan(found[:, :cut]), -np.inf, found[:, :cut]).max(axis=0)
+    lowest = np.where(np.isnan(found[:, cut:]), np.inf, found[:, cut:]).min(axis=0)
+    return [float(value) if np.isfinite(value) else None for value in (*highest, *lowest)]
 
 
 def thin(

@@ -29,6 +29,7 @@ class Curve:
         best: the operating point of Youden.
         best_f1: the threshold with the largest F1.
         roc: true and false positive rates, float64 of shape (2, n) from (0, 0) to (1, 1).
+        targets: the thresholds for `curves.SENSITIVITIES`, then for `curves.SPECIFICITIES`; None where none keeps one.
     """
 
     counts: Counts
@@ -38,6 +39,7 @@ class Curve:
     best: OperatingPoint | None = None
     best_f1: F1Point | None = None
     roc: NDArray[np.float64] | None = None
+    targets: list[float | None] | None = None
 
 
 def combine(rows: Sequence[Mapping[str, Any]], settings: CurveSettings) -> dict[int, Curve]:
@@ -91,6 +93,7 @@ def _whole(buckets: Sequence[Mapping[str, Any]], drawn: bool) -> Curve:
         best=best,
         best_f1=max(F1Point(b["f1"], b["f1_threshold"]) for b in buckets),
         roc=roc,
+        targets=curves.best_targets(np.stack([np.frombuffer(bytes(b["targets"])) for b in buckets])),
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr_spark.evaluation.decisions.classification import RULES
-from cxr_spark.evaluation.report.panels import Panel
+from cxr_spark.evaluation.decisions.operating_points import POINTS
+from cxr_spark.evaluation.report.panels import Panel, reliability_panels
 from cxr_spark.reporting.numbers import count
 from cxr_spark.reporting.page import environment
 from cxr_spark.reporting.tables import Table
@@ -38,6 +39,10 @@ def render(metrics: Mapping[str, Any], *, panels: Sequence[Panel], tables: Mappi
             warnings=metrics["warnings"],
             classification=metrics["classification"],
             rules=RULES,
+            operating_points=metrics["operating_points"],
+            points=POINTS,
+            calibration=metrics["calibration"],
+            reliability=reliability_panels(metrics["calibration"]),
             splits=metrics["splits"],
             comparison=metrics["comparison"],
             panels=panels,

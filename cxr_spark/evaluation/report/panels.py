@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,53 @@ def _panel(name: str, curve: RocCurve, found: Any, *, whole: bool = False) -> Pa
         positive / (positive + negative),
         whole,
     )
+
+
+@dataclass(frozen=True)
+class ReliabilityPanel:
+    """The reliability curve of a finding.
+
+    Attributes:
+        name: of the finding.
+        before: the path of the probabilities as they are.
+        after: the path of the probabilities after scaling; empty where nothing was fitted.
+        error: the expected calibration error of the probabilities as they are.
+        error_after: the same after scaling; None where nothing was fitted.
+    """
+
+    name: str
+    before: str
+    after: str
+    error: float
+    error_after: float | None
+
+
+def reliability_panels(calibration: Mapping[str, Any]) -> list[ReliabilityPanel]:
+    """Makes the panels of calibration: the share of images with a finding over the mean probability of a bin.
+
+    Args:
+        calibration: the part `calibration` of metrics.json.
+    """
+    return [
+        ReliabilityPanel(
+            name,
+            _reliability(row["reliability"]),
+            _reliability(row["reliability_scaled"]),
+            row["ece"],
+            row["ece_scaled"],
+        )
+        for name, row in calibration["findings"].items()
+        if row["reliability"]
+    ]
+
+
+def _reliability(bins: Sequence[Mapping[str, Any]] | None) -> str:
+    """Returns the path through the bins; one bin alone becomes a short line, since a path of one point is not seen."""
+    if not bins:
+        return ""
+    points = np.array([(row["mean_probability"], row["fraction_positive"]) for row in bins])
+    x, y = points.T
+    return _path(np.r_[x - 0.01, x + 0.01], np.r_[y, y]) if len(bins) == 1 else _path(x, y)
 
 
 def roc_path(points: NDArray[np.float64]) -> str:

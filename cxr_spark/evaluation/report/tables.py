@@ -24,6 +24,7 @@ def tables_of(metrics: _Numbers) -> dict[str, Table]:
     made += [_decisions(rule, report) for rule, report in metrics["classification"].items()]
     if metrics["comparison"]:
         made.append(_comparison(metrics["comparison"]))
+    made += [*_operating_points(metrics["operating_points"]), _calibration(metrics["calibration"])]
     made += [_splits(metrics), _subgroups(metrics)]
     return {table.name: table for table in made if table.rows}
 
@@ -94,6 +95,42 @@ def _decisions(rule: str, report: _Numbers) -> Table:
         cells = (name, *(report[name].get(key, "") for key in names))
         rows.append(Row(cells, whole=True, ruled=number == 0))
     return Table(f"decisions_{rule.replace('.', '_')}", columns, rows)
+
+
+def _operating_points(chosen: _Numbers | None) -> Iterable[Table]:
+    """One table for each rule that thresholds were chosen by."""
+    columns = (
+        _FINDING,
+        Column("Threshold", "three", "threshold"),
+        Column("Sensitivity", "three", "sensitivity"),
+        Column("95 % interval", "interval", "sensitivity_ci95"),
+        Column("Specificity", "three", "specificity"),
+        Column("95 % interval", "interval", "specificity_ci95"),
+        Column("PPV", "three", "ppv"),
+        Column("NPV", "three", "npv"),
+        Column("Missed", "count", "false_negatives"),
+        Column("False alarms", "count", "false_positives"),
+    )
+    names = [column.key for column in columns[1:]]
+    for rule, findings in (chosen["points"] if chosen else {}).items():
+        yield Table(f"points_{rule}", columns, [Row((name, *_values(row, *names))) for name, row in findings.items()])
+
+
+def _calibration(calibration: _Numbers) -> Table:
+    fitted = calibration["fitted_on"] is not None
+    columns = [_FINDING, Column("Brier", "three", "brier"), Column("ECE", "three", "ece")]
+    if fitted:
+        columns += [
+            Column("Temperature", "three", "temperature"),
+            Column("Brier, scaled", "three", "brier_scaled"),
+            Column("ECE, scaled", "three", "ece_scaled"),
+        ]
+    names = [column.key for column in columns[1:]]
+    rows = [Row((name, *_values(row, *names))) for name, row in calibration["findings"].items()]
+    if len(rows) > 1:
+        whole = calibration["macro"]
+        rows.append(Row(("mean", *(whole.get(name, "") for name in names)), whole=True, ruled=True))
+    return Table("calibration", columns, rows)
 
 
 def _comparison(comparison: _Numbers) -> Table:

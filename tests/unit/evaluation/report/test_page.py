@@ -15,6 +15,7 @@ from cxr_spark.evaluation.counting.auc import roc_auc
 from cxr_spark.evaluation.counting.curves import Counts, OperatingPoint, thresholds_of, youden_point
 from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.classification import report_of_classes, report_of_findings
+from cxr_spark.evaluation.decisions.operating_points import POINTS
 from cxr_spark.evaluation.report import metrics
 from cxr_spark.evaluation.report.page import render
 from cxr_spark.evaluation.report.panels import panels_of, precision_recall_path, roc_path
@@ -33,6 +34,29 @@ def curve(positive=40, negative=60, auc=0.75):
     return Curve(Counts(positive, negative), auc, np.linspace(0.7, 0.8, 100), 0.5, best, roc=roc)
 
 
+def calibration(curves, temperature=1.5):
+    bins = [
+        {"low": i / 10, "high": (i + 1) / 10, "n_images": 50, "mean_probability": x, "fraction_positive": y}
+        for i, x, y in ((0, 0.05, 0.1), (6, 0.65, 0.5))
+    ]
+    row = {"temperature": temperature, "brier": 0.12, "ece": 0.0625, "reliability": bins}
+    row |= {"brier_scaled": 0.11, "ece_scaled": 0.0425, "reliability_scaled": bins[:1]}
+    means = {"brier": 0.12, "ece": 0.0625, "brier_scaled": 0.11, "ece_scaled": 0.0425}
+    return {"bins": 10, "fitted_on": "val", "findings": dict.fromkeys(curves, row), "macro": means}
+
+
+def points_of(curves):
+    counts = dict.fromkeys(("true_positives", "false_positives", "false_negatives", "true_negatives"), 7)
+    shares = dict.fromkeys(("sensitivity", "specificity", "ppv", "npv"), 0.8765)
+    intervals = {f"{name}_ci95": [0.8, 0.9] for name in shares}
+    return {
+        "chosen_on": "val",
+        "points": {
+            rule: {name: {"threshold": 0.25, **shares, **intervals, **counts} for name in curves} for rule in POINTS
+        },
+    }
+
+
 def all_metrics(curves, **changes):
     result = {
         "findings": {name: metrics.of_finding(c) for name, c in curves.items()},
@@ -40,6 +64,8 @@ def all_metrics(curves, **changes):
         "micro": metrics.micro(curve()),
         "subgroups": {"sex": {HOSTILE: metrics.of_subgroup(curves, 50)}},
         "classification": {"0.5": report_of_findings(list(curves), np.full((len(curves), 4), 25), [0.5] * len(curves))},
+        "operating_points": None,
+        "calibration": calibration(curves),
         "splits": {},
         "comparison": None,
         "n_images": 100,
@@ -223,3 +249,25 @@ def test_operating_point_numbers():
     assert (numbers["sensitivity"], numbers["specificity"]) == (0.5, 0.75)
     assert numbers["f1"] == pytest.approx(2 * 20 / (2 * 20 + 15 + 20))
     assert numbers["prevalence"] == 0.4
+
+
+def test_calibration_is_shown_before_and_after_scaling():
+    parsed, text = page({"Mass": curve(), "Edema": curve()})
+    assert "0.062 → 0.043" in text or "0.062 → 0.042" in text
+    assert parsed.tags.count("figure") == 3 * 2 + 1  # ROC with its mean, precision-recall, reliability
+    unfitted = calibration(["Mass"], None)
+    unfitted["fitted_on"] = None
+    unfitted["findings"]["Mass"] |= {"ece_scaled": None, "brier_scaled": None, "reliability_scaled": None}
+    _, text = page({"Mass": curve()}, calibration=unfitted)
+    assert "→" not in text
+    assert "Scaling needs validation images" in text
+
+
+def test_operating_points_of_the_validation_images_stand_in_place_of_those_of_these_images():
+    curves = {"Mass": curve(), HOSTILE: curve()}
+    _, text = page(curves, operating_points=points_of(curves))
+    for words in POINTS.values():
+        assert words in text
+    assert text.count("0.876") == 4 * 2 * len(POINTS)
+    assert "Operating point of Youden" not in text
+    assert "Operating point of Youden" in page(curves)[1]
