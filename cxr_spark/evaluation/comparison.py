@@ -17,10 +17,13 @@ from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.classification import Report
 from cxr_spark.evaluation.decisions.validation import held_out_images, validation_curves
 from cxr_spark.evaluation.decisions.verdicts import reports_of
+from cxr_spark.evaluation.paired.findings import measure
 from cxr_spark.evaluation.reading.checks import check_rows, checked
 from cxr_spark.evaluation.reading.images import SPLIT
 from cxr_spark.evaluation.reading.predictions import Predictions
 from cxr_spark.evaluation.report import metrics
+from cxr_spark.evaluation.report.plots import RocCurve, roc_curve
+from cxr_spark.evaluation.significance import bootstrap_p, holm, normal_p
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -37,6 +40,19 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """A comparison.
+
+    Attributes:
+        metrics: the part `comparison` of metrics.json.
+        curves: for each finding with both classes the ROC curve of the model, then that of the baseline.
+    """
+
+    metrics: dict[str, Any]
+    curves: list[tuple[RocCurve, RocCurve]]
+
+
+@dataclass(frozen=True)
 class _Model:
     """The curves and reports of one of the two models, by finding."""
 
@@ -44,7 +60,7 @@ class _Model:
     reports: Mapping[str, Report]
 
 
-def compare(labelled: DataFrame, findings: Sequence[str], baseline: Predictions, how: Comparison) -> dict[str, Any]:
+def compare(labelled: DataFrame, findings: Sequence[str], baseline: Predictions, how: Comparison) -> Compared:
     """Compares predictions with a baseline.
 
     Both are measured on the images and findings that both have, with the labels of the first. A replicate of the
@@ -57,8 +73,9 @@ def compare(labelled: DataFrame, findings: Sequence[str], baseline: Predictions,
         how: the task, the split and the bootstrap.
 
     Returns:
-        The part `comparison` of metrics.json: counts and, for each finding and for their mean, AUC, F1 and the
-        differences from the baseline.
+        Counts and, for each finding and for their mean, AUC, F1 and the differences from the baseline, with intervals
+        and p-values: of the bootstrap over patients and of DeLong's test, each also corrected for the number of
+        findings by Holm's procedure; and the images on which the models disagree most.
 
     Raises:
         DataError: the baseline is faulty, or has no images or findings in common with the predictions.
@@ -88,20 +105,25 @@ def compare(labelled: DataFrame, findings: Sequence[str], baseline: Predictions,
             before = _measured(
                 paired.withColumn("scores", F.col("baseline_scores")).select(columns), common, n_common, how
             )
+            tested = paired if how.split is None else paired.where(F.col(SPLIT) == how.split)
+            measured = measure(tested, n_images=n_common, n_findings=len(common))
         finally:
             paired.unpersist()
     finally:
         other.unpersist()
     rule = list(model.reports)[-1]
     by_finding = {name: _difference(name, model, before, rule) for name in common}
-    return {
+    _add_p_values(by_finding, {common[row["finding"]]: row["variance"] for row in measured})
+    numbers = {
         "baseline": {"predictions": baseline.source, "model_id": model_id},
         "n_images": n_common,
         "images_not_in_baseline": n_images - n_common,
         "f1_rule": rule,
         "findings": by_finding,
         "macro": _macro(by_finding, model, before),
+        "disagreements": {common[row["finding"]]: _disagreements(row) for row in measured},
     }
+    return Compared(numbers, _drawn(common, model, before))
 
 
 def _common(findings: Sequence[str], baseline: Predictions, task: str) -> list[str]:
@@ -141,18 +163,44 @@ def _measured(frame: DataFrame, findings: Sequence[str], n_images: int, how: Com
 def _difference(name: str, model: _Model, before: _Model, rule: str) -> dict[str, Any]:
     curve, old = model.curves[name], before.curves[name]
     f1, old_f1 = (each.reports[rule]["findings"][name]["f1"] for each in (model, before))
-    interval = None
+    interval = p_value = None
     if curve.auc is not None and old.auc is not None:
-        interval = percentile_interval(curve.replicate_aucs - old.replicate_aucs)
+        differences = curve.replicate_aucs - old.replicate_aucs
+        interval, p_value = percentile_interval(differences), bootstrap_p(differences)
     return {
         "auc": curve.auc,
         "auc_baseline": old.auc,
         "auc_difference": None if curve.auc is None or old.auc is None else curve.auc - old.auc,
         "auc_difference_ci95": interval,
+        "p_bootstrap": p_value,
         "f1": f1,
         "f1_baseline": old_f1,
         "f1_difference": f1 - old_f1,
     }
+
+
+def _add_p_values(by_finding: Mapping[str, dict[str, Any]], variances: Mapping[str, float | None]) -> None:
+    """Adds DeLong's p-values, and the corrected ones of both tests, to the rows of `_difference`."""
+    for name, row in by_finding.items():
+        difference, variance = row["auc_difference"], variances.get(name)
+        row["p_delong"] = None if difference is None or variance is None else normal_p(difference, variance)
+    for test in ("p_bootstrap", "p_delong"):
+        corrected = holm([row[test] for row in by_finding.values()])
+        for row, p_value in zip(by_finding.values(), corrected, strict=True):
+            row[f"{test}_holm"] = p_value
+
+
+def _disagreements(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    columns = (row["images"], row["labels"], row["scores"], row["baselines"])
+    return [
+        {"image_index": image, "label": int(label), "probability": score, "probability_baseline": before}
+        for image, label, score, before in zip(*columns, strict=True)
+    ]
+
+
+def _drawn(names: Sequence[str], model: _Model, before: _Model) -> list[tuple[RocCurve, RocCurve]]:
+    pairs = [(roc_curve(name, model.curves[name]), roc_curve(name, before.curves[name])) for name in names]
+    return [(one, other) for one, other in pairs if one is not None and other is not None]
 
 
 def _macro(by_finding: Mapping[str, Mapping[str, Any]], model: _Model, before: _Model) -> dict[str, Any]:
@@ -164,4 +212,5 @@ def _macro(by_finding: Mapping[str, Mapping[str, Any]], model: _Model, before: _
     differences: list[NDArray[np.float64]] = [
         metrics.mean_replicates([each.curves[name].replicate_aucs for name in used]) for each in (model, before)
     ]
-    return {**means, "auc_difference_ci95": percentile_interval(differences[0] - differences[1])}
+    away = differences[0] - differences[1]
+    return {**means, "auc_difference_ci95": percentile_interval(away), "p_bootstrap": bootstrap_p(away)}

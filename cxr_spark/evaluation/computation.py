@@ -24,7 +24,7 @@ from cxr_spark.evaluation.reading.checks import Inventory, check_rows, checked, 
 from cxr_spark.evaluation.reading.images import SPLIT
 from cxr_spark.evaluation.reading.predictions import TASKS, Predictions
 from cxr_spark.evaluation.report import metrics
-from cxr_spark.evaluation.report.plots import RocCurve
+from cxr_spark.evaluation.report.plots import RocCurve, roc_curve
 from cxr_spark.evaluation.subgroups import values_of
 from cxr_spark.tables.schema import SPLITS
 
@@ -42,11 +42,13 @@ class Evaluation:
         metrics: the content of metrics.json, JSON values only.
         curves: the ROC curves of the findings that have both classes.
         micro: the ROC curve of all (image, finding) pairs; None where they are of one class.
+        compared: the ROC curves of both models, where there is a baseline.
     """
 
     metrics: dict[str, Any]
     curves: list[RocCurve]
     micro: RocCurve | None
+    compared: list[tuple[RocCurve, RocCurve]]
 
 
 def evaluate(
@@ -129,7 +131,7 @@ def evaluate(
         "calibration": calibration,
         "splits": _in_order(groups.pop(SPLIT, {})),
         "subgroups": groups,
-        "comparison": comparison,
+        "comparison": None if comparison is None else comparison.metrics,
         "n_images": inventory.n_images,
         "n_patients": inventory.n_patients,
         "n_images_without_patient": inventory.n_without_patient,
@@ -146,11 +148,16 @@ def evaluate(
     }
     of_labels = truth.warnings if truth is not None else ()
     result["warnings"] = [*of_labels, *inventory.warnings(), *metrics.warnings_of(result)]
-    drawn = [_roc(name, curve) for name, curve in by_finding.items()]
+    drawn = [roc_curve(name, curve) for name, curve in by_finding.items()]
     log.info(
         "evaluated %d images of %d findings in %.1f s", inventory.n_images, len(findings), time.monotonic() - started
     )
-    return Evaluation(result, [curve for curve in drawn if curve is not None], _roc("micro", pooled))
+    return Evaluation(
+        result,
+        [curve for curve in drawn if curve is not None],
+        roc_curve("micro", pooled),
+        [] if comparison is None else comparison.curves,
+    )
 
 
 def _in_group(curves: Mapping[int, Curve], findings: tuple[str, ...], group: int) -> dict[str, Curve]:
@@ -178,12 +185,6 @@ def _unmatched(inventory: Inventory, labels: int | None) -> dict[str, int | None
         "predictions_without_label": inventory.n_unlabelled,
         "labels_without_prediction": None if labels is None else labels - inventory.n_labelled,
     }
-
-
-def _roc(name: str, curve: Curve) -> RocCurve | None:
-    if curve.auc is None or curve.roc is None:
-        return None
-    return RocCurve(name, curve.auc, curve.roc)
 
 
 def _patients_in_several_splits(labelled: DataFrame) -> int:

@@ -85,10 +85,20 @@ def words(name: str | None) -> str:
     return "" if name is None else str(name).replace("_", " ")
 
 
+def as_is(name: str | None) -> str:
+    """Writes a name of the data, such as that of an image, as it is.
+
+    >>> as_is("study_1/image.png")
+    'study_1/image.png'
+    """
+    return "" if name is None else str(name)
+
+
 #: The kinds of cells that a table can have, and how each is written.
 FORMS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
     {
         "text": words,
+        "name": as_is,
         "count": count,
         "three": three,
         "interval": interval,

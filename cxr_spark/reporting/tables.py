@@ -16,6 +16,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 #: The form of a bar of a value within its interval: (value, low, high). Files leave it out, for they have the numbers.
 BAR = "bar"
 _INTERVALS = ("interval", "signed_interval")
+_TEXTS = ("text", "name")
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def as_csv(table: Table) -> str:
         if column.form in _INTERVALS:
             for end, suffix in enumerate(("low", "high")):
                 columns[f"{column.key}_{suffix}"] = [value[end] if value else None for value in values]
-        elif column.form == "text":
+        elif column.form in _TEXTS:
             columns[column.key] = [plain_text(value) for value in values]
         elif column.form != BAR:
             columns[column.key] = [None if value == "" else value for value in values]
@@ -118,7 +119,7 @@ def as_latex(table: Table) -> str:
     rows = [[_one_line(cell_text(column, row.cells[place])) for place, column in shown] for row in table.rows]
     frame = pd.DataFrame(rows, columns=[_one_line(column.title) for _, column in shown])
     styler = frame.style.hide(axis="index").format(escape="latex", na_rep=NONE).format_index(escape="latex", axis=1)
-    aligned = "".join("l" if column.form == "text" else "r" for _, column in shown)
+    aligned = "".join("l" if column.form in _TEXTS else "r" for _, column in shown)
     return str(styler.to_latex(hrules=True, column_format=aligned))
 
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     brier_score_loss,
@@ -22,6 +23,7 @@ from cxr_spark.errors import DataError
 from cxr_spark.evaluation.computation import evaluate
 from cxr_spark.evaluation.reading.predictions import read_predictions
 from tests.integration.test_evaluate import FINDINGS, cohort, write_scores
+from tests.unit.evaluation.paired.test_delong import slow_delong
 
 SPLITS = np.array(["train", "val", "test"])
 
@@ -209,10 +211,28 @@ def test_baseline_is_compared_on_the_images_that_both_have(spark, scored, data, 
     assert low < found["findings"]["Mass"]["auc_difference"] < high
     macro = np.mean([row["auc_difference"] for row in found["findings"].values()])
     assert found["macro"]["auc_difference"] == pytest.approx(macro, abs=1e-12)
+    check_p_values(found, data, other, both)
     assert metrics["n_images"] == 200  # the evaluation itself is of all
     point = metrics["operating_points"]["points"]["youden"]["Mass"]
     low, high = point["sensitivity_ci95"]
     assert low < point["sensitivity"] < high
+
+
+def check_p_values(found, data, other, both):
+    """DeLong's test and the images named, by their definitions; Holm's correction is at least the p-value."""
+    for i, name in enumerate(FINDINGS[:4]):
+        there = both & ~np.isnan(data.labels[:, i])
+        truth, row = data.labels[there, i] == 1, found["findings"][name]
+        difference, variance = slow_delong(data.scores[there, i].astype(float), other[there, i].astype(float), truth)
+        assert row["p_delong"] == pytest.approx(2 * norm.sf(abs(difference) / np.sqrt(variance)), abs=1e-9)
+        assert 0 < row["p_bootstrap"] <= row["p_bootstrap_holm"] <= 1
+        apart = np.abs(data.scores[:, i].astype(float) - other[:, i].astype(float))
+        largest = np.sort(apart[there])[::-1][:3]
+        named = found["disagreements"][name]
+        assert [abs(row["probability"] - row["probability_baseline"]) for row in named] == pytest.approx(largest)
+        assert all(
+            apart[int(row["image_index"][:5])] == pytest.approx(d) for row, d in zip(named, largest, strict=True)
+        )
 
 
 def test_a_model_beside_itself_differs_by_nothing(spark, scored):
@@ -221,6 +241,8 @@ def test_a_model_beside_itself_differs_by_nothing(spark, scored):
     assert found["macro"]["auc_difference"] == 0
     assert found["macro"]["auc_difference_ci95"] == [0, 0]
     assert found["macro"]["f1_difference"] == 0
+    assert found["findings"]["Mass"]["p_delong_holm"] == found["findings"]["Mass"]["p_bootstrap"] == 1
+    assert found["disagreements"]["Mass"] == []
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,26 @@ from typing import Any
 
 from cxr_spark.evaluation.decisions.classification import RULES
 from cxr_spark.evaluation.decisions.operating_points import POINTS
-from cxr_spark.evaluation.report.panels import Panel, reliability_panels
+from cxr_spark.evaluation.report.panels import ComparedPanel, Panel, reliability_panels
 from cxr_spark.reporting.numbers import count
 from cxr_spark.reporting.page import environment
 from cxr_spark.reporting.tables import Table
 
 
-def render(metrics: Mapping[str, Any], *, panels: Sequence[Panel], tables: Mapping[str, Table], created: str) -> str:
+def render(
+    metrics: Mapping[str, Any],
+    *,
+    panels: Sequence[Panel],
+    compared: Sequence[ComparedPanel],
+    tables: Mapping[str, Table],
+    created: str,
+) -> str:
     """Renders the report. Every value in it is escaped.
 
     Args:
         metrics: the content of metrics.json.
         panels: the curves to draw.
+        compared: the curves of two models to draw.
         tables: the tables by name, from `tables.tables_of`.
         created: the time of the evaluation, for the reader.
 
@@ -46,6 +54,7 @@ def render(metrics: Mapping[str, Any], *, panels: Sequence[Panel], tables: Mappi
             splits=metrics["splits"],
             comparison=metrics["comparison"],
             panels=panels,
+            compared=compared,
             tables=tables,
             footer=", ".join(f"{name} {version}" for name, version in metrics["versions"].items()),
         )

@@ -76,6 +76,33 @@ def _panel(name: str, curve: RocCurve, found: Any, *, whole: bool = False) -> Pa
 
 
 @dataclass(frozen=True)
+class ComparedPanel:
+    """The ROC curves of two models for a finding.
+
+    Attributes:
+        name: of the finding.
+        auc: of the model.
+        auc_baseline: of the baseline.
+        roc: the path of the model's curve.
+        roc_baseline: the path of the baseline's.
+    """
+
+    name: str
+    auc: float
+    auc_baseline: float
+    roc: str
+    roc_baseline: str
+
+
+def compared_panels(curves: Sequence[tuple[RocCurve, RocCurve]]) -> list[ComparedPanel]:
+    """Makes the panels of a comparison from pairs of curves, the model's first."""
+    return [
+        ComparedPanel(one.name, one.auc, other.auc, roc_path(one.points), roc_path(other.points))
+        for one, other in curves
+    ]
+
+
+@dataclass(frozen=True)
 class ReliabilityPanel:
     """The reliability curve of a finding.
 

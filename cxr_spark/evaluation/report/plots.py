@@ -11,9 +11,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.reporting.style import BLUE, GREY, INK, display_name, empty_note, figure
 
-__all__ = ["RocCurve", "auc_bars", "macro_curve", "roc_curves"]
+__all__ = ["RocCurve", "auc_bars", "macro_curve", "roc_curve", "roc_curves"]
 
 _MACRO, _MICRO = {"color": INK, "linestyle": "solid"}, {"color": INK, "linestyle": (0, (4, 2))}
 _CHANCE = 0.5
@@ -40,6 +41,13 @@ class RocCurve:
     name: str
     auc: float
     points: NDArray[np.float64]
+
+
+def roc_curve(name: str, curve: Curve) -> RocCurve | None:
+    """Returns a counted curve as one to draw; None where a class is empty."""
+    if curve.auc is None or curve.roc is None:
+        return None
+    return RocCurve(name, curve.auc, curve.roc)
 
 
 def macro_curve(curves: Sequence[RocCurve]) -> NDArray[np.float64]:

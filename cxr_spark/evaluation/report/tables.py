@@ -23,7 +23,7 @@ def tables_of(metrics: _Numbers) -> dict[str, Table]:
     made: list[Table] = [_findings(metrics), _youden(metrics)]
     made += [_decisions(rule, report) for rule, report in metrics["classification"].items()]
     if metrics["comparison"]:
-        made.append(_comparison(metrics["comparison"]))
+        made += [_comparison(metrics["comparison"]), _disagreements(metrics["comparison"])]
     made += [*_operating_points(metrics["operating_points"]), _calibration(metrics["calibration"])]
     made += [_splits(metrics), _subgroups(metrics)]
     return {table.name: table for table in made if table.rows}
@@ -140,6 +140,10 @@ def _comparison(comparison: _Numbers) -> Table:
         Column("AUC", "three", "auc"),
         Column("Difference", "signed", "auc_difference"),
         Column("95 % interval", "signed_interval", "auc_difference_ci95"),
+        Column("p, bootstrap", "p", "p_bootstrap"),
+        Column("Holm", "p", "p_bootstrap_holm"),
+        Column("p, DeLong", "p", "p_delong"),
+        Column("Holm", "p", "p_delong_holm"),
         Column("F1, baseline", "three", "f1_baseline"),
         Column("F1", "three", "f1"),
         Column("Difference of F1", "signed", "f1_difference"),
@@ -147,8 +151,26 @@ def _comparison(comparison: _Numbers) -> Table:
     names = [column.key for column in columns[1:]]
     rows = [Row((name, *_values(row, *names))) for name, row in comparison["findings"].items()]
     if len(rows) > 1:
-        rows.append(Row(("macro (mean)", *_values(comparison["macro"], *names)), whole=True, ruled=True))
+        whole = comparison["macro"]
+        rows.append(Row(("macro (mean)", *(whole.get(name, "") for name in names)), whole=True, ruled=True))
     return Table("comparison", columns, rows)
+
+
+def _disagreements(comparison: _Numbers) -> Table:
+    columns = (
+        _FINDING,
+        Column("Image", "name", "image_index"),
+        Column("Label", "count", "label"),
+        Column("Probability, baseline", "three", "probability_baseline"),
+        Column("Probability", "three", "probability"),
+    )
+    names = [column.key for column in columns[1:]]
+    rows = [
+        Row((finding, *_values(image, *names)), ruled=number == 0)
+        for finding, images in comparison["disagreements"].items()
+        for number, image in enumerate(images)
+    ]
+    return Table("disagreements", columns, rows)
 
 
 def _group_columns(first: str, key: str, metrics: _Numbers) -> tuple[Column, ...]:

@@ -9,7 +9,7 @@ import time
 from cxr_spark.evaluation.computation import Evaluation
 from cxr_spark.evaluation.report.confusion import draw_decisions
 from cxr_spark.evaluation.report.page import render
-from cxr_spark.evaluation.report.panels import panels_of
+from cxr_spark.evaluation.report.panels import compared_panels, panels_of
 from cxr_spark.evaluation.report.plots import auc_bars, roc_curves
 from cxr_spark.evaluation.report.tables import tables_of
 from cxr_spark.reporting.tables import as_csv, as_latex
@@ -31,7 +31,8 @@ def write(store: Store, evaluation: Evaluation) -> None:
     created = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     tables = tables_of(metrics)
     panels = panels_of(evaluation.curves, evaluation.micro, metrics)
-    page = render(metrics, panels=panels, tables=tables, created=created)
+    compared = compared_panels(evaluation.compared)
+    page = render(metrics, panels=panels, compared=compared, tables=tables, created=created)
     for name, content in contents.items():
         store.write_bytes(name, content)
     for name, table in tables.items():

@@ -18,7 +18,7 @@ from cxr_spark.evaluation.decisions.classification import report_of_classes, rep
 from cxr_spark.evaluation.decisions.operating_points import POINTS
 from cxr_spark.evaluation.report import metrics
 from cxr_spark.evaluation.report.page import render
-from cxr_spark.evaluation.report.panels import panels_of, precision_recall_path, roc_path
+from cxr_spark.evaluation.report.panels import compared_panels, panels_of, precision_recall_path, roc_path
 from cxr_spark.evaluation.report.plots import RocCurve
 from cxr_spark.evaluation.report.tables import tables_of
 from cxr_spark.reporting.tables import as_csv
@@ -116,7 +116,8 @@ def page(curves, **changes):
     numbers = all_metrics(curves, **changes)
     drawn = [RocCurve(name, each.auc, each.roc) for name, each in curves.items() if each.auc is not None]
     panels = panels_of(drawn, None, numbers)
-    text = render(numbers, panels=panels, tables=tables_of(numbers), created="2020-01-01")
+    compared = compared_panels([(each, each) for each in drawn]) if numbers["comparison"] else []
+    text = render(numbers, panels=panels, compared=compared, tables=tables_of(numbers), created="2020-01-01")
     parsed = Page(text)
     assert not parsed.open
     allowed = re.findall(r"script-src 'sha256-([^']*)'", text)

@@ -1,0 +1,1 @@
+"""Two models on the same images: DeLong's test, and the images on which they disagree most."""
