@@ -85,7 +85,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.15",
     packages=find_packages(include=["cxr_spark", "cxr_spark.*"]),
-    package_data={"cxr_spark": ["py.typed", "**/*.j2", "**/*.js", "**/*.properties"]},
+    package_data={"cxr_spark": ["py.typed", "**/*.j2", "**/*.js", "**/*.properties", "**/*.yaml"]},
     install_requires=DEPENDENCIES,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["cxr-spark = cxr_spark.commands.main:main"]},

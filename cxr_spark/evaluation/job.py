@@ -16,11 +16,12 @@ from cxr_spark.evaluation.reading.columns import Layout
 from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
 from cxr_spark.evaluation.reading.tables import data_files
 from cxr_spark.evaluation.reading.truth import Naming, read_truth
+from cxr_spark.evaluation.report.published import beside_published
 from cxr_spark.evaluation.report.write import write
 from cxr_spark.outputs.claim import Claim
 from cxr_spark.outputs.job import Execution, Input, Job, JobRun, Plan
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.reporting.provenance import is_synthetic, model_of
+from cxr_spark.reporting.provenance import is_synthetic, model_of, prepared_as
 from cxr_spark.storage.store import Store
 
 #: Images are rows of numbers here, not pixels: larger Arrow batches than other jobs'.
@@ -157,7 +158,9 @@ class EvaluateJob(Job[EvaluateResult]):
             synthetic=is_synthetic(uri, label_uris),
         )
         labels = label_uris[0] if len(label_uris) == 1 else label_uris or None
-        evaluation.metrics.update(predictions=uri, labels=labels, model=model_of(uri, evaluation.metrics["model_id"]))
+        metrics = evaluation.metrics
+        metrics.update(predictions=uri, labels=labels, model=model_of(uri, metrics["model_id"]))
+        metrics["published"] = beside_published(metrics, prepared_as(uri), (metrics["model"] or {}).get("input_size"))
         return evaluation
 
 

@@ -39,6 +39,24 @@ def model_of(predictions: str, model_id: str | None) -> dict[str, Any] | None:
     return model if isinstance(model, dict) and model and summary.get("model_id") == model_id else None
 
 
+def prepared_as(predictions: str) -> dict[str, str]:
+    """Returns `dataset` and `split` of the prepared data that the score job read, as far as they are known."""
+    data = _json(predictions, DONE_NAME, "inputs").get("data")
+    found = _manifest(data)
+    return {name: str(found[name]) for name in ("dataset", "split") if isinstance(found.get(name), str)}
+
+
+def _manifest(data: Any) -> dict[str, Any]:
+    """Returns the manifest of prepared data; an empty object where there is none."""
+    if not isinstance(data, str):
+        return {}
+    try:
+        value = Store(data).read_json(MANIFEST_NAME)
+    except (CxrError, OSError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def _json(uri: Any, name: str, key: str) -> dict[str, Any]:
     """Returns an object within a JSON file; an empty object where there is none."""
     if not isinstance(uri, str):

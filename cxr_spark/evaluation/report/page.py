@@ -53,6 +53,7 @@ def render(
             reliability=reliability_panels(metrics["calibration"]),
             splits=metrics["splits"],
             comparison=metrics["comparison"],
+            published=metrics.get("published"),
             panels=panels,
             compared=compared,
             tables=tables,

@@ -26,6 +26,8 @@ def tables_of(metrics: _Numbers) -> dict[str, Table]:
         made += [_comparison(metrics["comparison"]), _disagreements(metrics["comparison"])]
     made += [*_operating_points(metrics["operating_points"]), _calibration(metrics["calibration"])]
     made += [_splits(metrics), _subgroups(metrics)]
+    if metrics.get("published"):
+        made.append(_published(metrics["published"]))
     return {table.name: table for table in made if table.rows}
 
 
@@ -131,6 +133,28 @@ def _calibration(calibration: _Numbers) -> Table:
         whole = calibration["macro"]
         rows.append(Row(("mean", *(whole.get(name, "") for name in names)), whole=True, ruled=True))
     return Table("calibration", columns, rows)
+
+
+def _published(found: _Numbers) -> Table:
+    """Published figures, the official split first; this evaluation among those of the same test images alone."""
+    columns = (
+        Column("Source", "text", "source"),
+        Column("Model", "text", "model"),
+        Column("Split", "text", "split"),
+        Column("Input side", "count", "input_side"),
+        Column("Mean AUC of 14", "three", "mean_auc"),
+    )
+    names = [column.key for column in columns]
+    figures = [(figure, False) for figure in found["figures"]]
+    if found["comparable"]:
+        own = {"source": "this evaluation", "model": "", "split": "official", "input_side": found["input_side"]}
+        figures.append(({**own, "mean_auc": found["mean_auc"]}, True))
+    ranked = sorted(figures, key=lambda each: (each[0]["split"] != "official", each[0]["mean_auc"]))
+    rows = [
+        Row(_values(figure, *names), marked=own, faint=figure["split"] != "official", ruled=figure["split"] != before)
+        for (figure, own), before in zip(ranked, ["official", *(each[0]["split"] for each in ranked)], strict=False)
+    ]
+    return Table("published", columns, rows)
 
 
 def _comparison(comparison: _Numbers) -> Table:
