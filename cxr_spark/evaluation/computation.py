@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from cxr_spark import __version__
 from cxr_spark.evaluation.calibration.measure import calibration_of
 from cxr_spark.evaluation.comparison import Comparison, compare
 from cxr_spark.evaluation.counting.distributed import curves_of
-from cxr_spark.evaluation.counting.pairs import MICRO, Subgroup, first_curve
+from cxr_spark.evaluation.counting.pairs import CROSSINGS, MICRO, Subgroup, first_curve
 from cxr_spark.evaluation.counting.whole_curves import Curve
+from cxr_spark.evaluation.decisions.classification import Report
 from cxr_spark.evaluation.decisions.operating_points import operating_points
 from cxr_spark.evaluation.decisions.validation import held_out_images, validation_curves
 from cxr_spark.evaluation.decisions.verdicts import reports_of
@@ -25,7 +26,8 @@ from cxr_spark.evaluation.reading.images import SPLIT
 from cxr_spark.evaluation.reading.predictions import TASKS, Predictions
 from cxr_spark.evaluation.report import metrics
 from cxr_spark.evaluation.report.plots import RocCurve, roc_curve
-from cxr_spark.evaluation.subgroups import values_of
+from cxr_spark.evaluation.subgroups.differences import add_differences
+from cxr_spark.evaluation.subgroups.values import values_of
 from cxr_spark.tables.schema import SPLITS
 
 if TYPE_CHECKING:
@@ -108,6 +110,9 @@ def evaluate(
         if chosen is not None:
             points = operating_points(evaluated, chosen, findings, replicates=replicates, seed=seed)
         calibration = calibration_of(evaluated, held_out, findings)
+        groups = _groups(curves, findings, subgroups)
+        compared = [group for group in subgroups if group.grouping != SPLIT]
+        add_differences(groups, evaluated, compared, findings, _thresholds(reports, findings))
         comparison = None
         if baseline is not None:
             comparison = compare(
@@ -119,7 +124,6 @@ def evaluate(
         frame.unpersist()
 
     by_finding, pooled = _in_group(curves, findings, 0), curves.get(MICRO, metrics.NO_CURVE)
-    groups = _groups(curves, findings, subgroups)
     by_split = {split: splits[split]} if split is not None else splits
     result: dict[str, Any] = {
         "task": task,
@@ -130,7 +134,8 @@ def evaluate(
         "operating_points": points,
         "calibration": calibration,
         "splits": _in_order(groups.pop(SPLIT, {})),
-        "subgroups": groups,
+        "subgroups": {name: group for name, group in groups.items() if name not in CROSSINGS},
+        "subgroup_crossings": {name: group for name, group in groups.items() if name in CROSSINGS},
         "comparison": None if comparison is None else comparison.metrics,
         "n_images": inventory.n_images,
         "n_patients": inventory.n_patients,
@@ -173,6 +178,12 @@ def _groups(
         numbers = metrics.of_subgroup(_in_group(curves, findings, group.number), group.n_images)
         groups.setdefault(group.grouping, {})[group.value] = numbers
     return groups
+
+
+def _thresholds(reports: Mapping[str, Report], findings: Sequence[str]) -> list[float | None]:
+    """Returns the thresholds of the last rule; None where decisions are not made by thresholds."""
+    rows = list(reports.values())[-1]["findings"]
+    return [rows[name].get("threshold") for name in findings]
 
 
 def _in_order(splits: Mapping[str, Any]) -> dict[str, Any]:

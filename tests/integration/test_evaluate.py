@@ -134,6 +134,32 @@ def test_subgroups_equal_sklearn_on_their_images(evaluation, data):
             assert found["macro_auc"] == pytest.approx(np.mean(aucs), abs=1e-12)
 
 
+def test_crossings_and_differences_to_the_rest_equal_sklearn(evaluation, data):
+    crossings = evaluation.metrics["subgroup_crossings"]
+    assert set(crossings) == {"sex x age_band", "sex x view_position", "age_band x view_position"}
+    inside = (data.sex == "F") & (data.view == "AP")
+    found = crossings["sex x view_position"]["F, AP"]
+    assert found["n_images"] == inside.sum()
+    for i, name in enumerate(FINDINGS):
+        there, row = ~np.isnan(data.labels[:, i]), found["findings"][name]
+        truth = data.labels[there, i]
+        if not 0 < truth.mean() < 1:
+            assert row["auc_difference"] is None
+            continue
+        of_group, scores = inside[there], data.scores[there, i]
+        aucs = [roc_auc_score(truth[rows], scores[rows]) for rows in (of_group, ~of_group)]
+        assert row["auc"] == pytest.approx(aucs[0], abs=1e-12)
+        assert row["auc_difference"] == pytest.approx(aucs[0] - aucs[1], abs=1e-12)
+        low, high = row["auc_difference_ci95"]
+        assert low < row["auc_difference"] < high
+        assert row["auc_difference_p"] <= row["auc_difference_p_holm"]
+        assert row["false_negative_rate"] == pytest.approx(np.mean(scores[of_group & (truth == 1)] < 0.5))
+    sexes = evaluation.metrics["subgroups"]["sex"]
+    assert sexes["F"]["macro_auc_difference"] == pytest.approx(-sexes["M"]["macro_auc_difference"], abs=1e-12)
+    assert sexes["F"]["few"] is False
+    assert found["findings"]["Hernia"]["few"] is True
+
+
 @pytest.mark.parametrize(("files", "partitions"), [(1, 2), (5, 7)])
 def test_no_digit_depends_on_row_order_files_or_partitions(spark, evaluation, data, tmp_path, files, partitions):
     order = np.random.default_rng(9).permutation(len(data.labels))

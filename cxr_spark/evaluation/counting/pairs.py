@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,13 +17,17 @@ from cxr_spark.evaluation.reading.images import GROUPINGS, SPLIT, matrix_of
 MICRO = -1
 
 
+#: The crossings of two groupings, by name.
+CROSSINGS = {f"{one} x {other}": (one, other) for one, other in itertools.combinations(GROUPINGS, 2)}
+
+
 @dataclass(frozen=True)
 class Subgroup:
-    """The images that have the same value in one column.
+    """The images that have the same value in one column, or the same values in two.
 
     Attributes:
-        grouping: the column: one of `images.GROUPINGS`, or `images.SPLIT`.
-        value: the value, such as `F`, `20-39` or `PA`.
+        grouping: the column: one of `images.GROUPINGS`, or `images.SPLIT`; or one of `CROSSINGS`.
+        value: the value, such as `F`, `20-39` or `PA`; of a crossing both, see `crossed`.
         n_images: the number of its images with labels.
         number: the subgroup's number, from 1, unique over all groupings.
     """
@@ -31,6 +36,23 @@ class Subgroup:
     value: str
     n_images: int
     number: int
+
+
+def crossed(one: str, other: str) -> str:
+    """Returns the value of a crossing.
+
+    >>> crossed("F", "20-39")
+    'F, 20-39'
+    """
+    return f"{one}, {other}"
+
+
+def values_in(images: pa.Table, grouping: str) -> list[str | None]:
+    """Returns the value of each image in a grouping or crossing; None where it is not known."""
+    if grouping not in CROSSINGS:
+        return list(images.column(grouping).to_pylist())
+    one, other = (images.column(name).to_pylist() for name in CROSSINGS[grouping])
+    return [None if a is None or b is None else crossed(a, b) for a, b in zip(one, other, strict=True)]
 
 
 def first_curve(group: int, n_findings: int) -> int:
@@ -62,11 +84,11 @@ def pairs_of(images: pa.Table, n_findings: int, subgroups: Sequence[Subgroup], s
     whole = np.flatnonzero(evaluated[rows])
     curves: list[NDArray[np.int64]] = [np.full(whole.size, MICRO), findings[whole] + first_curve(0, n_findings)]
     sources = [whole] * 2
-    for grouping in (*GROUPINGS, SPLIT):
+    for grouping in (*GROUPINGS, *CROSSINGS, SPLIT):
         numbers = {group.value: group.number for group in subgroups if group.grouping == grouping}
         if numbers:
             first = {value: first_curve(number, n_findings) for value, number in numbers.items()}
-            firsts = np.array([first.get(value, 0) for value in images.column(grouping).to_pylist()], np.int64)
+            firsts = np.array([first.get(value or "", 0) for value in values_in(images, grouping)], np.int64)
             if grouping != SPLIT:
                 firsts[~evaluated] = 0
             firsts = firsts[rows]

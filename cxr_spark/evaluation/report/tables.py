@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cxr_spark.evaluation.decisions.classification import MOST_PROBABLE
@@ -11,6 +12,13 @@ from cxr_spark.reporting.tables import BAR, Column, Row, Table
 _Numbers = Mapping[str, Any]
 _FINDING = Column("Finding", "text", "finding")
 _AUC = (Column("AUC", "three", "auc"), Column("95 % interval", "interval", "auc_ci95"))
+_RATE = "false_negative_rate"
+_RATES = (
+    Column("Missed", "percent", _RATE),
+    Column("Beside the rest", "signed", f"{_RATE}_difference"),
+    Column("95 % interval", "signed_interval", f"{_RATE}_difference_ci95"),
+    Column("p, Holm", "p", f"{_RATE}_difference_p_holm"),
+)
 _AVERAGES = ("micro", "macro", "weighted")
 
 
@@ -25,7 +33,9 @@ def tables_of(metrics: _Numbers) -> dict[str, Table]:
     if metrics["comparison"]:
         made += [_comparison(metrics["comparison"]), _disagreements(metrics["comparison"])]
     made += [*_operating_points(metrics["operating_points"]), _calibration(metrics["calibration"])]
-    made += [_splits(metrics), _subgroups(metrics)]
+    made += [_splits(metrics), _subgroups(metrics, "subgroups"), _subgroups(metrics, "subgroup_crossings")]
+    if len(metrics["findings"]) > 1:
+        made += _subgroup_findings(metrics)
     if metrics.get("published"):
         made.append(_published(metrics["published"]))
     return {table.name: table for table in made if table.rows}
@@ -215,13 +225,47 @@ def _splits(metrics: _Numbers) -> Table:
     return Table("splits", columns, [Row((name, *_values(s, *names))) for name, s in metrics["splits"].items()])
 
 
-def _subgroups(metrics: _Numbers) -> Table:
-    columns = _group_columns("Subgroup", "subgroup", metrics)
+def _subgroups(metrics: _Numbers, part: str) -> Table:
+    """The table of `subgroups` or `subgroup_crossings`."""
+    columns = (
+        *_group_columns("Subgroup", "subgroup", metrics),
+        Column("Beside the rest", "signed", "macro_auc_difference"),
+        Column("95 % interval", "signed_interval", "macro_auc_difference_ci95"),
+        Column("p, Holm", "p", "macro_auc_difference_p_holm"),
+        *_RATES,
+    )
     names = [column.key for column in columns[1:]]
 
     def rows() -> Iterable[Row]:
-        for grouping, groups in metrics["subgroups"].items():
+        for grouping, groups in metrics[part].items():
             for number, (value, group) in enumerate(groups.items()):
-                yield Row((f"{grouping}: {value}", *_values(group, *names)), ruled=number == 0)
+                name = f"{grouping}: {value}"
+                yield Row(
+                    (name, *_values(group, *names)), faint=group["few"], marked=group["flagged"], ruled=number == 0
+                )
 
-    return Table("subgroups", columns, list(rows()))
+    return Table(part, columns, list(rows()))
+
+
+def _subgroup_findings(metrics: _Numbers) -> Iterable[Table]:
+    """Every finding in every subgroup, and those of them that are flagged."""
+    columns = (
+        Column("Subgroup", "text", "subgroup"),
+        Column("Finding", "text", "finding"),
+        Column("With it", "count", "n_positive"),
+        Column("AUC", "three", "auc"),
+        Column("Beside the rest", "signed", "auc_difference"),
+        Column("95 % interval", "signed_interval", "auc_difference_ci95"),
+        Column("p, Holm", "p", "auc_difference_p_holm"),
+        *_RATES,
+    )
+    names = [column.key for column in columns[2:]]
+    rows = [
+        Row((f"{grouping}: {value}", name, *_values(row, *names)), faint=row["few"], marked=row["flagged"])
+        for part in ("subgroups", "subgroup_crossings")
+        for grouping, groups in metrics[part].items()
+        for value, group in groups.items()
+        for name, row in group["findings"].items()
+    ]
+    yield Table("subgroup_findings", columns, rows)
+    yield Table("subgroup_findings_flagged", columns, [replace(row, marked=False) for row in rows if row.marked])

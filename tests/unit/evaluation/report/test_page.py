@@ -34,6 +34,18 @@ def curve(positive=40, negative=60, auc=0.75):
     return Curve(Counts(positive, negative), auc, np.linspace(0.7, 0.8, 100), 0.5, best, roc=roc)
 
 
+def subgroup(curves, **changes):
+    found = metrics.of_subgroup(curves, 50)
+    for row, key in (
+        (found, "macro_auc_difference"),
+        *((each, "auc_difference") for each in found["findings"].values()),
+    ):
+        for name in (key, "false_negative_rate_difference"):
+            row |= {name: -0.025, f"{name}_ci95": [-0.05, 0.0], f"{name}_p": 0.01, f"{name}_p_holm": 0.04}
+        row |= {"false_negative_rate": 0.2, "few": False, "flagged": False, **changes}
+    return found
+
+
 def calibration(curves, temperature=1.5):
     bins = [
         {"low": i / 10, "high": (i + 1) / 10, "n_images": 50, "mean_probability": x, "fraction_positive": y}
@@ -62,7 +74,8 @@ def all_metrics(curves, **changes):
         "findings": {name: metrics.of_finding(c) for name, c in curves.items()},
         "macro": metrics.macro(curves),
         "micro": metrics.micro(curve()),
-        "subgroups": {"sex": {HOSTILE: metrics.of_subgroup(curves, 50)}},
+        "subgroups": {"sex": {HOSTILE: subgroup(curves)}},
+        "subgroup_crossings": {},
         "classification": {"0.5": report_of_findings(list(curves), np.full((len(curves), 4), 25), [0.5] * len(curves))},
         "operating_points": None,
         "calibration": calibration(curves),
@@ -272,3 +285,19 @@ def test_operating_points_of_the_validation_images_stand_in_place_of_those_of_th
     assert text.count("0.876") == 4 * 2 * len(POINTS)
     assert "Operating point of Youden" not in text
     assert "Operating point of Youden" in page(curves)[1]
+
+
+def test_subgroups_that_differ_are_marked_and_small_ones_faint():
+    curves = {"Mass": curve(), "Edema": curve()}
+    groups = {"F": subgroup(curves, flagged=True), "M": subgroup(curves, few=True)}
+    tables = tables_of(all_metrics(curves, subgroups={"sex": groups}))
+    assert [(row.cells[0], row.marked, row.faint) for row in tables["subgroups"].rows] == [
+        ("sex: F", True, False),
+        ("sex: M", False, True),
+    ]
+    flagged = [row.cells[:2] for row in tables["subgroup_findings_flagged"].rows]
+    assert flagged == [("sex: F", "Mass"), ("sex: F", "Edema")]
+    _, text = page(curves, subgroups={"sex": groups})
+    assert "Findings that differ" in text
+    assert "-0.050 to +0.000" in text
+    assert "Findings that differ" not in page(curves)[1]
