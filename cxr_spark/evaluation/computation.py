@@ -6,7 +6,7 @@ import logging
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,12 +45,14 @@ class Evaluation:
         curves: the ROC curves of the findings that have both classes.
         micro: the ROC curve of all (image, finding) pairs; None where they are of one class.
         compared: the ROC curves of both models, where there is a baseline.
+        prepared: what is known of the prepared data, see `provenance.prepared_as`.
     """
 
     metrics: dict[str, Any]
     curves: list[RocCurve]
     micro: RocCurve | None
     compared: list[tuple[RocCurve, RocCurve]]
+    prepared: dict[str, Any] = field(default_factory=dict)
 
 
 def evaluate(

@@ -160,7 +160,9 @@ class EvaluateJob(Job[EvaluateResult]):
         labels = label_uris[0] if len(label_uris) == 1 else label_uris or None
         metrics = evaluation.metrics
         metrics.update(predictions=uri, labels=labels, model=model_of(uri, metrics["model_id"]))
-        metrics["published"] = beside_published(metrics, prepared_as(uri), (metrics["model"] or {}).get("input_size"))
+        evaluation.prepared.update(prepared_as(uri))
+        side = (metrics["model"] or {}).get("input_size")
+        metrics["published"] = beside_published(metrics, evaluation.prepared, side)
         return evaluation
 
 

@@ -48,7 +48,10 @@ _SPARK_TEXT = rf"(\.?part-\d{{5}}(-{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}-c
 SPARK_TEXT = re.compile(_SPARK_TEXT)
 _SCORED = rf"part-(\d{{5}}|names)-({_HEX}{{12}}|\d{{8}}T\d{{6}}Z-{_HEX}{{8}}|rest-{_HEX}{{12}})\.parquet"
 #: The tables of an evaluation.
-_TABLES = "findings|youden|decisions_(0_5|validation|most_probable)|comparison|splits|subgroups"
+_TABLES = (
+    "findings|youden|decisions_(0_5|validation|most_probable)|points_(sensitivity|specificity)_\\d\\d|points_(youden|f1)|"
+    "calibration|comparison|disagreements|published|splits|subgroups|subgroup_crossings|subgroup_findings(_flagged)?"
+)
 
 OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
     {
@@ -81,7 +84,17 @@ OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
         ),
         "evaluate": OutputNames(
             fixed=frozenset(
-                {"metrics.json", "roc.png", "roc.svg", "auc.png", "auc.svg", "confusion_matrix.png", "report.html"}
+                {
+                    "metrics.json",
+                    "roc.png",
+                    "roc.svg",
+                    "auc.png",
+                    "auc.svg",
+                    "confusion_matrix.png",
+                    "report.html",
+                    "model_card.json",
+                    "model_card.md",
+                }
             ),
             made=re.compile(rf"tables/({_TABLES})\.(csv|tex)"),
             folders=re.compile(r"tables"),

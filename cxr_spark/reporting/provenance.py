@@ -39,11 +39,22 @@ def model_of(predictions: str, model_id: str | None) -> dict[str, Any] | None:
     return model if isinstance(model, dict) and model and summary.get("model_id") == model_id else None
 
 
-def prepared_as(predictions: str) -> dict[str, str]:
-    """Returns `dataset` and `split` of the prepared data that the score job read, as far as they are known."""
-    data = _json(predictions, DONE_NAME, "inputs").get("data")
-    found = _manifest(data)
-    return {name: str(found[name]) for name in ("dataset", "split") if isinstance(found.get(name), str)}
+def prepared_as(predictions: str) -> dict[str, Any]:
+    """Returns what the manifest of the prepared data that the score job read says of them, as far as it is there.
+
+    Returns:
+        `dataset` and `split`, in words; and `splits`: of each its counts, `images` and `patients` among them.
+    """
+    found = _manifest(_json(predictions, DONE_NAME, "inputs").get("data"))
+    told: dict[str, Any] = {name: found[name] for name in ("dataset", "split") if isinstance(found.get(name), str)}
+    splits = found.get("splits")
+    if isinstance(splits, dict):
+        told["splits"] = {name: split for name, split in splits.items() if _counts(split)}
+    return told
+
+
+def _counts(split: Any) -> bool:
+    return isinstance(split, dict) and all(isinstance(split.get(name), int) for name in ("images", "patients"))
 
 
 def _manifest(data: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from cxr_spark.evaluation.decisions.classification import RULES
 from cxr_spark.evaluation.decisions.operating_points import POINTS
 from cxr_spark.evaluation.report.panels import ComparedPanel, Panel, reliability_panels
+from cxr_spark.evaluation.report.words import model_in_words
 from cxr_spark.reporting.numbers import count
 from cxr_spark.reporting.page import environment
 from cxr_spark.reporting.tables import Table
@@ -66,7 +67,7 @@ def _facts(metrics: Mapping[str, Any], created: str) -> list[tuple[str, str]]:
     patients, splits = metrics["n_patients"], metrics["images_by_split"]
     by_split = ", ".join(f"{name} ({n:,})" for name, n in splits.items())
     facts = [
-        ("Model", _model(metrics.get("model")) or metrics["model_id"] or "not named in the predictions"),
+        ("Model", model_in_words(metrics)),
         ("Weights, SHA-256", metrics["model_id"] if metrics.get("model") else None),
         ("Images", count(metrics["n_images"])),
         ("Patients", "not known" if patients is None else count(patients)),
@@ -77,22 +78,6 @@ def _facts(metrics: Mapping[str, Any], created: str) -> list[tuple[str, str]]:
         ("Made", created),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]
-
-
-def _model(model: Mapping[str, Any] | None) -> str | None:
-    """Describes a model in one line, as far as its parts are known."""
-    if not model:
-        return None
-    parts = (
-        ("", "architecture"),
-        ("started from ", "weights"),
-        ("epoch ", "epoch"),
-        ("trained on ", "data"),
-        ("by ", "backend"),
-        ("precision ", "precision"),
-        ("input side ", "input_size"),
-    )
-    return ", ".join(f"{before}{model[key]}" for before, key in parts if model.get(key) is not None)
 
 
 def _listed(labels: str | Sequence[str] | None) -> str | None:

@@ -7,7 +7,9 @@ import logging
 import time
 
 from cxr_spark.evaluation.computation import Evaluation
+from cxr_spark.evaluation.report.card_text import card_as_markdown
 from cxr_spark.evaluation.report.confusion import draw_decisions
+from cxr_spark.evaluation.report.model_card import model_card
 from cxr_spark.evaluation.report.page import render
 from cxr_spark.evaluation.report.panels import compared_panels, panels_of
 from cxr_spark.evaluation.report.plots import auc_bars, roc_curves
@@ -38,6 +40,9 @@ def write(store: Store, evaluation: Evaluation) -> None:
     for name, table in tables.items():
         store.write_bytes(f"tables/{name}.csv", as_csv(table).encode())
         store.write_bytes(f"tables/{name}.tex", as_latex(table).encode())
+    card = model_card(metrics, evaluation.prepared, created)
+    store.write_json("model_card.json", card)
+    store.write_bytes("model_card.md", card_as_markdown(card).encode())
     store.write_bytes("report.html", page.encode())
     store.write_json("metrics.json", metrics)
     for warning in metrics["warnings"]:

@@ -1,0 +1,28 @@
+"""Says in words which model was evaluated. No Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: What stands before each part that is known of a model.
+_PARTS = (
+    ("", "architecture"),
+    ("started from ", "weights"),
+    ("epoch ", "epoch"),
+    ("trained on ", "data"),
+    ("by ", "backend"),
+    ("precision ", "precision"),
+    ("input side ", "input_size"),
+)
+
+
+def model_in_words(metrics: Mapping[str, Any]) -> str:
+    """Describes the evaluated model in one line, as far as it is known.
+
+    Args:
+        metrics: `model` and `model_id` of metrics.json.
+    """
+    model = metrics.get("model") or {}
+    known = ", ".join(f"{before}{model[key]}" for before, key in _PARTS if model.get(key) is not None)
+    return known or metrics["model_id"] or "not named in the predictions"
