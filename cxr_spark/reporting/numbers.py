@@ -29,6 +29,17 @@ def three(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}"
 
 
+def threshold(value: float | None) -> str:
+    """Writes a threshold with three significant digits, so that a small one does not look like 0.
+
+    >>> threshold(0.000412345), threshold(0.5)
+    ('0.000412', '0.500')
+    """
+    if value is None:
+        return NONE
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.1 else f"{value:.3g}"
+
+
 def interval(bounds: Sequence[float] | None) -> str:
     """Writes an interval.
 
@@ -101,6 +112,7 @@ FORMS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
         "name": as_is,
         "count": count,
         "three": three,
+        "threshold": threshold,
         "interval": interval,
         "signed": signed,
         "signed_interval": signed_interval,

@@ -7,7 +7,7 @@ from typing import Any
 
 from cxr_spark.evaluation.decisions.classification import RULES
 from cxr_spark.evaluation.decisions.operating_points import POINTS
-from cxr_spark.evaluation.report.panels import ComparedPanel, Panel, reliability_panels
+from cxr_spark.evaluation.report.panels import FEW_IMAGES, ComparedPanel, Panel, reliability_panels
 from cxr_spark.evaluation.report.words import model_in_words
 from cxr_spark.reporting.numbers import count
 from cxr_spark.reporting.page import environment
@@ -52,6 +52,7 @@ def render(
             points=POINTS,
             calibration=metrics["calibration"],
             reliability=reliability_panels(metrics["calibration"]),
+            few_images=FEW_IMAGES,
             splits=metrics["splits"],
             comparison=metrics["comparison"],
             published=metrics.get("published"),

@@ -17,6 +17,10 @@ SIDE = 100
 _CELLS = 100
 
 
+#: A bin of a reliability curve with fewer images than this is not drawn.
+FEW_IMAGES = 10
+
+
 @dataclass(frozen=True)
 class Panel:
     """The curves of a finding.
@@ -141,12 +145,15 @@ def reliability_panels(calibration: Mapping[str, Any]) -> list[ReliabilityPanel]
 
 
 def _reliability(bins: Sequence[Mapping[str, Any]] | None) -> str:
-    """Returns the path through the bins; one bin alone becomes a short line, since a path of one point is not seen."""
-    if not bins:
+    """Returns the path through the bins that hold enough images.
+
+    One bin alone becomes a short line, since a path of one point is not seen.
+    """
+    found = [(row["mean_probability"], row["fraction_positive"]) for row in bins or () if row["n_images"] >= FEW_IMAGES]
+    if not found:
         return ""
-    points = np.array([(row["mean_probability"], row["fraction_positive"]) for row in bins])
-    x, y = points.T
-    return _path(np.r_[x - 0.01, x + 0.01], np.r_[y, y]) if len(bins) == 1 else _path(x, y)
+    x, y = np.array(found).T
+    return _path(np.r_[x - 0.01, x + 0.01], np.r_[y, y]) if len(found) == 1 else _path(x, y)
 
 
 def roc_path(points: NDArray[np.float64]) -> str:

@@ -76,7 +76,7 @@ def _values(found: _Numbers, *names: str) -> tuple[Any, ...]:
 def _youden(metrics: _Numbers) -> Table:
     columns = (
         _FINDING,
-        Column("Threshold", "three", "threshold"),
+        Column("Threshold", "threshold", "threshold"),
         Column("Sensitivity", "three", "sensitivity"),
         Column("Specificity", "three", "specificity"),
         Column("F1", "three", "f1"),
@@ -90,7 +90,7 @@ def _decisions(rule: str, report: _Numbers) -> Table:
     by_class = "confusion_matrix" in report
     counts = () if by_class else ("true_positives", "false_positives", "false_negatives", "true_negatives")
     first = Column("Class", "text", "class") if by_class else _FINDING
-    threshold = () if rule == MOST_PROBABLE else (Column("Threshold", "three", "threshold"),)
+    threshold = () if rule == MOST_PROBABLE else (Column("Threshold", "threshold", "threshold"),)
     shares = (Column("Precision", "three", "precision"), Column("Recall", "three", "recall"))
     columns = (
         first,
@@ -113,7 +113,7 @@ def _operating_points(chosen: _Numbers | None) -> Iterable[Table]:
     """One table for each rule that thresholds were chosen by."""
     columns = (
         _FINDING,
-        Column("Threshold", "three", "threshold"),
+        Column("Threshold", "threshold", "threshold"),
         Column("Sensitivity", "three", "sensitivity"),
         Column("95 % interval", "interval", "sensitivity_ci95"),
         Column("Specificity", "three", "specificity"),
@@ -161,7 +161,12 @@ def _published(found: _Numbers) -> Table:
         figures.append(({**own, "mean_auc": found["mean_auc"]}, True))
     ranked = sorted(figures, key=lambda each: (each[0]["split"] != "official", each[0]["mean_auc"]))
     rows = [
-        Row(_values(figure, *names), marked=own, faint=figure["split"] != "official", ruled=figure["split"] != before)
+        Row(
+            tuple("" if value is None else value for value in _values(figure, *names)),
+            marked=own,
+            faint=figure["split"] != "official",
+            ruled=figure["split"] != before,
+        )
         for (figure, own), before in zip(ranked, ["official", *(each[0]["split"] for each in ranked)], strict=False)
     ]
     return Table("published", columns, rows)

@@ -1,0 +1,128 @@
+"""The pages in a real browser: no script error, no sideways scrolling, no text on text, nothing run from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cxr_spark.datasets.findings import NIH_FINDINGS
+from cxr_spark.evaluation.report.page import render
+from cxr_spark.evaluation.report.panels import compared_panels, panels_of
+from cxr_spark.evaluation.report.plots import RocCurve
+from cxr_spark.evaluation.report.published import beside_published
+from cxr_spark.evaluation.report.tables import tables_of
+from tests.support.browser import CHROMIUM, Browser, chromium
+from tests.unit.evaluation.report.test_page import all_metrics, curve, points_of, subgroup
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package chromium")
+#: Names that would set a variable of the page if any of them were taken for markup.
+HOSTILE = (
+    "<script>window.ran = 1</script>",
+    "<img src=x onerror='window.ran = 1'>.png",
+    '"><svg onload=window.ran=1>',
+    "</style></script><script>window.ran = 1</script>",
+    "{{ 7 * 7 }}${window.ran = 1}",
+)
+FINDINGS = ("Mass", "Pleural_Thickening", "Atelectasis", *HOSTILE)
+WIDTHS = {"desktop": 1280, "phone": 400}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
+
+
+def evaluation(findings) -> str:
+    """A report with every part that it can have, of findings of any names."""
+    curves = {name: curve(auc=0.7 + 0.01 * place) for place, name in enumerate(findings)}
+    row = {"auc": 0.8, "auc_baseline": 0.7, "auc_difference": 0.1, "auc_difference_ci95": [0.05, 0.15]}
+    row |= {"f1": 0.5, "f1_baseline": 0.4, "f1_difference": 0.1}
+    row |= dict.fromkeys(("p_bootstrap", "p_bootstrap_holm", "p_delong", "p_delong_holm"), 0.01)
+    images = [{"image_index": name, "label": 1, "probability": 0.9, "probability_baseline": 0.1} for name in HOSTILE]
+    comparison = {
+        "baseline": {"predictions": HOSTILE[0], "model_id": None},
+        "n_images": 100,
+        "images_not_in_baseline": 0,
+        "f1_rule": "0.5",
+        "findings": dict.fromkeys(findings, row),
+        "macro": row,
+        "disagreements": {findings[0]: images},
+    }
+    groups = {"sex": {HOSTILE[1]: subgroup(curves, flagged=True), "M": subgroup(curves, few=True)}}
+    numbers = all_metrics(
+        curves,
+        comparison=comparison,
+        subgroups=groups,
+        subgroup_crossings={"sex x age_band": {"F, 20-39": subgroup(curves)}},
+        operating_points=points_of(curves),
+        splits={"test": {"n_images": 9, "macro_auc": 0.8, "macro_auc_ci95": None, "findings_used": 3}},
+        model={"architecture": HOSTILE[3], "weights": "x" * 200},
+    )
+    nih = {name: {"auc": 0.8} for name in NIH_FINDINGS}
+    numbers["published"] = beside_published({"findings": nih, "n_images": 25_596}, {})
+    drawn = [RocCurve(name, each.auc, each.roc) for name, each in curves.items()]
+    return render(
+        numbers,
+        panels=panels_of(drawn, drawn[0], numbers),
+        compared=compared_panels([(each, each) for each in drawn]),
+        tables=tables_of(numbers),
+        created=HOSTILE[4],
+    )
+
+
+@pytest.fixture(scope="module", params=["one finding", "hostile names"])
+def report(request, tmp_path_factory) -> Path:
+    page = tmp_path_factory.mktemp("pages") / "report.html"
+    page.write_text(evaluation(FINDINGS[:1] if request.param == "one finding" else FINDINGS), encoding="utf-8")
+    return page
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_a_report_is_whole_in_any_window_and_runs_nothing_from_the_data(browser, report, width):
+    look = browser.look(report, width)
+    assert look.errors == []
+    assert look.sideways <= 0
+    browser.value("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert browser.overlaps() == []
+    assert browser.value("window.ran") is None
+    assert report.stat().st_size < 3_000_000
+
+
+def test_tables_sort_by_a_click_on_their_heading(browser, report):
+    browser.look(report)
+    cells = "[...document.querySelectorAll('#table-findings tbody tr')].map((row) => Number(row.children[2].innerText))"
+    before = browser.value(cells)
+    browser.value("document.querySelectorAll('#table-findings thead button')[1].click()")
+    assert browser.value(cells) == sorted(before, reverse=True)
+
+
+def test_a_report_is_dark_where_the_reader_wants_it(browser, report, tmp_path):
+    browser.look(report, dark=True)
+    browser.picture(tmp_path / "dark.png")
+    picture = cv2.imread(str(tmp_path / "dark.png"))
+    assert np.mean(picture.max(axis=2) > 230) < 0.05  # letters and lines are light, no panel is
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("<p>plain</p>", (0, False, 0)),
+        ("<script>missing()</script>", (1, False, 0)),
+        ("<img src='https://example.invalid/x.png'>", (1, False, 0)),
+        ("<div style='width: 900px'>wide</div>", (0, True, 0)),
+        ("<p style='margin: 0'>one</p><p style='margin: -1.2em 0 0'>other</p>", (0, False, 1)),
+        ("<details><summary>closed</summary><p>one</p></details>", (0, False, 0)),
+    ],
+    ids=["plain", "error", "network", "wide", "overlap", "closed"],
+)
+def test_the_browser_sees_what_it_is_asked_for(browser, tmp_path, body, found):
+    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+    page = tmp_path / "page.html"
+    page.write_text(f"<!DOCTYPE html><meta http-equiv='Content-Security-Policy' content=\"{policy}\"><body>{body}")
+    look = browser.look(page, 400)
+    assert (len(look.errors), look.sideways > 0, len(look.overlaps)) == found
