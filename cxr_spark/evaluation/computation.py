@@ -98,7 +98,7 @@ def evaluate(
             labelled,
             n_images=inventory.n_labelled,
             n_findings=len(findings),
-            subgroups=subgroups,
+            subgroups=[group for group in subgroups if group.grouping not in CROSSINGS],
             replicates=replicates,
             seed=seed,
             split=split,
@@ -176,7 +176,7 @@ def _groups(
     curves: Mapping[int, Curve], findings: tuple[str, ...], subgroups: list[Subgroup]
 ) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
-    for group in subgroups:
+    for group in (group for group in subgroups if group.grouping not in CROSSINGS):
         numbers = metrics.of_subgroup(_in_group(curves, findings, group.number), group.n_images)
         groups.setdefault(group.grouping, {})[group.value] = numbers
     return groups

@@ -84,7 +84,7 @@ def pairs_of(images: pa.Table, n_findings: int, subgroups: Sequence[Subgroup], s
     whole = np.flatnonzero(evaluated[rows])
     curves: list[NDArray[np.int64]] = [np.full(whole.size, MICRO), findings[whole] + first_curve(0, n_findings)]
     sources = [whole] * 2
-    for grouping in (*GROUPINGS, *CROSSINGS, SPLIT):
+    for grouping in (*GROUPINGS, SPLIT):
         numbers = {group.value: group.number for group in subgroups if group.grouping == grouping}
         if numbers:
             first = {value: first_curve(number, n_findings) for value, number in numbers.items()}

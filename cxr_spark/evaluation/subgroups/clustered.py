@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 _Floats = NDArray[np.float64]
 _Flags = NDArray[np.bool_]
+_Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class Difference:
     Attributes:
         inside: the number of the images in the group.
         outside: the number of the other images.
-        parts: shape (patients,), what each patient adds to the error of `inside - outside`.
+        parts_inside: shape (patients,), what each patient adds to the error of `inside`.
+        parts_outside: shape (patients,), what each patient adds to the error of `outside`.
     """
 
     inside: float
     outside: float
-    parts: _Floats
+    parts_inside: _Floats
+    parts_outside: _Floats
 
     @property
     def away(self) -> float:
@@ -39,8 +42,31 @@ class Difference:
 
     @property
     def variance(self) -> float:
-        """Its variance."""
-        return float(self.parts @ self.parts)
+        """The variance of the difference."""
+        parts = self.parts_inside - self.parts_outside
+        return float(parts @ parts)
+
+    @property
+    def variance_inside(self) -> float:
+        """The variance of the number of the group."""
+        return float(self.parts_inside @ self.parts_inside)
+
+
+@dataclass(frozen=True)
+class _Class:
+    """The images of one class, by rising score.
+
+    Attributes:
+        order: which of the given images each is.
+        patients: the place of each image's patient.
+        lower: for each image the number of images of the other class below it.
+        upper: for each image the number of images of the other class at or below it.
+    """
+
+    order: _Places
+    patients: _Places
+    lower: _Places
+    upper: _Places
 
 
 @dataclass(frozen=True)
@@ -48,27 +74,19 @@ class Ranked:
     """The images of one finding, so prepared that any group of them can be measured in one pass.
 
     Attributes:
-        labels: shape (n,), whether the finding is present, by rising score.
-        order: shape (n,), which of the given images each is.
-        patients: shape (n,), the place of each image's patient.
+        positive: the images with the finding.
+        negative: the images without it.
+        missed: whether each positive scores below the threshold.
         n_patients: the number of patients.
-        lower: shape (n,), for each image the number of images below it.
-        upper: shape (n,), for each image the number of images at or below it.
-        missed: shape (n,), whether the image has the finding and scores below the threshold.
     """
 
-    labels: _Flags
-    order: NDArray[np.int64]
-    patients: NDArray[np.int64]
-    n_patients: int
-    lower: NDArray[np.int64]
-    upper: NDArray[np.int64]
+    positive: _Class
+    negative: _Class
     missed: _Flags
+    n_patients: int
 
     @classmethod
-    def of(
-        cls, scores: _Floats, labels: _Flags, patients: NDArray[np.int64], n_patients: int, threshold: float
-    ) -> Ranked:
+    def of(cls, scores: _Floats, labels: _Flags, patients: _Places, n_patients: int, threshold: float) -> Ranked:
         """Sorts images.
 
         Args:
@@ -79,10 +97,12 @@ class Ranked:
             threshold: the score from which an image is called positive.
         """
         order = np.argsort(scores, kind="stable")
-        ordered = scores[order]
-        lower, upper = np.searchsorted(ordered, ordered, "left"), np.searchsorted(ordered, ordered, "right")
-        missed = labels[order] & (ordered < threshold)
-        return cls(labels[order], order, patients[order], n_patients, lower, upper, missed)
+        both = order[labels[order]], order[~labels[order]]
+        classes = []
+        for own, other in (both, both[::-1]):
+            lower, upper = (np.searchsorted(scores[other], scores[own], side) for side in ("left", "right"))
+            classes.append(_Class(own, patients[own], lower, upper))
+        return cls(*classes, scores[both[0]] < threshold, n_patients)
 
     def auc_difference(self, member: _Flags) -> Difference | None:
         """Compares the AUC of a group with that of the rest.
@@ -91,48 +111,58 @@ class Ranked:
             member: shape (n,), whether each image, in the order given, is in the group.
 
         Returns:
-            None where the group or the rest has fewer than two patients of either class.
+            None where the group or the rest has fewer than two images of either class.
         """
-        member = member[self.order]
-        inside, outside = self._auc_parts(member), self._auc_parts(~member)
-        if inside is None or outside is None:
+        positive, negative = member[self.positive.order], member[self.negative.order]
+        if min(_fewest(positive), _fewest(negative)) < 2:
             return None
-        return Difference(inside[0], outside[0], self._by_patient(inside[1] - outside[1]))
+        # Twice the images of the other class on the right side of each: those in the group, and those in the rest.
+        below, above = _twice_below(self.positive, negative), _twice_below(self.negative, positive)
+        found = []
+        for place, (own, other) in enumerate(((positive, negative), (~positive, ~negative))):
+            n_positive, n_negative = int(own.sum()), int(other.sum())
+            better = below[place][own] / (2 * n_negative)
+            worse = 1 - above[place][other] / (2 * n_positive)
+            auc = float(better.mean())
+            parts = self._by_patient(self.positive.patients[own], (better - auc) / n_positive)
+            found.append((auc, parts + self._by_patient(self.negative.patients[other], (worse - auc) / n_negative)))
+        return Difference(found[0][0], found[1][0], found[0][1], found[1][1])
 
     def missed_difference(self, member: _Flags) -> Difference | None:
         """Compares the false-negative rate of a group with that of the rest, like `auc_difference`."""
-        member = member[self.order]
-        found = []
-        for images in (member, ~member):
-            positive = self.labels & images
-            if positive.sum() < 2:
-                return None
-            rate = self.missed[positive].mean()
-            parts = np.where(positive, self.missed - rate, 0.0) / positive.sum()
-            found.append((float(rate), parts * self._correction(positive)))
-        (inside, one), (outside, other) = found
-        return Difference(inside, outside, self._by_patient(one - other))
-
-    def _auc_parts(self, images: _Flags) -> tuple[float, _Floats] | None:
-        """Returns the AUC of some images and what each adds to its error."""
-        positive, negative = self.labels & images, ~self.labels & images
-        n_positive, n_negative = int(positive.sum()), int(negative.sum())
-        if min(n_positive, n_negative) < 2:
+        positive = member[self.positive.order]
+        if _fewest(positive) < 2:
             return None
-        positives, negatives = (np.concatenate([[0], np.cumsum(kind)]) for kind in (positive, negative))
-        below = (negatives[self.lower] + negatives[self.upper]) / (2 * n_negative)
-        above = 1 - (positives[self.lower] + positives[self.upper]) / (2 * n_positive)
-        auc = float(below[positive].mean())
-        parts = np.where(positive, (below - auc) / n_positive * self._correction(positive), 0.0)
-        return auc, parts + np.where(negative, (above - auc) / n_negative * self._correction(negative), 0.0)
+        found = []
+        for own in (positive, ~positive):
+            rate = float(self.missed[own].mean())
+            found.append((rate, self._by_patient(self.positive.patients[own], (self.missed[own] - rate) / own.sum())))
+        return Difference(found[0][0], found[1][0], found[0][1], found[1][1])
 
-    def _correction(self, images: _Flags) -> float:
-        """Returns the square root of n / (n - 1) with the number of patients of some images."""
-        patients = np.count_nonzero(np.bincount(self.patients[images]))
-        return float(np.sqrt(patients / (patients - 1))) if patients > 1 else 1.0
+    def _by_patient(self, patients: _Places, parts: _Floats) -> _Floats:
+        """Sums parts for each patient, times the square root of n / (n - 1) with the number n of the patients."""
+        n = np.count_nonzero(np.bincount(patients))
+        correction = np.sqrt(n / (n - 1)) if n > 1 else 1.0
+        summed: _Floats = correction * np.bincount(patients, weights=parts, minlength=self.n_patients)
+        return summed
 
-    def _by_patient(self, parts: _Floats) -> _Floats:
-        return np.bincount(self.patients, weights=parts, minlength=self.n_patients).astype(np.float64)
+
+def _fewest(member: _Flags) -> int:
+    inside = int(member.sum())
+    return min(inside, member.size - inside)
+
+
+def _twice_below(images: _Class, others: _Flags) -> tuple[_Places, _Places]:
+    """Counts twice the images of the other class below each, ties once: those in the group, and the rest.
+
+    Args:
+        images: of one class.
+        others: whether each image of the other class, by rising score, is in the group.
+    """
+    counted = np.zeros(others.size + 1, np.int64)
+    np.cumsum(others, out=counted[1:])
+    inside: _Places = counted[images.lower] + counted[images.upper]
+    return inside, images.lower + images.upper - inside
 
 
 def mean_of(differences: list[Difference]) -> Difference | None:
@@ -142,5 +172,6 @@ def mean_of(differences: list[Difference]) -> Difference | None:
     return Difference(
         float(np.mean([each.inside for each in differences])),
         float(np.mean([each.outside for each in differences])),
-        np.mean([each.parts for each in differences], axis=0),
+        np.mean([each.parts_inside for each in differences], axis=0),
+        np.mean([each.parts_outside for each in differences], axis=0),
     )

@@ -15,16 +15,15 @@ from cxr_spark.evaluation.counting.pairs import Subgroup, values_in
 from cxr_spark.evaluation.reading.images import matrix_of
 from cxr_spark.evaluation.subgroups.clustered import Difference, Ranked, mean_of
 
+_PARTS = ("inside", "outside", "variance", "variance_inside")
 #: What a group and a finding give; finding -1 is the mean over the findings. Null where it cannot be computed.
 DIFFERENCES = pa.schema(
     [
         pa.field("group", pa.int32(), nullable=False),
         pa.field("finding", pa.int32(), nullable=False),
-        *(
-            pa.field(f"{what}_{part}", pa.float64())
-            for what in ("auc", "missed")
-            for part in ("inside", "outside", "variance")
-        ),
+        pa.field("n_positive", pa.int64()),
+        pa.field("n_negative", pa.int64()),
+        *(pa.field(f"{what}_{part}", pa.float64()) for what in ("auc", "missed") for part in _PARTS),
     ]
 )
 MEAN = -1
@@ -60,6 +59,7 @@ class GroupMeasurer:
         ranked = [
             _ranked(labels[:, i], scores[:, i], patients, keys.size, self.thresholds[i]) for i in range(n_findings)
         ]
+        present = [labels[known, i].astype(np.int64) for i, (known, _) in enumerate(ranked)]
         for group, member in zip(self.groups, members, strict=True):
             aucs: list[Difference] = []
             rates: list[Difference] = []
@@ -68,7 +68,15 @@ class GroupMeasurer:
                 rate = None if np.isnan(self.thresholds[finding]) else images_of.missed_difference(member[known])
                 aucs += [auc] if auc is not None else []
                 rates += [rate] if rate is not None else []
-                yield {"group": group.number, "finding": finding, **_row("auc", auc), **_row("missed", rate)}
+                counts = np.bincount(present[finding][member[known]], minlength=2)
+                yield {
+                    "group": group.number,
+                    "finding": finding,
+                    "n_positive": int(counts[1]),
+                    "n_negative": int(counts[0]),
+                    **_row("auc", auc),
+                    **_row("missed", rate),
+                }
             means = {**_row("auc", mean_of(aucs)), **_row("missed", mean_of(rates))}
             yield {"group": group.number, "finding": MEAN, **means}
 
@@ -89,5 +97,6 @@ def _ranked(
 
 
 def _row(what: str, found: Difference | None) -> dict[str, float | None]:
-    values = (None, None, None) if found is None else (found.inside, found.outside, found.variance)
-    return {f"{what}_{part}": value for part, value in zip(("inside", "outside", "variance"), values, strict=True)}
+    if found is None:
+        return {f"{what}_{part}": None for part in _PARTS}
+    return {f"{what}_{part}": getattr(found, part) for part in _PARTS}

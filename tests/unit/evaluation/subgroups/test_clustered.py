@@ -42,6 +42,7 @@ def test_with_one_image_a_patient_it_is_delongs_variance():
     assert found.outside == pytest.approx(roc_auc_score(labels[~member], scores[~member]), abs=1e-12)
     both = delong_variance(scores[member], labels[member]) + delong_variance(scores[~member], labels[~member])
     assert found.variance == pytest.approx(both, rel=1e-9)
+    assert found.variance_inside == pytest.approx(delong_variance(scores[member], labels[member]), rel=1e-9)
 
 
 @pytest.mark.parametrize("by_patient", [True, False], ids=["groups of patients", "groups of images"])
@@ -53,7 +54,7 @@ def test_the_variance_is_that_of_a_bootstrap_over_patients(by_patient):
     auc, missed = ranked.auc_difference(member), ranked.missed_difference(member)
     rng = np.random.default_rng(5)
     drawn = []
-    for _ in range(1500):
+    for _ in range(300):
         rows = (rng.integers(0, 150, 150)[:, None] * 3 + np.arange(3)).ravel()  # three images a patient, in order
         inside, outside = (rows[member[rows] == value] for value in (True, False))
         drawn.append(
@@ -63,8 +64,8 @@ def test_the_variance_is_that_of_a_bootstrap_over_patients(by_patient):
             ]
         )
     errors = np.std(drawn, axis=0)
-    assert np.sqrt(auc.variance) == pytest.approx(errors[0], rel=0.1)
-    assert np.sqrt(missed.variance) == pytest.approx(errors[1], rel=0.1)
+    assert np.sqrt(auc.variance) == pytest.approx(errors[0], rel=0.15)
+    assert np.sqrt(missed.variance) == pytest.approx(errors[1], rel=0.15)
     assert missed.away == pytest.approx(
         np.mean(scores[member & labels] < 0.9) - np.mean(scores[~member & labels] < 0.9), abs=1e-12
     )
@@ -104,6 +105,7 @@ def test_no_digit_depends_on_the_order_of_images():
     assert list(measurer.measured(images(np.random.default_rng(3).permutation(600), sex))) == one
     assert [(row["group"], row["finding"]) for row in one] == [(1, 0), (1, 1), (1, MEAN), (2, 0), (2, 1), (2, MEAN)]
     assert one[0]["auc_inside"] == one[3]["auc_outside"]
+    assert one[0]["n_positive"] + one[3]["n_positive"] == cohort()[1].sum()
     assert one[1]["missed_inside"] is None
     assert one[2]["missed_inside"] == one[0]["missed_inside"]
 
