@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from cxr_spark.commands.options import add_settings, values
+from cxr_spark.commands.options import COLUMNS, add_settings, values
 
 if TYPE_CHECKING:
     from cxr_spark.evaluation.job import EvaluateJob
 
 SETTINGS = ("baseline", "split", "task", "index_column", "prob_prefix", "replicates", "seed")
-_OWN = ("predictions", "out", "labels", "dataset")
+#: Settings of `prepare` that tell how labels are read.
+LABELLING = ("dataset", *COLUMNS)
+_OWN = ("predictions", "out", "labels")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="label file, gzipped or not, for predictions that carry no labels; repeatable; for class folders the "
         "folder above them",
     )
-    add_settings(parser, "prepare", ("dataset",))
+    add_settings(parser, "prepare", LABELLING)
     add_settings(parser, "evaluate", SETTINGS)
     add(
         "--logits",
@@ -52,4 +54,5 @@ def job(args: argparse.Namespace) -> EvaluateJob:
     """Returns the job that the options ask for."""
     from cxr_spark.evaluation.job import EvaluateJob
 
-    return EvaluateJob.from_options(args.settings, **values(args, (*_OWN, "scores", *SETTINGS)))
+    labelling = values(args, LABELLING)
+    return EvaluateJob.from_options(args.settings, labelling=labelling, **values(args, (*_OWN, "scores", *SETTINGS)))

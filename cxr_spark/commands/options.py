@@ -12,6 +12,11 @@ from pydantic.fields import FieldInfo
 from cxr_spark.config import Section, Settings
 from cxr_spark.config.section import as_list
 
+#: Settings of `prepare` that tell how a label file of one's own is read; options of every command that reads one.
+COLUMNS = (
+    "image_column", "patient_column", "split_column", "view_column", "sex_column", "age_column", "finding_columns",
+    "findings_column", "findings_separator", "patient_pattern",
+)  # fmt: skip
 _METAVARS = {int: "N", float: "F", str: "TEXT"}
 
 

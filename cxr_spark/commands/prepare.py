@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from cxr_spark.commands.options import add_settings, values
+from cxr_spark.commands.options import COLUMNS, add_settings, values
 
 if TYPE_CHECKING:
     from cxr_spark.preparation.job import PrepareJob
 
 SETTINGS = (
     "images", "labels", "dataset", "split", "train_list", "test_list", "val_fraction", "test_fraction", "size",
-    "resize", "seed", "max_bad_fraction",
+    "resize", "seed", "max_bad_fraction", *COLUMNS,
 )  # fmt: skip
 
 

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from cxr_spark.config.labels import LabelSettings, UncertainPolicy
 from cxr_spark.config.section import Section, Seed, as_list
 
-UncertainPolicy = Literal["zeros", "ones", "ignore"]
+__all__ = ["PrepareSettings", "SubsetSettings", "UncertainPolicy"]
 
 
 class SubsetSettings(Section):
@@ -30,7 +31,7 @@ class SubsetSettings(Section):
         return age
 
 
-class PrepareSettings(Section):
+class PrepareSettings(LabelSettings):
     """What is prepared, and how."""
 
     images: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
@@ -39,13 +40,9 @@ class PrepareSettings(Section):
     labels: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
         (), description="URIs of the label files, which may be compressed by gzip; leave it out for class folders"
     )
-    dataset: Literal["nih", "chexpert", "rsna", "folder"] = Field(
-        "nih", description="the dataset whose layout images and labels have"
-    )
-    uncertain: UncertainPolicy | dict[str, UncertainPolicy] | None = Field(
-        None,
-        description="what uncertain labels of chexpert become: zeros, ones or ignore (left out of the loss; the "
-        "default); or {FINDING: one of these}",
+    dataset: Literal["nih", "chexpert", "rsna", "folder", "csv"] = Field(
+        "nih",
+        description="the dataset whose layout images and labels have; csv: any table with columns of your own",
     )
     positive_class: str | None = Field(
         None,

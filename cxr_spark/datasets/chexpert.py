@@ -19,13 +19,10 @@ from numpy.typing import NDArray
 from cxr_spark.datasets.base import LabelFile, LabelTable, label_table, merged
 from cxr_spark.datasets.columns import first_rows, read_ages, read_codes, read_sexes
 from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
-from cxr_spark.datasets.findings import CHEXPERT_FINDINGS, finding_named
-from cxr_spark.errors import ConfigError
+from cxr_spark.datasets.findings import CHEXPERT_FINDINGS
+from cxr_spark.datasets.uncertain import uncertain_values
 
 PATH, SEX, AGE, PLANE, VIEW = "Path", "Sex", "Age", "Frontal/Lateral", "AP/PA"
-
-#: What an uncertain observation becomes, by policy: U-Zeros, U-Ones and U-Ignore of the paper (section 4.1).
-UNCERTAIN: Mapping[str, float] = MappingProxyType({"zeros": 0.0, "ones": 1.0, "ignore": math.nan})
 
 _VIEWS = MappingProxyType({"PA": "PA", "AP": "AP"})
 _PLANES = MappingProxyType({"LATERAL": "LATERAL"})
@@ -57,7 +54,7 @@ def read_chexpert_labels(files: Sequence[LabelFile], uncertain: str | Mapping[st
         ConfigError: an unknown policy or finding in `uncertain`.
         DataError: a file is of another kind, or a row is wrong; names the line and the value.
     """
-    policies = _policies(uncertain)
+    policies = uncertain_values(uncertain, CHEXPERT_FINDINGS, "CheXpert")
     labels = merged([_read_file(file, policies) for file in files])
     splits = labels.given_split.to_pylist() if labels.given_split is not None else []
     if not set(splits) - {"train"}:
@@ -138,16 +135,3 @@ def _observation(text: str) -> float | None:
         return _OBSERVED[text.removesuffix(".0")]
     except KeyError:
         raise ValueError(f"{shorten(text)!r} is not an observation, expected 1.0, 0.0, -1.0 or nothing") from None
-
-
-def _policies(uncertain: str | Mapping[str, str]) -> NDArray[np.float64]:
-    given = dict.fromkeys(CHEXPERT_FINDINGS, uncertain) if isinstance(uncertain, str) else uncertain
-    by_finding: dict[str, str] = {}
-    for name, policy in given.items():
-        finding = finding_named(name, CHEXPERT_FINDINGS)
-        if finding is None:
-            raise ConfigError(f"uncertain: {name!r} is no finding of CheXpert: expected {', '.join(CHEXPERT_FINDINGS)}")
-        by_finding[finding] = policy
-        if policy not in UNCERTAIN:
-            raise ConfigError(f"uncertain: {policy!r} is not known: expected one of {', '.join(UNCERTAIN)}")
-    return np.array([UNCERTAIN[by_finding.get(finding, "ignore")] for finding in CHEXPERT_FINDINGS])

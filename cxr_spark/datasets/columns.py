@@ -18,6 +18,11 @@ _YEARS: Mapping[str, float] = MappingProxyType({"D": 1 / 365.25, "W": 7 / 365.25
 _AGE = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,9})?)([DWMY]?)", re.IGNORECASE)
 #: How files write sexes, in upper case.
 SEXES: Mapping[str, str] = MappingProxyType({"M": "M", "F": "F", "MALE": "M", "FEMALE": "F"})
+#: DICOM's ViewPosition codes (PS3.3, C.8.11.1 and CR's C.8.1.1): from the left and from the right is lateral;
+#: and words of label files.
+VIEWS: Mapping[str, str] = MappingProxyType(
+    {"PA": "PA", "AP": "AP", "AP SUPINE": "AP", **dict.fromkeys(("LL", "RL", "LATERAL", "LAT", "L"), "LATERAL")}
+)
 
 
 def read_ages(csv: CsvTable, name: str) -> tuple[list[float | None], NDArray[np.bool_]]:

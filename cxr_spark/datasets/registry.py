@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from cxr_spark.config.labels import LabelSettings
 from cxr_spark.datasets.base import LabelFile, LabelTable, merged
 from cxr_spark.datasets.chexpert import chexpert_image_index, read_chexpert_labels
 from cxr_spark.datasets.folder import folder_image_index, labels_from_folders
 from cxr_spark.datasets.nih import read_nih_labels
+from cxr_spark.datasets.own_csv import read_own_labels
+from cxr_spark.datasets.patients import with_patients_by_pattern
 from cxr_spark.datasets.rsna import read_rsna_labels, rsna_image_index
 from cxr_spark.errors import ConfigError, UsageError
+
+#: Settings of the labels that mean something to every dataset.
+FOR_ALL = frozenset({"patient_pattern"})
 
 
 @dataclass(frozen=True)
@@ -22,13 +28,13 @@ class LabelSource:
     Attributes:
         files: label files.
         images: `image_index` of the images that were found, each once.
-        uncertain: see `read_chexpert_labels`; None for its default.
+        settings: which columns mean what, and what uncertain labels become.
         positive_class: see `labels_from_folders`.
     """
 
     files: tuple[LabelFile, ...]
     images: Sequence[str]
-    uncertain: str | Mapping[str, str] | None = None
+    settings: LabelSettings = field(default_factory=LabelSettings)
     positive_class: str | None = None
 
 
@@ -41,15 +47,16 @@ class Dataset:
         image_index: the `image_index` of an image file, from its URI and the URI of the folder that was searched.
         read: reads the labels.
         has_label_files: the labels are in files; else in the paths of the images.
-        has_headers: sex, age and view stand in the headers of the images.
-        options: fields of `LabelSource`, named as the settings of `prepare`, that mean something to it.
+        header_tells_patient: the patient in the header of a DICOM image goes before that of the labels, which is but
+            the name of the image.
+        options: those settings of `prepare` that not every dataset has and that mean something to it.
     """
 
     name: str
     image_index: Callable[[str, str], str]
     read: Callable[[LabelSource], LabelTable]
     has_label_files: bool = True
-    has_headers: bool = False
+    header_tells_patient: bool = False
     options: frozenset[str] = frozenset()
 
     def read_labels(self, source: LabelSource) -> LabelTable:
@@ -67,13 +74,16 @@ class Dataset:
                 f"dataset {self.name!r} takes its labels from the names of folders: leave out --labels "
                 f"{source.files[0].source}"
             )
-        for option in ("uncertain", "positive_class"):
-            if getattr(source, option) is not None and option not in self.options:
+        given = {name: getattr(source.settings, name) for name in LabelSettings.model_fields}
+        for option, value in {**given, "positive_class": source.positive_class}.items():
+            if value not in (None, ()) and option not in self.options | FOR_ALL:
                 users = ", ".join(dataset.name for dataset in DATASETS.values() if option in dataset.options)
                 raise ConfigError(
                     f"prepare.{option} means nothing to dataset {self.name!r}, only to {users}: leave it out"
                 )
-        return self.read(source)
+        labels = self.read(source)
+        pattern = source.settings.patient_pattern
+        return labels if pattern is None else with_patients_by_pattern(labels, pattern)
 
 
 def base_name(uri: str, root: str) -> str:
@@ -86,7 +96,11 @@ def _read_nih(source: LabelSource) -> LabelTable:
 
 
 def _read_chexpert(source: LabelSource) -> LabelTable:
-    return read_chexpert_labels(source.files, "ignore" if source.uncertain is None else source.uncertain)
+    return read_chexpert_labels(source.files, source.settings.uncertain or "ignore")
+
+
+def _read_own(source: LabelSource) -> LabelTable:
+    return read_own_labels(source.files, source.settings)
 
 
 def _read_folder(source: LabelSource) -> LabelTable:
@@ -100,8 +114,9 @@ def _read_rsna(source: LabelSource) -> LabelTable:
 _ALL = (
     Dataset("nih", base_name, _read_nih),
     Dataset("chexpert", chexpert_image_index, _read_chexpert, options=frozenset({"uncertain"})),
-    Dataset("rsna", rsna_image_index, _read_rsna, has_headers=True),
+    Dataset("rsna", rsna_image_index, _read_rsna, header_tells_patient=True),
     Dataset("folder", folder_image_index, _read_folder, has_label_files=False, options=frozenset({"positive_class"})),
+    Dataset("csv", folder_image_index, _read_own, options=frozenset(LabelSettings.model_fields) - FOR_ALL),
 )
 DATASETS: Mapping[str, Dataset] = MappingProxyType({dataset.name: dataset for dataset in _ALL})
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.csv_table import shorten
+from cxr_spark.datasets.patients import may_share_patients
 from cxr_spark.datasets.split_lists import split_by_lists
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.tables.schema import LABELS, SPLITS, TEST, TRAIN, VALIDATION
@@ -39,11 +40,13 @@ class Assignment(NamedTuple):
         table: columns of `schema.LABELS`, in the order of the labels; images outside every split are left out.
         notes: counts of what did not fit, for the manifest.
         warnings: what an operator should know, in words, each with what to do about it.
+        may_share_patients: whether one person may be in several splits, as patients are not known.
     """
 
     table: pa.Table
     notes: dict[str, int]
     warnings: tuple[str, ...] = ()
+    may_share_patients: bool = False
 
 
 def assign_splits(
@@ -119,7 +122,9 @@ def assign_splits(
         table = table.filter(pa.array(frame["split"].notna()))
     sizes = frame["split"].value_counts()
     log.info("split %s: %s", method, ", ".join(f"{name} {sizes.get(name, 0)}" for name in SPLITS))
-    return Assignment(table.cast(LABELS), notes, (*warnings, *_thin_splits(table, labels.findings)))
+    shared = may_share_patients(table, method)
+    told = (*([shared] if shared else []), *warnings, *_thin_splits(table, labels.findings))
+    return Assignment(table.cast(LABELS), notes, told, shared is not None)
 
 
 def _thin_splits(table: pa.Table, findings: Sequence[str]) -> Iterator[str]:

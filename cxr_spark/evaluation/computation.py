@@ -153,6 +153,7 @@ def evaluate(
         "synthetic": synthetic,
         "versions": _versions(spark_version),
     }
+    result["splits_may_share_patients"] = metrics.may_share_patients(result)
     of_labels = truth.warnings if truth is not None else ()
     result["warnings"] = [*of_labels, *inventory.warnings(), *metrics.warnings_of(result)]
     drawn = [roc_curve(name, curve) for name, curve in by_finding.items()]

@@ -15,7 +15,7 @@ from cxr_spark.evaluation.computation import Evaluation, evaluate
 from cxr_spark.evaluation.reading.columns import Layout
 from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
 from cxr_spark.evaluation.reading.tables import data_files
-from cxr_spark.evaluation.reading.truth import Naming, read_truth
+from cxr_spark.evaluation.reading.truth import Naming, label_settings, read_truth
 from cxr_spark.evaluation.report.published import beside_published
 from cxr_spark.evaluation.report.write import write
 from cxr_spark.outputs.claim import Claim
@@ -88,16 +88,25 @@ class EvaluateJob(Job[EvaluateResult]):
         predictions: str,
         out: str,
         labels: Sequence[str] | str | None = None,
-        dataset: str | None = None,
+        labelling: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> EvaluateJob:
         """Returns the job that options ask for; further ones are named as the setting of `evaluate` that they replace.
+
+        Args:
+            settings: in force without the options.
+            predictions: what to evaluate.
+            out: the output folder.
+            labels: label files.
+            labelling: options that replace settings of `prepare`, by their names.
+            options: options that replace settings of `evaluate`, by their names.
 
         Raises:
             ConfigError: an option is out of range.
         """
         changes = {f"evaluate.{name}": value for name, value in options.items()}
-        whole = settings.updated({**changes, "prepare.dataset": dataset})
+        changes |= {f"prepare.{name}": value for name, value in (labelling or {}).items()}
+        whole = settings.updated(changes)
         files = (labels,) if isinstance(labels, str) else tuple(labels or ())
         return cls(whole.evaluate, whole.prepare, predictions, out, files)
 
@@ -119,13 +128,14 @@ class EvaluateJob(Job[EvaluateResult]):
         predictions, baseline = run.needed_uri("--predictions"), run.uri("--baseline")
         label_uris = list(run.uris["--labels"])
         dataset = dataset_named(labelling.dataset)
-        truth, truth_digest = read_truth(dataset, label_uris, labelling.uncertain) if label_uris else (None, None)
+        truth, truth_digest = read_truth(dataset, label_uris, labelling) if label_uris else (None, None)
         fingerprint = {
             **settings.model_dump(mode="json", exclude={"baseline"}),
             "predictions": predictions,
             "prediction_files": _digest_of_files(predictions),
             "dataset": dataset.name if truth else None,
             "labels": truth_digest,
+            **(label_settings(dataset, labelling).model_dump(mode="json", exclude_defaults=True) if truth else {}),
             "baseline": baseline,
             "baseline_files": _digest_of_files(baseline) if baseline else None,
         }

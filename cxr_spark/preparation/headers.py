@@ -1,4 +1,4 @@
-"""Sex, age and view from the headers of DICOM images, which must be known before images are chosen.
+"""Patient, sex, age and view from the headers of DICOM images, which must be known before images are chosen.
 
 This is a pass of its own over the images that have a label: the executors read the first kilobytes of each. The pixels
 are left for the pass that prepares them.
@@ -10,13 +10,13 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from cxr_spark.datasets.base import LabelTable
-from cxr_spark.datasets.columns import MAX_AGE_YEARS, SEXES, parse_age
+from cxr_spark.datasets.columns import MAX_AGE_YEARS, SEXES, VIEWS, parse_age
+from cxr_spark.datasets.csv_table import shorten
 from cxr_spark.errors import RunError, StorageAwayError
 from cxr_spark.imaging.dicom.person import HEADER_BYTES, LONGER_HEADER_BYTES, HeaderCutError, Person, read_person
 from cxr_spark.imaging.reading import ahead
@@ -32,61 +32,96 @@ log = logging.getLogger(__name__)
 #: The lowest number of headers for one task: starting a task takes as long as reading some hundreds of headers.
 _MIN_PART = 256
 _PARTS_PER_CORE = 4
-#: DICOM's ViewPosition codes (PS3.3, C.8.11.1 and CR's C.8.1.1): from the left and from the right is lateral.
-_VIEWS: Mapping[str, str] = MappingProxyType(
-    {"PA": "PA", "AP": "AP", **dict.fromkeys(("LL", "RL", "LATERAL", "LAT"), "LATERAL")}
-)
 
 
 class _Known(NamedTuple):
     sex: str | None
     age: float | None
     view_position: str | None
+    patient_id: str | None = None
 
 
-def with_headers(spark: SparkSession, labels: LabelTable, uris: Mapping[str, str]) -> LabelTable:
-    """Adds sex, age and view from the headers of the images to the labels.
+#: Suffixes of images that are not DICOM, whose headers say nothing of patients.
+_NO_DICOM = (".png", ".jpg", ".jpeg", ".jfif", ".jpe")
+
+
+def with_headers(
+    spark: SparkSession, labels: LabelTable, uris: Mapping[str, str], *, patient_first: bool = False
+) -> LabelTable:
+    """Adds what the labels do not tell of patient, sex, age and view from the headers of DICOM images.
 
     Args:
         spark: the session.
-        labels: rows whose sex, age and view are not known.
+        labels: the labels.
         uris: the URI of the image of each `image_index`.
+        patient_first: whether the patient in a header goes before that of the labels.
 
     Returns:
-        The labels. More notes: `headers_unreadable`, `ages_over_120`, `ages_unknown`, `sexes_unknown` and
-        `view_positions_unknown`: images whose header says something that is not understood, or nothing.
+        The labels; unchanged where no header can add anything. More notes: `headers_unreadable`, `ages_over_120`, and
+        of the images whose headers were read `ages_unknown`, `sexes_unknown`, `view_positions_unknown` and
+        `patients_unknown`: those of which neither the labels nor the header tell it.
     """
-    names = [name for name in labels.table["image_index"].to_pylist() if name in uris]
+    rows = labels.table.select(["image_index", *_Known._fields]).to_pylist()
+    asked = [row for row in rows if row["image_index"] in uris and (patient_first or None in row.values())]
+    asked = [row for row in asked if not uris[row["image_index"]].lower().endswith(_NO_DICOM)]
+    if not asked:
+        return labels
     started = time.monotonic()
-    parts = _parts([uris[name] for name in names], spark.sparkContext.defaultParallelism)
-    people = dict(zip(names, run_parts(spark, parts, read_headers, "reading headers"), strict=True))
-    log.info("read %d headers in %.1f s", len(names), time.monotonic() - started)
-    unreadable = sum(person is None for person in people.values())
-    warnings = labels.warnings
+    parts = _parts([uris[row["image_index"]] for row in asked], spark.sparkContext.defaultParallelism)
+    people = run_parts(spark, parts, read_headers, "reading headers")
+    log.info("read %d headers in %.1f s", len(asked), time.monotonic() - started)
+    return _completed(labels, rows, asked, people, patient_first)
+
+
+def _completed(
+    labels: LabelTable,
+    rows: list[dict[str, Any]],
+    asked: Sequence[dict[str, Any]],
+    people: Sequence[Person | None],
+    patient_first: bool,
+) -> LabelTable:
+    """Writes what headers say into rows, and makes labels of them."""
+    unreadable = sum(person is None for person in people)
+    warnings = list(labels.warnings)
     if unreadable:
-        told = (
-            f"the headers of {unreadable} of {len(people)} images cannot be read: sex, age and view of these are "
-            "unknown (images that cannot be used at all are listed in the quarantine)"
+        warnings.append(
+            f"the headers of {unreadable} of {len(people)} images cannot be read: patient, sex, age and view of these "
+            "are what the labels tell (images that cannot be used at all are listed in the quarantine)"
         )
-        warnings = (*warnings, told)
-    read = {name: _understood(person) for name, person in people.items() if person is not None}
-    over = {name for name, row in read.items() if row.age is not None and row.age > MAX_AGE_YEARS}
-    known = {name: row._replace(age=None) if name in over else row for name, row in read.items()}
-    nothing = _Known(None, None, None)
-    rows = [known.get(name, nothing) for name in labels.table["image_index"].to_pylist()]
+    patients = {person.patient_id for person in people if person is not None and person.patient_id}
+    is_placeholder = len(patients) == 1 and len(people) - unreadable > 2
+    if is_placeholder:
+        warnings.append(
+            f"the headers of all {len(people) - unreadable} images name the same patient "
+            f"{shorten(next(iter(patients)))!r}: this was taken for a placeholder, and not for one person"
+        )
+    over = 0
+    for row, person in zip(asked, people, strict=True):
+        if person is None:
+            continue
+        read = _understood(person)
+        if read.age is not None and read.age > MAX_AGE_YEARS:
+            over, read = over + 1, read._replace(age=None)
+        if is_placeholder:
+            read = read._replace(patient_id=None)
+        for name, value in read._asdict().items():
+            if row[name] is None or (name == "patient_id" and patient_first and value is not None):
+                row[name] = value
     table = labels.table
     for column in _Known._fields:
         at = table.schema.get_field_index(column)
-        values = pa.array([getattr(row, column) for row in rows], type=table.schema.field(at).type)
+        values = pa.array([row[column] for row in rows], type=table.schema.field(at).type)
         table = table.set_column(at, table.schema.field(at), values)
+    found = [row for row, person in zip(asked, people, strict=True) if person is not None]
     notes = {
-        "headers_unreadable": len(people) - len(known),
-        "ages_over_120": len(over),
-        "ages_unknown": sum(row.age is None for row in known.values()) - len(over),
-        "sexes_unknown": sum(row.sex is None for row in known.values()),
-        "view_positions_unknown": sum(row.view_position is None for row in known.values()),
+        "headers_unreadable": unreadable,
+        "ages_over_120": labels.notes.get("ages_over_120", 0) + over,
+        "ages_unknown": sum(row["age"] is None for row in found) - over,
+        "sexes_unknown": sum(row["sex"] is None for row in found),
+        "view_positions_unknown": sum(row["view_position"] is None for row in found),
+        "patients_unknown": table["patient_id"].null_count,
     }
-    return replace(labels, table=table, notes={**labels.notes, **notes}, warnings=warnings)
+    return replace(labels, table=table, notes={**labels.notes, **notes}, warnings=tuple(warnings))
 
 
 def read_headers(parts: Iterable[Sequence[str]]) -> Iterator[Person | None]:
@@ -121,4 +156,5 @@ def _understood(person: Person) -> _Known:
         age = parse_age(person.age)
     except ValueError:
         age = None
-    return _Known(SEXES.get(person.sex.upper()), age, _VIEWS.get(person.view_position.upper()))
+    view = VIEWS.get(person.view_position.upper())
+    return _Known(SEXES.get(person.sex.upper()), age, view, person.patient_id or None)

@@ -107,12 +107,12 @@ class PrepareJob(Job[PrepareResult]):
         log.info("found %d images and %d other files", len(found.files), found.ignored)
         dataset = dataset_named(settings.dataset)
         images = {dataset.image_index(file.uri, file.root): file.uri for file in found.files if file.problem is None}
-        source = LabelSource(texts.labels, list(images), settings.uncertain, settings.positive_class)
+        source = LabelSource(texts.labels, list(images), settings, settings.positive_class)
         joined = join_names(dataset, images, dataset.read_labels(source))
 
         def work(claimed: Claim) -> PrepareResult:
             labels = joined.labels
-            known = with_headers(run.spark, labels, joined.uris) if dataset.has_headers else labels
+            known = with_headers(run.spark, labels, joined.uris, patient_first=dataset.header_tells_patient)
             cores = run.spark.sparkContext.defaultParallelism
             request = make_request(settings, sources, texts, found, replace(joined, labels=known), cores)
             warnings = (*ignored.warnings(), *request.warnings)

@@ -89,7 +89,11 @@ def make_request(
         size=settings.size,
         mode=settings.resize,
         max_bad_fraction=settings.max_bad_fraction,
-        settings={**recorded_settings(settings), "split": split},
+        settings={
+            **recorded_settings(settings),
+            "split": split,
+            "splits_may_share_patients": assignment.may_share_patients,
+        },
         sources=sources.recorded(),
         notes={**labels.notes, **assignment.notes},
         selection=selected,

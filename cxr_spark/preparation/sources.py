@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxr_spark.config import PrepareSettings
+from cxr_spark.config.labels import LabelSettings
 from cxr_spark.datasets.base import LabelFile
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.listing import ImageFiles
@@ -75,9 +76,9 @@ def read_texts(sources: Sources) -> Texts:
 def recorded_settings(settings: PrepareSettings) -> dict[str, Any]:
     """Returns the settings that decide the result; where the inputs are is told by `Sources`."""
     recorded = settings.model_dump(mode="json", exclude={"images", "labels", "train_list", "test_list"})
-    if settings.white_level is None:  # so that outputs from before there was this setting are still recognised
-        del recorded["white_level"]
-    return recorded
+    # Outputs from before there was one of these settings are still recognised.
+    later = {"white_level", *LabelSettings.model_fields} - {"uncertain"}
+    return {name: value for name, value in recorded.items() if name not in later or value not in (None, [])}
 
 
 def fingerprint(settings: PrepareSettings, sources: Sources, texts: Texts, found: ImageFiles) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Arguments, settings and errors follow the rules of `cxr_spark.python_api`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cxr_spark.outputs.job import Execution
@@ -31,6 +32,16 @@ def prepare(
     resize: str | None = None,
     seed: int | None = None,
     max_bad_fraction: float | None = None,
+    image_column: str | None = None,
+    patient_column: str | None = None,
+    split_column: str | None = None,
+    view_column: str | None = None,
+    sex_column: str | None = None,
+    age_column: str | None = None,
+    finding_columns: Sequence[str] | None = None,
+    findings_column: str | None = None,
+    findings_separator: str | None = None,
+    patient_pattern: str | None = None,
     prepare: Group | None = None,
     config: str | None = None,
     overwrite: bool = False,
@@ -41,7 +52,7 @@ def prepare(
         out: folder of the prepared dataset.
         images: folders or globs with the images; one, or several.
         labels: label files; one, or several; none for class folders.
-        dataset: nih, chexpert, rsna or folder.
+        dataset: nih, chexpert, rsna, folder or csv.
         split: official, patient or column.
         train_list: official list of training images; by default beside the labels.
         test_list: official list of test images; by default beside the labels.
@@ -51,7 +62,17 @@ def prepare(
         resize: squash, pad or crop.
         seed: seed of all draws.
         max_bad_fraction: the job fails if more of the labelled images are bad.
-        prepare: further settings of the group `prepare`.
+        image_column: with `dataset="csv"`, as all that end in `_column`: the column that names the images.
+        patient_column: the column of patients.
+        split_column: the column of splits.
+        view_column: the column of view positions.
+        sex_column: the column of sexes.
+        age_column: the column of ages.
+        finding_columns: columns of one finding each.
+        findings_column: the column that names an image's findings.
+        findings_separator: what stands between these names.
+        patient_pattern: regular expression with one group, the patient in an image's name or path.
+        prepare: further settings of the group `prepare`, such as `uncertain`.
         config: URI of a settings file.
         overwrite: whether to replace the output of another run.
 
@@ -77,6 +98,16 @@ def prepare(
         resize=resize,
         seed=seed,
         max_bad_fraction=max_bad_fraction,
+        image_column=image_column,
+        patient_column=patient_column,
+        split_column=split_column,
+        view_column=view_column,
+        sex_column=sex_column,
+        age_column=age_column,
+        finding_columns=finding_columns,
+        findings_column=findings_column,
+        findings_separator=findings_separator,
+        patient_pattern=patient_pattern,
     )
     return run_job(job, Execution(overwrite=overwrite, config=config))
 

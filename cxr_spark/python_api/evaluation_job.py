@@ -5,6 +5,7 @@ Arguments, settings and errors follow the rules of `cxr_spark.python_api`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cxr_spark.outputs.job import Execution
@@ -29,6 +30,16 @@ def evaluate(
     logits: bool = False,
     replicates: int | None = None,
     seed: int | None = None,
+    image_column: str | None = None,
+    patient_column: str | None = None,
+    split_column: str | None = None,
+    view_column: str | None = None,
+    sex_column: str | None = None,
+    age_column: str | None = None,
+    finding_columns: Sequence[str] | None = None,
+    findings_column: str | None = None,
+    findings_separator: str | None = None,
+    patient_pattern: str | None = None,
     evaluate: Group | None = None,
     prepare: Group | None = None,
     config: str | None = None,
@@ -40,7 +51,7 @@ def evaluate(
         predictions: output of `score`, or a CSV or Parquet table with `Image Index` and `prob_FINDING` columns.
         out: folder of metrics.json, the plots and report.html.
         labels: label files, for predictions that carry no labels; one, or several.
-        dataset: whose labels these are: nih, chexpert, rsna or folder.
+        dataset: whose labels these are: nih, chexpert, rsna, folder or csv.
         baseline: predictions of another model for the same images, to compare with.
         split: whose images are evaluated: train, val, test or all.
         task: multi_label, single_label or auto.
@@ -49,6 +60,16 @@ def evaluate(
         logits: whether its numbers are logits, not probabilities.
         replicates: bootstrap replicates of the intervals; 0 for none.
         seed: seed of the bootstrap.
+        image_column: with `dataset="csv"`, as all that end in `_column`: the column that names the images.
+        patient_column: the column of patients.
+        split_column: the column of splits.
+        view_column: the column of view positions.
+        sex_column: the column of sexes.
+        age_column: the column of ages.
+        finding_columns: columns of one finding each.
+        findings_column: the column that names an image's findings.
+        findings_separator: what stands between these names.
+        patient_pattern: regular expression with one group, the patient in an image's name or path.
         evaluate: further settings of the group `evaluate`.
         prepare: settings of the group `prepare` that tell how labels are read, such as `{"uncertain": "ones"}`.
         config: URI of a settings file.
@@ -66,7 +87,19 @@ def evaluate(
         predictions=predictions,
         out=out,
         labels=labels,
-        dataset=dataset,
+        labelling={
+            "dataset": dataset,
+            "image_column": image_column,
+            "patient_column": patient_column,
+            "split_column": split_column,
+            "view_column": view_column,
+            "sex_column": sex_column,
+            "age_column": age_column,
+            "finding_columns": finding_columns,
+            "findings_column": findings_column,
+            "findings_separator": findings_separator,
+            "patient_pattern": patient_pattern,
+        },
         baseline=baseline,
         split=split,
         task=task,

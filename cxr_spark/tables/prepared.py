@@ -17,6 +17,11 @@ from cxr_spark.storage.typed_json import validated
 from cxr_spark.tables.manifest import FORMAT, MANIFEST_NAME, Manifest, ManifestFile
 from cxr_spark.tables.schema import SPLITS
 
+#: What is said of data whose splits may share patients.
+MAY_SHARE_PATIENTS = (
+    "SPLITS MAY SHARE PATIENTS: prepare did not know the patients of all images, so that results on validation and "
+    "test images may be too good"
+)
 __all__ = ["FORMAT", "MANIFEST_NAME", "PreparedDataset", "binary_images"]
 
 
@@ -69,6 +74,11 @@ class PreparedDataset:
             )
         checked = validated(Manifest, manifest, f"{where} is not a manifest of prepared data")
         return cls(store, tuple(checked.findings), checked.size, manifest, verify=verify)
+
+    @property
+    def may_share_patients(self) -> bool:
+        """Whether one person may have images in several splits, as patients are not known."""
+        return self.manifest.get("splits_may_share_patients") is True
 
     def images(self, split: str) -> int:
         """Returns the number of images of a split, by the manifest."""

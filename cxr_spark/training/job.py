@@ -17,7 +17,7 @@ from cxr_spark.outputs.job import Execution, Input, Job, JobRun, Plan
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.runtime.session import default_fs
 from cxr_spark.storage.store import Store
-from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.tables.prepared import MAY_SHARE_PATIENTS, PreparedDataset
 from cxr_spark.training.backend import Backend
 from cxr_spark.training.driver.cluster import check_cluster, rank_threads
 from cxr_spark.training.driver.finish import MODEL, finish
@@ -40,6 +40,7 @@ class TrainResult(JobResult):
         epoch: the epoch whose weights the model has, counted from 1.
         val_loss: loss on the validation images; None where there are none.
         val_macro_auc: mean of the AUCs of all findings on the validation images; None where it is not defined.
+        warnings: what puts these numbers into doubt, in words.
     """
 
     model: str
@@ -47,6 +48,7 @@ class TrainResult(JobResult):
     epoch: int | None = None
     val_loss: float | None = None
     val_macro_auc: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,4 +151,6 @@ def _train(
     model = claimed.store.uri_of(MODEL)
     setup.save_params(spark, model)
     facts: dict[str, Any] = {"model": model, "model_id": metadata.model_id, **metadata.metrics}
+    if dataset.may_share_patients:
+        facts["warnings"] = (MAY_SHARE_PATIENTS,)
     return TrainResult(out=claimed.store.uri, **facts)

@@ -19,7 +19,7 @@ from cxr_spark.models.freezing import freeze, set_train_mode
 from cxr_spark.models.initial_weights import load_initial_weights, resolve_weights
 from cxr_spark.models.stochastic_depth import set_stochastic_depth
 from cxr_spark.outputs.claim import digest
-from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.tables.prepared import MAY_SHARE_PATIENTS, PreparedDataset
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import check_names
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
@@ -190,6 +190,8 @@ def _check_images(dataset: PreparedDataset, workers: int) -> None:
                 "more images, or lower --workers"
             )
     dataset.files(TRAIN)
+    if dataset.may_share_patients:
+        log.warning("%s", MAY_SHARE_PATIENTS)
     counts = dataset.manifest["splits"][TRAIN].get("findings")
     missing = [name for name, count in counts.items() if count == 0] if isinstance(counts, dict) else []
     if missing:

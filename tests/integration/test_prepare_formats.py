@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from cxr_spark.commands.main import main
-from tests.support.dataset_folders import OBSERVATIONS, write_chexpert, write_classes, write_rsna
+from tests.support.dataset_folders import OBSERVATIONS, picture, write_chexpert, write_classes, write_image, write_rsna
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -183,3 +183,67 @@ def test_what_cannot_be_done_is_one_clear_line(
     assert len(errors) == 1
     assert message in errors[0]
     assert not (tmp_path / "out" / "data").exists()
+
+
+def test_patients_of_dicom_files_come_from_their_headers(spark: SparkSession, tmp_path: Path) -> None:
+    """RSNA's labels name an image, and a table of one's own may name no patient: the header tells who it is."""
+    truth = write_rsna(tmp_path, 24)
+    for number, name in enumerate(truth["name"]):
+        path = tmp_path / "stage_2_train_images" / f"{name}.dcm"
+        dataset = pydicom.dcmread(path)
+        dataset.PatientID = f"person{number // 3}"
+        dataset.save_as(path)
+    truth["patient"] = [f"person{number // 3}" for number in range(24)]
+    everything = ["prepare.sample={}", "prepare.subset={}", "prepare.test_fraction=0.3"]
+    manifest, rows = prepare("rsna_resnet101.yaml", tmp_path / "rsna", *rsna_options(tmp_path), *everything)
+    own = truth[["name", "target"]].rename(columns={"name": "image", "target": "Opacity"})
+    own.to_csv(tmp_path / "own.csv", index=False)
+    files = [f"prepare.images={tmp_path}/stage_2_train_images", f"prepare.labels={tmp_path}/own.csv"]
+    own_manifest, own_rows = prepare("demo.yaml", tmp_path / "own", *files, "prepare.dataset=csv")
+    for found, told in ((rows, manifest), (own_rows, own_manifest)):
+        both = found.assign(name=found["image_index"].str.removesuffix(".dcm")).merge(truth, on="name", validate="1:1")
+        assert (both["patient_id"] == both["patient"]).all()
+        assert (both["sex_x"] == both["sex_y"]).all()
+        assert (both.groupby("patient")["split"].nunique() == 1).all()
+        assert both["split"].nunique() == 3
+        assert not told["splits_may_share_patients"]
+
+
+def test_covid_metadata_names_its_patients(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The columns of metadata.csv of the COVID-19 image data collection (Cohen et al., 2020)."""
+    frame = pd.DataFrame(
+        {
+            "patientid": [number // 2 for number in range(24)],
+            "offset": range(24),
+            "sex": ["M", "F"] * 12,
+            "age": range(30, 54),
+            "finding": ["Pneumonia/Viral/COVID-19", "No Finding", "Pneumonia/Bacterial"] * 8,
+            "intubated": ["Y", "N", ""] * 8,
+            "view": ["PA", "AP Supine", "L", "Coronal"] * 6,
+            "modality": ["X-ray"] * 24,
+            "folder": ["images"] * 24,
+            "filename": [f"{number:02d}.png" for number in range(24)],
+        }
+    )
+    frame.to_csv(tmp_path / "metadata.csv", index=False)
+    for name in frame["filename"]:
+        write_image(tmp_path / "images" / name, picture())
+    files = [f"prepare.images={tmp_path}/images", f"prepare.labels={tmp_path}/metadata.csv", "prepare.dataset=csv"]
+    manifest, rows = prepare("demo.yaml", tmp_path / "out", *files)
+    assert manifest["findings"] == ["Pneumonia/Bacterial", "Pneumonia/Viral/COVID-19", "No Finding"]
+    assert rows["patient_id"].tolist() == frame["patientid"].astype(str).tolist()
+    assert (rows.groupby("patient_id")["split"].nunique() == 1).all()
+    views = frame["view"].map({"PA": "PA", "AP Supine": "AP", "L": "LATERAL"})
+    assert rows["view_position"].fillna("").tolist() == views.fillna("").tolist()
+    assert not manifest["splits_may_share_patients"]
+
+    frame.drop(columns="patientid").to_csv(tmp_path / "metadata.csv", index=False)
+    capsys.readouterr()
+    manifest, rows = prepare("demo.yaml", tmp_path / "without", *files)
+    assert manifest["splits_may_share_patients"]
+    assert rows["patient_id"].isna().all()
+    told = "SPLITS MAY SHARE PATIENTS: the patient of 24 of 24 images is not known"
+    assert any(line.startswith(told) for line in manifest["warnings"])
+    assert told in capsys.readouterr().err

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cxr_spark.config.labels import LabelSettings
 from cxr_spark.datasets.base import LabelFile, LabelTable
-from cxr_spark.datasets.registry import Dataset, LabelSource, dataset_named
+from cxr_spark.datasets.registry import FOR_ALL, Dataset, LabelSource, dataset_named
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.imaging.listing import find_images
 from cxr_spark.storage.store import read_uri
@@ -30,15 +31,13 @@ class Naming:
         return dataset_named(self.dataset).image_index(name, "")
 
 
-def read_truth(
-    dataset: Dataset, sources: Sequence[str], uncertain: str | Mapping[str, str] | None
-) -> tuple[LabelTable, str]:
+def read_truth(dataset: Dataset, sources: Sequence[str], settings: LabelSettings) -> tuple[LabelTable, str]:
     """Reads labels.
 
     Args:
         dataset: whose they are.
         sources: URIs of label files; for class folders the folder above them.
-        uncertain: see `read_chexpert_labels`; None for its default, and for other datasets.
+        settings: how they are read; what means nothing to the dataset is passed over.
 
     Returns:
         The labels, and a hash of all that they were read from.
@@ -54,12 +53,18 @@ def read_truth(
         names = [dataset.image_index(file.uri, file.root) for file in found.files if file.problem is None]
         if not names:
             raise DataError(f"--labels {', '.join(sources)}: no images there, expected a folder of class folders")
-        return dataset.read(LabelSource((), names)), _digest(
+        return dataset.read_labels(LabelSource((), names, label_settings(dataset, settings))), _digest(
             *(name.encode("utf-8", "surrogateescape") for name in names)
         )
     files = tuple(LabelFile(_read(uri), uri) for uri in sources)
-    labels = dataset.read_labels(LabelSource(files, (), uncertain if "uncertain" in dataset.options else None))
+    labels = dataset.read_labels(LabelSource(files, (), label_settings(dataset, settings)))
     return labels, _digest(*(file.data for file in files))
+
+
+def label_settings(dataset: Dataset, settings: LabelSettings) -> LabelSettings:
+    """Returns those settings that mean something to a dataset."""
+    names = (dataset.options | FOR_ALL) & set(LabelSettings.model_fields)
+    return LabelSettings(**{name: getattr(settings, name) for name in names})
 
 
 def _digest(*contents: bytes) -> str:

@@ -121,6 +121,11 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
         yield (
             f"{metrics['n_images_without_patient']:,} images do not name their patient and are taken as a patient each."
         )
+    if may_share_patients(metrics):
+        yield (
+            "Splits may share patients: who is not known cannot be kept apart, so that images of one person may have "
+            "been trained on and tested on. This is no result by patient and must not be compared with published ones."
+        )
     splits = metrics["images_by_split"]
     if "train" in splits:
         rest = " --split test leaves them out." if "test" in splits else ""
@@ -146,6 +151,12 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
     unmatched = metrics["unmatched"]
     if unmatched["predictions_without_label"]:
         yield f"{unmatched['predictions_without_label']:,} predictions have no label and are left out."
+
+
+def may_share_patients(metrics: Mapping[str, Any]) -> bool:
+    """Whether training images may be of the patients that are evaluated: images of a split do not name theirs."""
+    unnamed = metrics["n_patients"] is None or metrics["n_images_without_patient"] > 0
+    return bool(unnamed and metrics["images_by_split"])
 
 
 def _all_the_same(finding: Mapping[str, Any]) -> bool:

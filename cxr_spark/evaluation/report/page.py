@@ -7,6 +7,7 @@ from typing import Any
 
 from cxr_spark.evaluation.decisions.classification import RULES
 from cxr_spark.evaluation.decisions.operating_points import POINTS
+from cxr_spark.evaluation.report.metrics import may_share_patients
 from cxr_spark.evaluation.report.panels import FEW_IMAGES, ComparedPanel, Panel, reliability_panels
 from cxr_spark.evaluation.report.words import model_in_words
 from cxr_spark.reporting.numbers import count
@@ -66,13 +67,14 @@ def render(
 
 def _facts(metrics: Mapping[str, Any], created: str) -> list[tuple[str, str]]:
     patients, splits = metrics["n_patients"], metrics["images_by_split"]
+    doubt = "; splits may share patients" if may_share_patients(metrics) else ""
     by_split = ", ".join(f"{name} ({n:,})" for name, n in splits.items())
     facts = [
         ("Model", model_in_words(metrics)),
         ("Weights, SHA-256", metrics["model_id"] if metrics.get("model") else None),
         ("Images", count(metrics["n_images"])),
         ("Patients", "not known" if patients is None else count(patients)),
-        ("Split", (by_split if len(splits) > 1 else metrics["split"]) or "not named in the predictions"),
+        ("Split", ((by_split if len(splits) > 1 else metrics["split"]) or "not named in the predictions") + doubt),
         ("Predictions", metrics.get("predictions")),
         ("Labels", _listed(metrics.get("labels"))),
         ("Baseline", _baseline(metrics["comparison"])),

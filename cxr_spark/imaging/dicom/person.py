@@ -1,4 +1,4 @@
-"""What the header of a DICOM image says of the person and the view, as it stands there. Needs the extra `dicom`."""
+"""What the header of a DICOM image says of patient and view, as it stands there. Needs the extra `dicom`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ HEADER_BYTES = 64 * 2**10
 #: Files whose private elements come first are read further, in these steps; headers longer than the last are not read.
 LONGER_HEADER_BYTES = (2 * 2**20, 32 * 2**20)
 
-_NAMES = {"PatientSex": 0x00100040, "PatientAge": 0x00101010, "ViewPosition": 0x00185101}
+_NAMES = {
+    "PatientSex": 0x00100040,
+    "PatientAge": 0x00101010,
+    "ViewPosition": 0x00185101,
+    "PatientID": 0x00100020,
+}
 #: Elements are in the order of their tags: behind this one there is nothing more to find.
 _LAST = max(_NAMES.values())
 
@@ -24,11 +29,13 @@ class Person(NamedTuple):
         sex: PatientSex.
         age: PatientAge, such as 058Y.
         view_position: ViewPosition.
+        patient_id: PatientID.
     """
 
     sex: str
     age: str
     view_position: str
+    patient_id: str = ""
 
 
 class HeaderCutError(ImageRejected):
@@ -36,7 +43,7 @@ class HeaderCutError(ImageRejected):
 
 
 def read_person(data: bytes, *, whole: bool = True) -> Person:
-    """Reads sex, age and view from a DICOM file or its beginning.
+    """Reads patient, sex, age and view from a DICOM file or its beginning.
 
     Args:
         data: the file, or its first bytes.

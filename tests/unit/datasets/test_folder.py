@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cxr_spark.config.labels import LabelSettings
 from cxr_spark.datasets.base import LabelFile
 from cxr_spark.datasets.folder import folder_image_index, labels_from_folders
 from cxr_spark.datasets.registry import LabelSource, dataset_named
@@ -71,7 +72,7 @@ def test_registry_knows_how_images_are_named() -> None:
 
 
 def test_registry_errors() -> None:
-    with pytest.raises(ConfigError, match="dataset 'mimic' is not known: expected one of nih, chexpert, rsna, folder"):
+    with pytest.raises(ConfigError, match="'mimic' is not known: expected one of nih, chexpert, rsna, folder, csv"):
         dataset_named("mimic")
     file = LabelFile(b"", "x.csv")
     with pytest.raises(UsageError, match=r"leave out --labels x\.csv"):
@@ -79,7 +80,7 @@ def test_registry_errors() -> None:
     with pytest.raises(UsageError, match="--labels is missing"):
         dataset_named("rsna").read_labels(LabelSource((), ["a"]))
     with pytest.raises(ConfigError, match=r"prepare\.uncertain means nothing to dataset 'nih', only to chexpert"):
-        dataset_named("nih").read_labels(LabelSource((file,), [], uncertain="ones"))
+        dataset_named("nih").read_labels(LabelSource((file,), [], LabelSettings(uncertain="ones")))
     with pytest.raises(ConfigError, match=r"prepare\.positive_class means nothing to dataset 'rsna', only to folder"):
         dataset_named("rsna").read_labels(LabelSource((file,), [], positive_class="A"))
 

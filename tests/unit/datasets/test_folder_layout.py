@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.folder import labels_from_folders
 from cxr_spark.datasets.splits import assign_splits
 from cxr_spark.errors import DataError
@@ -90,10 +91,16 @@ def test_classes_that_differ_in_spelling_alone_are_refused(other: str) -> None:
 
 def test_classes_without_training_images_and_empty_validation_are_told() -> None:
     labels = labels_from_folders([path for path in SETS if not path.startswith("train/ILL")])
-    (warning,) = assign_splits(labels, "column").warnings
+
+    def told(labels: LabelTable, method: str, **options: float) -> list[str]:
+        warnings = assign_splits(labels, method, **options).warnings
+        assert "the patient of" in warnings[0]  # these names tell no patients
+        return list(warnings[1:])
+
+    (warning,) = told(labels, "column")
     assert "1 findings have no training image" in warning
     assert "ILL" in warning
     whole = labels_from_folders(SETS)
-    assert assign_splits(whole, "column").warnings == ()
-    (empty,) = assign_splits(whole, "patient", val_fraction=0).warnings
+    assert told(whole, "column") == []
+    (empty,) = told(whole, "patient", val_fraction=0)
     assert "validation split is empty" in empty

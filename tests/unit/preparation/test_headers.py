@@ -46,10 +46,10 @@ def test_unreadable_files_do_not_stop_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("person", "expected"),
     [
-        (Person("F", "058Y", "PA"), ("F", 58.0, "PA")),
-        (Person("m", "51", "ap"), ("M", 51.0, "AP")),
-        (Person("O", "018M", "LL"), (None, 1.5, "LATERAL")),
-        (Person("", "old", "OBLIQUE"), (None, None, None)),
+        (Person("F", "058Y", "PA"), ("F", 58.0, "PA", None)),
+        (Person("m", "51", "ap", "P7"), ("M", 51.0, "AP", "P7")),
+        (Person("O", "018M", "LL"), (None, 1.5, "LATERAL", None)),
+        (Person("", "old", "OBLIQUE"), (None, None, None, None)),
     ],
 )
 def test_what_is_understood(person: Person, expected: tuple[object, ...]) -> None:

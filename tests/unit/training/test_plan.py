@@ -10,10 +10,13 @@ from cxr_spark.config import load_settings
 from cxr_spark.training.plan import _check_images, fingerprint
 
 
-def dataset(findings):
+def dataset(findings, may_share_patients=False):
     manifest = {"splits": {"train": {"images": 4, "findings": findings}, "val": {"images": 1}}}
     return SimpleNamespace(
-        images=lambda split: manifest["splits"][split]["images"], files=lambda split: [], manifest=manifest
+        images=lambda split: manifest["splits"][split]["images"],
+        files=lambda split: [],
+        manifest=manifest,
+        may_share_patients=may_share_patients,
     )
 
 
@@ -24,6 +27,8 @@ def test_findings_without_training_images_are_named(caplog: pytest.LogCaptureFix
     caplog.clear()
     _check_images(dataset({"A": 4, "B": 1}), 1)
     assert caplog.text == ""
+    _check_images(dataset({"A": 4, "B": 1}, may_share_patients=True), 1)
+    assert "SPLITS MAY SHARE PATIENTS" in caplog.text
 
 
 def test_a_training_of_version_0_1_goes_on_where_new_settings_are_at_their_defaults() -> None:

@@ -223,6 +223,8 @@ def test_no_finding_with_both_classes_gives_no_macro():
         ({"synthetic": True}, "synthetic"),
         ({"n_patients": None}, "No image names its patient"),
         ({"n_images_without_patient": 7}, "7 images do not name their patient"),
+        ({"n_images_without_patient": 7}, "Splits may share patients: who is not known"),
+        ({"n_patients": None}, "test; splits may share patients"),
         ({"images_by_split": {"test": 60, "train": 40}}, "40 of the images are of the training split"),
         ({"n_patients_in_several_splits": 3}, "3 patients have images in more than one split"),
         (

@@ -1,0 +1,71 @@
+"""Whose an image is: by a pattern in its name, and what to say where that is not known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from cxr_spark.datasets.base import LabelTable
+from cxr_spark.datasets.csv_table import shorten
+from cxr_spark.errors import DataError
+
+#: Names that are looked through by a pattern: longer ones would give a careless pattern hours of work.
+_LONGEST_NAME = 4096
+
+
+def with_patients_by_pattern(labels: LabelTable, pattern: str) -> LabelTable:
+    """Takes the patients from the names of the images.
+
+    Args:
+        labels: any; the patients that they tell are replaced.
+        pattern: a regular expression with one group, searched for in every `image_index`.
+
+    Returns:
+        The labels. An image whose name it does not fit has no patient; the note `patients_unknown` counts them.
+
+    Raises:
+        DataError: it fits no name at all.
+    """
+    compiled = re.compile(pattern)
+    names = labels.table["image_index"].to_pylist()
+    matches = [compiled.search(name[:_LONGEST_NAME]) for name in names]
+    patients = [match[1] or None if match else None for match in matches]
+    if names and not any(patients):
+        raise DataError(
+            f"prepare.patient_pattern {shorten(pattern)!r} finds a patient in none of {len(names)} names of images, "
+            f"such as {shorten(names[0])!r}: mend the pattern"
+        )
+    return replace(
+        labels,
+        table=_with_column(labels.table, patients),
+        notes={**labels.notes, "patients_unknown": patients.count(None)},
+        patients_by_name=False,
+    )
+
+
+def may_share_patients(table: pa.Table, method: str) -> str | None:
+    """Says that splits may share patients.
+
+    Args:
+        table: labelled images in splits.
+        method: how they came there; splits of a dataset's makers are trusted.
+
+    Returns:
+        One line with numbers and remedy; None where all patients are known or the makers split the images.
+    """
+    unknown = table["patient_id"].null_count
+    if not unknown or method == "official":
+        return None
+    return (
+        f"SPLITS MAY SHARE PATIENTS: the patient of {unknown} of {table.num_rows} images is not known, and each of "
+        "these was taken for a patient of its own, so that training, validation and test images may be of one person "
+        "and results may be too good; name the patients by --patient-pattern, or by --patient-column of --dataset csv"
+    )
+
+
+def _with_column(table: pa.Table, patients: Sequence[str | None]) -> pa.Table:
+    place = table.schema.get_field_index("patient_id")
+    return table.set_column(place, table.schema.field(place), pa.array(patients, type=pa.string()))
