@@ -61,10 +61,10 @@ class DivergedError(RunError):
 
 
 def error_class(name: object) -> type[CxrError]:
-    """Returns the class of an error of which only the name has come: from a task, or from a file that a rank left.
+    """Returns the error class of a name, as a task of Spark reports it or a rank writes it into a file.
 
     Args:
-        name: of the class.
+        name: the name of the class.
 
     Returns:
         The class of this module with that name; `RunError` where there is none.

@@ -22,7 +22,7 @@ class BenchmarkResult(JobResult):
     """What was measured.
 
     Attributes:
-        steps: for prepare, train and score: images per second through Spark and of the bare loop, and their ratio.
+        steps: the images per second of prepare, train and score through Spark and in a bare loop, and their ratio.
         machine: what computed.
     """
 

@@ -48,7 +48,7 @@ def benchmark(
         size: side of those images, pixels.
         input_size: side of prepared images and of the network's input, pixels.
         batch: images a step and a forward pass.
-        seed: of the images and the training.
+        seed: the seed of the images and of the training.
 
     Returns:
         For each step images/s through Spark, images/s of the bare loop, and the ratio; and what machine it was.

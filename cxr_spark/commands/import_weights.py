@@ -10,6 +10,7 @@ import argparse
 import logging
 import time
 
+from cxr_spark.config.model import ARCHITECTURE_NAMES
 from cxr_spark.errors import UsageError
 from cxr_spark.storage.places import contains
 from cxr_spark.storage.store import parent_and_name, resolve
@@ -24,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--architecture",
         required=True,
         metavar="NAME",
-        help="the network, a value of the setting model.architecture, such as resnet50_v1",
+        help=f"the network that the weights are of, a value of the setting model.architecture: one of "
+        f"{', '.join(ARCHITECTURE_NAMES)}",
     )
     parser.add_argument("--out", required=True, metavar="F.safetensors", help="URI of the file to write")
     parser.set_defaults(out_is_file=True)

@@ -28,9 +28,9 @@ def add_settings(parser: argparse.ArgumentParser, section: str, names: Iterable[
     several times.
 
     Args:
-        parser: of the command.
-        section: name of the group of settings.
-        names: of the settings.
+        parser: the parser of the command.
+        section: the name of the group of settings.
+        names: the names of the settings.
     """
     group = _section(section)
     for name in names:

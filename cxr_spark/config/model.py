@@ -11,13 +11,26 @@ from cxr_spark.config.section import Section
 #: Widths of the dense layers between the network and its outputs. Two of the widest layers take 1 GB.
 HiddenWidths = Annotated[tuple[Annotated[int, Field(ge=1, le=16_384)], ...], Field(max_length=16)]
 
+#: The networks that can be trained. They are listed here, so that a setting can be checked and a help text printed
+#: where torch is not installed; `cxr_spark.models.architectures` builds them.
+ARCHITECTURE_NAMES = (
+    "resnet50",
+    "resnet50_v1",
+    "resnet101",
+    "densenet121",
+    "vgg16",
+    "inception_v3",
+    "googlenet",
+    "efficientnet_b0",
+    "convnext_tiny",
+    "small_cnn",
+)
+
 
 class ModelSettings(Section):
     """The network."""
 
-    architecture: str = Field(
-        "resnet50", description="the network: one of the names that `import-weights --help` lists"
-    )
+    architecture: str = Field("resnet50", description=f"the network: one of {', '.join(ARCHITECTURE_NAMES)}")
     weights: str = Field(
         "random",
         description="where the training starts: random, the URI of imported weights or of a model, or the name of "

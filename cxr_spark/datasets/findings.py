@@ -57,7 +57,7 @@ def finding_named(name: str, vocabulary: Sequence[str]) -> str | None:
     'Pleural_Thickening'
 
     Args:
-        name: as a file has it.
+        name: the name as a file has it.
         vocabulary: the findings that there are.
 
     Returns:

@@ -19,7 +19,7 @@ class FileNames:
 
     Attributes:
         literal: the name by the dataset's own rule, from the file's URI and that of the folder that was searched.
-        others: from a name by that rule to the name in the labels, where the two are not written alike.
+        others: the name in the labels for a name by that rule, where the two are not written alike.
     """
 
     literal: Callable[[str, str], str]

@@ -86,9 +86,9 @@ class Renaming(NamedTuple):
     """Names of image files as the label files write them.
 
     Attributes:
-        names: from the name of a file to its name in the labels; only those that differ.
-        counts: how many were found in each of `WAYS`.
-        example: one of them, and what it was taken for; None where there are none.
+        names: the name in the labels for the name of each file; only those that differ.
+        counts: how many names were found in each of `WAYS`.
+        example: the name of one such file, and the name that it was taken for; None where there are none.
         doubtful: files that could be of several labels, or that share the only label they could be of: no label is
             given to them.
     """
@@ -125,7 +125,7 @@ def renamed(names: Collection[str], labelled: Sequence[str]) -> Renaming:
     A row that has its file already, or that two files could belong to, is given to none.
 
     Args:
-        names: of the files.
+        names: the names of the files.
         labelled: names in the labels, each once.
     """
     known = set(labelled)

@@ -45,7 +45,7 @@ class Compared:
 
     Attributes:
         metrics: the part `comparison` of metrics.json.
-        curves: for each finding with both classes the ROC curve of the model, then that of the baseline.
+        curves: the ROC curve of the model and that of the baseline, for each finding with both classes.
     """
 
     metrics: dict[str, Any]

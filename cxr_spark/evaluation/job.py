@@ -44,7 +44,7 @@ class EvaluateResult(JobResult):
         macro_auc_difference: what the mean AUC is above that of the baseline; None where none was given.
         n_images: images that were evaluated.
         n_patients: patients that were evaluated; None where they are not known.
-        model_id: of the model that made the predictions; None where it is not known.
+        model_id: the `model_id` of the model that made the predictions; None where it is not known.
     """
 
     report: str

@@ -28,7 +28,8 @@ def read_box_list(data: bytes, source: str, side: int | None, findings: Sequence
         data: the file's bytes, gzipped or not.
         source: where they came from, for messages.
         side: side of the images that the boxes were drawn on, pixels; None: it is not the same for all.
-        findings: of the model. What RSNA's boxes are of is called `Pneumonia` or, among three classes, `Lung Opacity`.
+        findings: the findings of the model. They decide what RSNA's boxes are called: `Pneumonia` or, for a model of
+            RSNA's three classes, `Lung Opacity`.
 
     Raises:
         DataError: the bytes are no such file, or a box is wrong; names the line and the value.

@@ -94,7 +94,7 @@ class GradCam:
 
         Args:
             rows: the numbers of the images in the batch, each at most once.
-            outputs: for each of these images the number of the output.
+            outputs: the number of the output for each of these images.
 
         Returns:
             float32 (len(rows), h, w), not negative, in the units of the logit. A map of zeros means that nothing

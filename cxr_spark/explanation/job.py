@@ -63,7 +63,7 @@ class Boxes:
     """Radiologists' boxes.
 
     Attributes:
-        uri: of the list; None where no list was given.
+        uri: the full URI of the list; None where no list was given.
         digest: SHA-256 of the list; None where no list was given.
         listed: all boxes of the list.
         used: those of the model's findings.

@@ -72,7 +72,7 @@ def image_names(part: Part, data: Store | None) -> list[str]:
     """Returns the names of the images of a part; of a prepared file they are read from it.
 
     Args:
-        part: of the work.
+        part: the images of one task of the score job.
         data: the prepared dataset; None for raw images.
 
     Raises:

@@ -19,7 +19,7 @@ def localization(
     """Builds `localization.json`.
 
     Args:
-        overlaps: of maps with boxes.
+        overlaps: how the maps overlap with the boxes.
         listed: all boxes of the list; None where no list was given.
         used: those of the model's findings.
         about: what the numbers are of: model, list, threshold.

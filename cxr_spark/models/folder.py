@@ -93,9 +93,9 @@ class ModelMetadata(_Part):
         preprocessing: how an image becomes the input.
         build: how the network is built.
         training: the settings that it was trained with.
-        metrics: what it reached on the validation images.
-        versions: of the packages that it was trained with.
-        weights_sha256: of the bytes of `weights.safetensors`; filled in by `save_model`.
+        metrics: the metrics that it reached on the validation images.
+        versions: the versions of the packages that it was trained with.
+        weights_sha256: the SHA-256 of the bytes of `weights.safetensors`; `save_model` fills it in.
     """
 
     format_version: Literal[1] = 1

@@ -15,8 +15,8 @@ def fuse_batch_norms(network: nn.Module) -> nn.Module:
     rounding, and a pass over the activations is saved: a third of a ResNet-50's time on a CPU.
 
     Args:
-        network: of `cxr_spark.models.architectures.build`, in evaluation mode; it is changed. In all of these a batch
-            norm that stands next to a convolution in the same block takes its output.
+        network: a network that `cxr_spark.models.architectures.build` made, in evaluation mode; it is changed. In all
+            of these a batch norm that stands next to a convolution in the same block takes its output.
 
     Returns:
         The network.

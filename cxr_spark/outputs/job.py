@@ -41,7 +41,7 @@ class Input:
     """Something that a job reads.
 
     Attributes:
-        paths: as the user wrote them; none where the option was not given.
+        paths: the paths as the user wrote them; none where the option was not given.
         on_executors: whether the executors read it, so that every node must reach it.
     """
 
@@ -108,7 +108,7 @@ class Job(ABC, Generic[Result]):
     """A job: what it reads, what decides its result, and its work.
 
     Attributes:
-        name: of the job, as the command line has it.
+        name: the name of the job on the command line.
         result: the class of what it returns.
         out: the output folder, as the user wrote it.
         needs_cluster_output: whether executors write to the output folder, so that every node must reach it.

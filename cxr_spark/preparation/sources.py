@@ -51,7 +51,7 @@ def find_sources(uris: Mapping[str, Sequence[str]], settings: PrepareSettings) -
 
     Args:
         uris: the options --images, --labels, --train-list and --test-list to their full URIs.
-        settings: of the job.
+        settings: the settings of the job.
     """
     lists: dict[str, str | None] = {name: next(iter(uris[_OPTIONS[name]]), None) for name in OFFICIAL_LISTS}
     labels = tuple(uris["--labels"])

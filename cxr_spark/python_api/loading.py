@@ -24,7 +24,8 @@ class Network:
     """A trained network.
 
     Attributes:
-        module: from ImageNet-mean BGR, float32 (n, 3, s, s), to logits (n, findings); in evaluation mode, on the CPU.
+        module: the network in evaluation mode, on the CPU. It takes ImageNet-mean BGR, float32 (n, 3, s, s), and gives
+            logits (n, findings).
         metadata: all that is known about the model.
     """
 
@@ -66,7 +67,7 @@ class Network:
         """Returns the probability of each finding, float32 (n, findings).
 
         Args:
-            inputs: as `preprocess` or `from_grey` gives them.
+            inputs: what `preprocess` or `from_grey` returned.
         """
         with torch.inference_mode():
             found: NDArray[np.float32] = activate(self.module(inputs), self.metadata).numpy()

@@ -25,7 +25,7 @@ class PipelineResult(BaseModel):
     """What the jobs of a pipeline gave.
 
     Attributes:
-        summaries: for each job that ran, in order, its result as JSON values; empty after a mere check.
+        summaries: the result of each job that ran, in order, as JSON values; empty if the settings were only checked.
     """
 
     model_config = ConfigDict(frozen=True)

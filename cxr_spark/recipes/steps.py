@@ -41,9 +41,9 @@ class Step:
     """One job of the pipeline.
 
     Attributes:
-        name: of the command.
-        out: of its output folder, as the user wrote it or a part below.
-        options: its options, beside those of the pipeline itself.
+        name: the name of the command.
+        out: its output folder, as the user wrote it, or a folder below the pipeline's own.
+        options: its options, without those of the pipeline itself.
     """
 
     name: str

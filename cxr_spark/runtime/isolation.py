@@ -53,7 +53,7 @@ class Parts(NamedTuple):
     """What a reader finds in a file.
 
     Attributes:
-        arrays: by name, of numbers.
+        arrays: the arrays of numbers by name.
         note: anything else, as JSON can hold it.
     """
 
@@ -72,8 +72,8 @@ class Limits:
     Attributes:
         memory: bytes of address space, beyond what it has before it opens the file.
         file: bytes of any file that it writes, and so of the arrays that it hands back.
-        cpu_seconds: of its processor time, after its start.
-        seconds: of time, its start included.
+        cpu_seconds: seconds of processor time, counted from the end of its start.
+        seconds: seconds of time, counted from the beginning of its start.
     """
 
     memory: int

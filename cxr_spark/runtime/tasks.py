@@ -40,9 +40,9 @@ def run_parts(
 
     Args:
         spark: the session.
-        parts: what to work on; small, they travel with the tasks.
-        work: from parts to results; both come back to the driver, so they are small, too.
-        doing: what this is, for messages.
+        parts: one for each task. They must be small, because they travel with the tasks.
+        work: a function from a part to its result. The result must be small, because it comes back to the driver.
+        doing: a word for what the tasks do, for messages.
 
     Returns:
         All results, in the order of the parts.

@@ -25,8 +25,8 @@ def train_job(
         settings: the sections `model` and `train` are used.
         data: output of the prepare job.
         out: folder of the run.
-        backend: in place of `train.backend`.
-        workers: in place of `train.workers`.
+        backend: a backend that replaces `train.backend`; None to keep that setting.
+        workers: a number of ranks that replaces `train.workers`; None to keep that setting.
 
     Raises:
         ConfigError: a setting is out of range.

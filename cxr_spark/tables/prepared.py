@@ -48,7 +48,7 @@ class PreparedDataset:
         """Opens a prepared dataset.
 
         Args:
-            uri: of its folder.
+            uri: the full URI of its folder.
             verify: whether the files that are read are compared with the SHA-256 in the manifest.
 
         Raises:

@@ -41,7 +41,7 @@ def open_prepared(store: Store, name: str, sha256: str | None) -> Iterator[pq.Pa
 
     Args:
         store: the folder of the dataset.
-        name: of the file in it.
+        name: the name of the file in that folder.
         sha256: what its bytes must hash to; None to take them as they are.
 
     Raises:

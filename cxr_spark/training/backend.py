@@ -28,7 +28,7 @@ class Backend(Protocol):
         """Returns the Spark master and the Spark settings with which the backend can train.
 
         Args:
-            settings: of the training.
+            settings: the settings of the training.
             master: that the user asked for; None for the default.
             conf: Spark settings that the user asked for.
 

@@ -41,7 +41,7 @@ class Progress:
         epoch: number of finished epochs.
         step: number of steps done in the current epoch.
         global_step: number of steps done in all epochs.
-        sums: for every rank the sum of the losses and the number of labels in the current epoch.
+        sums: the sum of the losses and the number of labels of every rank in the current epoch.
         seconds: seconds spent on the current epoch.
         history: one entry for each finished epoch.
         finished: whether the training is at its end.

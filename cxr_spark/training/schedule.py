@@ -111,7 +111,7 @@ def undefined_metrics(settings: TrainSettings, entry: Mapping[str, Any]) -> list
 
     Args:
         settings: how to train.
-        entry: of the history. Which metrics are defined depends on the labels alone, so any epoch will do.
+        entry: one epoch of the history. The labels alone decide which metrics are defined, so any epoch will do.
 
     Returns:
         One sentence a setting.

@@ -24,7 +24,7 @@ class Inventory:
         n_images: those that are evaluated: with labels, and of the split that is asked for.
         n_labelled: images with labels, of whatever split.
         n_unlabelled: images without a label row, left out.
-        n_patients: of the evaluated images; None where no image names its patient.
+        n_patients: the number of patients of the evaluated images; None where no image names its patient.
         n_without_patient: evaluated images whose patient is not known; each is taken as a patient of its own.
         matched: images whose label row was found by another way than the name as it stands, by way: `matching.WAYS`.
         n_clipped: scores that left 0..1 by rounding and were put back.
@@ -59,7 +59,7 @@ def check_rows(frame: DataFrame, source: str) -> str | None:
     """Checks all rows.
 
     Args:
-        frame: from `checked`, persisted.
+        frame: the persisted result of `checked`.
         source: URI of the predictions, for messages.
 
     Returns:
@@ -101,7 +101,7 @@ def take_inventory(frame: DataFrame, source: str, split: str | None, truth: Trut
     """Counts the images that are evaluated.
 
     Args:
-        frame: from `checked`, persisted.
+        frame: the persisted result of `checked`.
         source: URI of the predictions, for messages.
         split: the one that is evaluated; None: all.
         truth: labels from a file of their own, for messages.

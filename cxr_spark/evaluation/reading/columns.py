@@ -53,7 +53,7 @@ def find_columns(table: Table, layout: Layout, vocabulary: Sequence[str] | None)
     """Finds the columns.
 
     Args:
-        table: of another tool.
+        table: the table of another tool.
         layout: what the user says of it.
         vocabulary: the findings that there are labels of; None where that is not known.
 

@@ -55,7 +55,7 @@ class Truth:
     Attributes:
         facts: `image_index` (unique), and of `FACTS` what the file knows.
         labels: shape (rows, findings of the predictions): 1 present, 0 absent, NaN not known.
-        naming: from what a prediction calls an image to what `facts` calls it.
+        naming: a function from the name of an image in the predictions to its name in `facts`.
         warnings: what was guessed while the labels were read, in words.
     """
 

@@ -42,7 +42,7 @@ class Piece(NamedTuple):
     """A file of a table, or a part of one.
 
     Attributes:
-        uri: of the file.
+        uri: the full URI of the file.
         start: the first byte of a table of text, or the first row group of a Parquet file.
         end: the byte, or row group, behind the last; None for the end of the file.
         lines: how many lines of the file come before the piece.

@@ -37,7 +37,7 @@ class Predictions:
         findings: what each place of `labels` and `scores` stands for.
         source: URI, for messages.
         truth: labels from a file of their own; None where the rows have them.
-        task: of the model: `multi_label` or `single_label`; None where the source does not say.
+        task: the task of the model, `multi_label` or `single_label`; None where the source does not say.
     """
 
     tasks: DataFrame
@@ -127,9 +127,10 @@ def with_labels(
 
     Args:
         predictions: unlabelled or labelled; the file wins.
-        labels: of the label file.
-        source: where that came from, for messages.
-        naming: from what predictions call an image to its name in the labels; None: they are the same.
+        labels: the content of the label file.
+        source: the label file, for messages.
+        naming: a function from the name of an image in the predictions to its name in the labels; None where the two
+            names are the same.
 
     Returns:
         Predictions with `truth`. Images that it does not name are left out of the evaluation.

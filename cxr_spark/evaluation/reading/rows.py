@@ -37,7 +37,7 @@ class RowReader:
 
     Attributes:
         table: the table.
-        columns: of another tool's table; None for the output of the score job.
+        columns: the columns that are read from another tool's table; None for the output of the score job.
         softmax: None where the numbers are probabilities; else they are logits, of one softmax or of sigmoids.
     """
 

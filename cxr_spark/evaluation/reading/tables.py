@@ -38,7 +38,7 @@ class Table:
     Attributes:
         source: its URI, for messages.
         names: the columns, as the files have them; any name may be there, and twice.
-        types: of the columns; those of a table of text are strings.
+        types: the types of the columns; all columns of a table of text are strings.
         tasks: the pieces that each task reads.
         form: how a table of text is written; None for Parquet.
     """

@@ -17,7 +17,7 @@ def card_as_markdown(card: Mapping[str, Any]) -> str:
     """Writes a model card as Markdown.
 
     Args:
-        card: from `model_card.model_card`.
+        card: what `model_card.model_card` returned.
     """
     content = card["AppliedModelCard"]
     lines = [

@@ -26,7 +26,7 @@ class Panel:
     """The curves of a finding.
 
     Attributes:
-        name: of the finding, or of what is pooled.
+        name: the name of the finding, or `micro` and `macro` for all findings together.
         auc: the exact AUC; None for what has none.
         average_precision: the exact average precision; None for what has none.
         roc: the path of the ROC curve.
@@ -84,9 +84,9 @@ class ComparedPanel:
     """The ROC curves of two models for a finding.
 
     Attributes:
-        name: of the finding.
-        auc: of the model.
-        auc_baseline: of the baseline.
+        name: the name of the finding.
+        auc: the AUC of the model.
+        auc_baseline: the AUC of the baseline.
         roc: the path of the model's curve.
         roc_baseline: the path of the baseline's.
     """
@@ -111,7 +111,7 @@ class ReliabilityPanel:
     """The reliability curve of a finding.
 
     Attributes:
-        name: of the finding.
+        name: the name of the finding.
         before: the path of the probabilities as they are.
         after: the path of the probabilities after scaling; empty where nothing was fitted.
         error: the expected calibration error of the probabilities as they are.

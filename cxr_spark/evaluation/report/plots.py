@@ -123,7 +123,8 @@ def auc_bars(
     """Draws the AUC of each finding as a bar with its interval, sorted, with the number of positive images, as PNG.
 
     Args:
-        findings: by name `auc`, `auc_ci95` and `n_positive`, as in metrics.json. Findings without an AUC are left out.
+        findings: a dict of `auc`, `auc_ci95` and `n_positive` for each finding, as in metrics.json. Findings without an
+            AUC are left out.
         macro: `auc` and `auc_ci95` of the mean.
         micro: `auc` and `auc_ci95` of all pairs.
         target: a path or a binary file.

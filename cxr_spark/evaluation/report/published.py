@@ -51,7 +51,7 @@ def beside_published(
 
     Args:
         numbers: `findings` and `n_images` of metrics.json.
-        prepared: of the manifest of the prepared data `dataset` and `split`, as far as they are known.
+        prepared: `dataset` and `split` of the manifest of the prepared data, as far as they are known.
         input_side: side of the network's input; None where it is not known.
 
     Returns:

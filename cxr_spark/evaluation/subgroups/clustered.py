@@ -59,8 +59,8 @@ class _Class:
     Attributes:
         order: which of the given images each is.
         patients: the place of each image's patient.
-        lower: for each image the number of images of the other class below it.
-        upper: for each image the number of images of the other class at or below it.
+        lower: the number of images of the other class below each image.
+        upper: the number of images of the other class at or below each image.
     """
 
     order: _Places
@@ -156,7 +156,7 @@ def _twice_below(images: _Class, others: _Flags) -> tuple[_Places, _Places]:
     """Counts twice the images of the other class below each, ties once: those in the group, and the rest.
 
     Args:
-        images: of one class.
+        images: the images of one class.
         others: whether each image of the other class, by rising score, is in the group.
     """
     counted = np.zeros(others.size + 1, np.int64)

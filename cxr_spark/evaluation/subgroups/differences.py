@@ -34,7 +34,7 @@ def add_differences(
     All images go through one task: with 15 findings about 300 bytes for each.
 
     Args:
-        numbers: by grouping and value, from `metrics.of_subgroup`; those of crossings are made here. Each gets
+        numbers: what `metrics.of_subgroup` returned, by grouping and value; those of crossings are made here. Each gets
             `macro_auc_difference` and `false_negative_rate` with `..._difference`, each difference with `..._ci95`,
             `..._p` and `..._p_holm`, and `flagged` and `few`; so does each of its findings, with `auc_difference`.
         evaluated: rows of `images.IMAGES`, all with labels.

@@ -29,7 +29,7 @@ def decode_frame(header: DicomHeader) -> NDArray[Any]:
     """Decodes the pixels as they are stored.
 
     Args:
-        header: of a file with one frame.
+        header: the header of a file with one frame.
 
     Returns:
         Integers of 8 or 16 bits, shape (height, width), or (height, width, 3) of colours: RGB of compressed images, of

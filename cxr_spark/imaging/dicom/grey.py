@@ -28,7 +28,7 @@ def to_grey(values: NDArray[Any], header: DicomHeader) -> NDArray[np.uint8]:
 
     Args:
         values: integers of 8 or 16 bits, (H, W), as stored.
-        header: of the file.
+        header: the header of the file.
 
     Returns:
         Contiguous uint8 array of shape (H, W).

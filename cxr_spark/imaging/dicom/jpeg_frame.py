@@ -31,7 +31,7 @@ def decode_jpeg(frame: bytes, header: DicomHeader) -> NDArray[Any]:
 
     Args:
         frame: the encoded frame.
-        header: of the file.
+        header: the header of the file.
 
     Returns:
         Integers of 8 or 16 bits, shape (height, width) or, as RGB, (height, width, 3).

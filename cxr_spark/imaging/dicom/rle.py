@@ -21,7 +21,7 @@ def decode(frame: bytes, header: DicomHeader) -> NDArray[Any]:
 
     Args:
         frame: the encoded frame.
-        header: of the file.
+        header: the header of the file.
 
     Returns:
         Unsigned integers of the allocated bits, shape (height, width) or (height, width, 3).

@@ -29,8 +29,8 @@ def fold_rgb_input(
     Args:
         tensors: weights of the whole network; not changed.
         spec: the architecture.
-        mean: of R, G, B, for pixels of 0 to 1.
-        std: of R, G, B.
+        mean: the means of R, G and B, for pixels of 0 to 1.
+        std: the standard deviations of R, G and B, for pixels of 0 to 1.
 
     Returns:
         All tensors, the rewritten ones among them.

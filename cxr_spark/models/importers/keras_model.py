@@ -25,10 +25,11 @@ class KerasModel:
 
     Attributes:
         what: the file's name, for messages and the record.
-        kind: of the file, for the record.
-        sha256: of the file's bytes, those of all shards included.
-        layers: layer name to role (`kernel`, `bias`, `gamma`, `beta`, `moving_mean`, `moving_variance`) to array.
-        config: layer name to its class name and configuration; empty where the file holds weights alone.
+        kind: the kind of the file, for the record.
+        sha256: the SHA-256 of the file's bytes, those of all shards included.
+        layers: the arrays of each layer by their role (`kernel`, `bias`, `gamma`, `beta`, `moving_mean`,
+            `moving_variance`).
+        config: the class name and the configuration of each layer; empty where the file holds weights alone.
     """
 
     what: str

@@ -18,11 +18,12 @@ class Pair:
     """One layer and its twin.
 
     Attributes:
-        torch: dotted name in torchvision's network.
-        keras: name in Keras's.
-        kind: of layer.
-        norm: for a convolution, the torchvision batch norm behind it, which takes up its bias.
-        flattened: for a dense layer on a flattened map, the (height, width, channels) of that map in Keras.
+        torch: the dotted name in torchvision's network.
+        keras: the name in Keras's network.
+        kind: the kind of layer.
+        norm: the torchvision batch norm behind a convolution, which takes up its bias; None for other layers.
+        flattened: the (height, width, channels) in Keras of the map that a dense layer gets flattened; None for other
+            layers.
     """
 
     torch: str
@@ -38,7 +39,7 @@ class Naming:
 
     Attributes:
         pairs: all layers with weights.
-        epsilon: of the batch norms in the network that has these names; None where it has none.
+        epsilon: the epsilon of the batch norms in the network that has these names; None where it has none.
         rgb: whether the network takes normalised RGB (torchvision's way) rather than ImageNet-mean BGR.
         strided: Keras name of a 1x1 convolution which must have stride 2, if the network is the right one.
     """

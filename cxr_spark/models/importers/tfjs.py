@@ -30,7 +30,7 @@ def read_tfjs(store: Store, name: str, data: bytes, what: str) -> KerasModel:
 
     Args:
         store: the folder.
-        name: of the JSON file in it.
+        name: the name of the JSON file in that folder.
         data: the bytes of that file.
         what: its name for messages and the record.
 

@@ -132,9 +132,9 @@ def from_state_dict(
     Args:
         state: the tensors.
         architecture_name: a key of `ARCHITECTURES`.
-        what: where they are from: the file's name, for messages and the record.
-        source_kind: for the record.
-        source_sha256: for the record.
+        what: the name of the file that they are from, for messages and the record.
+        source_kind: the kind of that file, for the record.
+        source_sha256: the SHA-256 of that file, for the record.
         normalisation: mean and std of R, G, B (pixels 0 to 1) that the weights expect; default: those of
             torchvision's weights for this architecture.
 

@@ -49,7 +49,7 @@ class Focus:
         finite logit.
 
         Args:
-            logits: of any shape and floating dtype.
+            logits: a tensor of any shape and floating dtype.
 
         Returns:
             Two tensors like `logits`.

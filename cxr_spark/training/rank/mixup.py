@@ -12,8 +12,8 @@ def draw_part(alpha: float, *, seed: int, rank: int, step: int, part: int) -> fl
     It depends on nothing but its arguments, so a training that goes on from a checkpoint draws the same.
 
     Args:
-        alpha: above 0; small values leave one image of a pair nearly alone.
-        seed: of the training.
+        alpha: a number above 0; with a small one most mixtures are nearly one image of the pair alone.
+        seed: the seed of the training.
         rank: number of the rank.
         step: number of steps done before, in all epochs.
         part: number of the part of the step, where it is gone through in parts.

@@ -62,8 +62,8 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Sets the learning rate of the head, and those of all blocks by their depth.
 
     Args:
-        optimizer: of `make_optimizer`.
-        rate: of the head.
+        optimizer: what `make_optimizer` returned.
+        rate: the learning rate of the head.
     """
     for group in optimizer.param_groups:
         group["lr"] = rate * group[_SCALE]

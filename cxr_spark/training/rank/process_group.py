@@ -33,9 +33,9 @@ class ProcessGroup:
         rendezvous: where the ranks find each other; None under torchrun, which has its own way, and with one rank.
 
     Attributes:
-        rank: as given.
-        world: as given.
-        local_rank: as given.
+        rank: the number of this process, as given.
+        world: the number of processes, as given.
+        local_rank: the number of this process on its host, as given.
     """
 
     def __init__(

@@ -170,7 +170,7 @@ def main(arguments: Sequence[str]) -> None:
     """Runs a rank that a launcher, or torchrun, has started.
 
     Args:
-        arguments: under torchrun the name of a file that holds the training as JSON; else none.
+        arguments: the name of a file that holds the training as JSON under torchrun; otherwise empty.
     """
     if arguments:
         run(Path(arguments[0]).read_text(), ProcessGroup.from_environment())

@@ -6,11 +6,21 @@ import pytest
 import torch
 from torch import nn
 
+from cxr_spark.commands.main import parse
+from cxr_spark.config.model import ARCHITECTURE_NAMES
 from cxr_spark.errors import ConfigError
 from cxr_spark.models import ARCHITECTURES, build, freeze, set_train_mode
 from cxr_spark.models.architectures import batch_norms
 from cxr_spark.models.freezing import layer_names
 from cxr_spark.models.head import head_name
+
+
+def test_the_help_lists_every_architecture(capsys):
+    with pytest.raises(SystemExit):
+        parse(["import-weights", "--help"])
+    words = capsys.readouterr().out.replace(",", " ").split()
+    assert set(ARCHITECTURES) <= set(words)
+    assert set(ARCHITECTURE_NAMES) == set(ARCHITECTURES)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
