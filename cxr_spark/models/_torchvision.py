@@ -1,21 +1,43 @@
-"""Imports torchvision without the folder that its import leaves in the system's temporary one.
+"""Imports torchvision without torch's compiler, which takes longer to import than torch itself.
 
-torchvision prepares torch's compiler, which makes its cache folder (`torchinductor_USER`) at once, though nothing here
-is compiled. With an existing folder as the cache there is nothing to make. The variable is set during the import only.
+One module of torchvision takes one function from the compiler when it is imported. Nothing here is compiled, so every
+process that runs a network (each Python worker of Spark, too) would spend two seconds of processor time for nothing.
+During the import a stand-in offers that one function. Whatever else is asked of the stand-in, and each call of the
+function, imports the compiler after all, so a torchvision that needs more of it works as well, only not as soon.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
-_CACHE = "TORCHINDUCTOR_CACHE_DIR"
+_COMPILER = "torch._dynamo.utils"
 
-if _CACHE in os.environ:
+
+class _StandIn(ModuleType):
+    """Looks like a part of torch's compiler, and makes way for it when more than `is_compile_supported` is used."""
+
+    @staticmethod
+    def is_compile_supported(device_type: Any) -> Any:
+        """Returns what torch's own function of this name does."""
+        return import_module(_COMPILER).is_compile_supported(device_type)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what Python's import looks for in every module
+            raise AttributeError(name)
+        if sys.modules.get(_COMPILER) is self:
+            del sys.modules[_COMPILER]
+        return getattr(import_module(_COMPILER), name)
+
+
+if _COMPILER in sys.modules:
     import torchvision
 else:
-    os.environ[_CACHE] = tempfile.gettempdir()
+    sys.modules[_COMPILER] = _stand_in = _StandIn(_COMPILER)
     try:
         import torchvision  # noqa: F401
     finally:
-        del os.environ[_CACHE]
+        if sys.modules.get(_COMPILER) is _stand_in:
+            del sys.modules[_COMPILER]

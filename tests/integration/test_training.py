@@ -22,7 +22,7 @@ from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.checkpoints import Checkpoints
 from cxr_spark.training.plan import plan
 from tests.support.prepared_sets import write_prepared
-from tests.support.ranks import start_ranks
+from tests.support.ranks import start_by_torchrun, start_ranks
 
 #: A network with dropout and batch norms, small enough to train in seconds.
 SMALL = ("model.architecture=efficientnet_b0", "model.input_size=32", "model.dropout=0.2", "train.learning_rate=1e-3")
@@ -63,7 +63,7 @@ def start(out, workers):
     return start_ranks("cxr_spark.training.rank.task", out, workers)
 
 
-def finish(out, workers):
+def finish(out, workers, start=start):
     assert start(out, workers).wait(300) == 0, (out / "ranks.log").read_text()[-3000:]
     last = Checkpoints(planned_store(out)).load()
     assert last.progress.finished
@@ -112,12 +112,17 @@ def test_a_killed_training_goes_on_to_the_very_same_weights(data, tmp_path, work
         assert different == []
 
 
-def test_another_seed_gives_other_weights(data, tmp_path):
+def by_torchrun(out, workers):
+    return start_by_torchrun("cxr_spark.training.rank.task", out, workers)
+
+
+def test_another_seed_gives_other_weights_and_torchrun_gives_the_same(data, tmp_path):
     results = []
-    for seed in (1, 2):
-        out = tmp_path / str(seed)
-        planned(data, out, f"train.seed={seed}", "train.epochs=1")
-        results.append(finish(out, 1).network)
+    for name, seed, start_them in (("one", 1, start), ("other", 2, start), ("torchrun", 1, by_torchrun)):
+        out = tmp_path / name
+        planned(data, out, f"train.seed={seed}", "train.epochs=1", "train.workers=2")
+        results.append(finish(out, 2, start_them).network)
+    assert all(torch.equal(results[0][name], results[2][name]) for name in results[0])
     assert any(not torch.equal(results[0][name], results[1][name]) for name in results[0])
 
 

@@ -1,11 +1,8 @@
-"""A training of a tiny network, by the program's own trainer, in this process or as ranks under torchrun.
-
-`torchrun -m tests.support.tiny_training SPEC.json` runs it as several ranks, from the last checkpoint if there is one.
-"""
+"""A training of a tiny network, by the program's own trainer, in this process or as ranks of `tests.support.ranks`."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +85,15 @@ def train_tiny(spec: TrainingSpec, group: ProcessGroup | None = None) -> Checkpo
     return last
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> None:
+    """Runs one rank, from the last checkpoint if there is one.
+
+    Args:
+        arguments: the name of a file that holds the training as JSON.
+    """
     ranks = ProcessGroup.from_environment()
     torch.set_num_threads(1)
     ranks.connect(torch.device("cpu"), 60)
-    train_tiny(TrainingSpec.model_validate_json(Path(sys.argv[1]).read_text()), ranks)
+    train_tiny(TrainingSpec.model_validate_json(Path(arguments[0]).read_text()), ranks)
     ranks.wait_for_all()
     ranks.disconnect()

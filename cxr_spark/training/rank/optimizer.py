@@ -10,6 +10,7 @@ from torch import nn
 
 from cxr_spark.config import TrainSettings
 from cxr_spark.models.blocks import block_depths
+from cxr_spark.models.compiler import import_compiler
 from cxr_spark.models.head import head_name
 
 #: In a group of parameters: its learning rate as a part of the head's.
@@ -37,6 +38,7 @@ def make_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Op
     It has three groups: the body, the head, and all parameters that are not decayed. With `layer_decay` each of them is
     split by the depth of the blocks. `set_rate` sets the learning rates.
     """
+    import_compiler()
     decays = decay_by_name(module, settings)
     head = f"{head_name(module)}."
     depths = block_depths(module) if settings.layer_decay < 1 else {}

@@ -1,0 +1,58 @@
+"""What a process that runs networks imports, and what it leaves in the folder of temporary files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+#: What Spark's Python workers do, then what a rank does, then an operator of torchvision that asks for the compiler.
+USES = """
+import os, sys, tempfile
+import torch
+from cxr_spark.config import TrainSettings
+from cxr_spark.models import build
+network = build("efficientnet_b0", 2).eval()
+with torch.inference_mode():
+    network(torch.zeros(1, 3, 32, 32))
+network(torch.zeros(1, 3, 32, 32)).sum().backward()
+print([name for name in sys.modules if name.startswith("torch._dynamo")])
+from cxr_spark.training.rank.optimizer import make_optimizer
+make_optimizer(network, TrainSettings()).step()
+print("torch._dynamo" in sys.modules, os.listdir(tempfile.gettempdir()))
+from torchvision.ops import roi_align
+print(roi_align(torch.ones(1, 1, 4, 4), torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]]), 2).tolist())
+print(sys.modules["torchvision.ops.roi_align"].is_compile_supported("cpu"))
+"""
+#: Others than this package may have asked for the stand-in's other names while torchvision was imported.
+ASKS_FOR_MORE = """
+import sys
+from cxr_spark.models._torchvision import _COMPILER, _StandIn
+sys.modules[_COMPILER] = _StandIn(_COMPILER)
+from torch._dynamo.utils import counters
+import torch._dynamo
+print(type(sys.modules[_COMPILER]).__name__, counters is torch._dynamo.utils.counters)
+"""
+
+
+def run(code: str, temporary: Path) -> list[str]:
+    """What code prints, in a process with a folder of temporary files of its own."""
+    variables = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**variables, "TMPDIR": str(temporary)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_compiler_is_imported_where_it_is_asked_for_and_leaves_no_folder(tmp_path: Path) -> None:
+    after_a_prediction, after_a_step, pooled, supported = run(USES, tmp_path)
+    assert after_a_prediction == "[]"
+    assert after_a_step == "True []"
+    assert pooled == "[[[[1.0, 1.0], [1.0, 1.0]]]]"
+    assert supported == "True"
+
+
+def test_the_stand_in_makes_way_for_the_compiler(tmp_path: Path) -> None:
+    assert run(ASKS_FOR_MORE, tmp_path) == ["module True"]
