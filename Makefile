@@ -4,7 +4,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv bigdl demo pictures test lint unit tests test-bigdl test-wheel test-cluster test-versions audit env-archive
+.PHONY: help venv bigdl demo pictures test lint unit tests test-main test-bigdl test-wheel test-cluster
+.PHONY: test-cluster-basics test-versions audit env-archive
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -146,16 +147,29 @@ unit: $(STAMP)  ## the unit tests: two minutes on two cores
 CLUSTER_BASICS := tests/cluster/test_hdfs.py tests/cluster/test_jobs_hdfs.py \
 	tests/cluster/test_clusters.py::test_standalone_gives_what_local_mode_gives
 
+# Two things at a time, each of which uses one core for the most part.
+BESIDE := --no-print-directory -j2
+
+# BigDL is installed while the first tests run; its own tests run beside those of the wheel and of clusters.
 tests: $(STAMP) $(AIRFLOW)/.installed
+	@bigdl=; [ -z "$$($(find_bigdl_python))" ] || bigdl=1; \
+	$(MAKE) $(BESIDE) test-main $${bigdl:+$(BIGDL)/.installed}; \
+	$(MAKE) $(BESIDE) --output-sync=target $${bigdl:+test-bigdl} test-wheel test-cluster-basics; \
+	[ -n "$$bigdl" ] || echo "make: no Python 3.11 or 3.12 is here: BigDL's tests are SKIPPED"
+
+test-main: $(STAMP)
 	$(PY) -m pytest $(PARALLEL)
-	@if [ -n "$$($(find_bigdl_python))" ]; then $(MAKE) --no-print-directory test-bigdl; \
-	else echo "make: no Python 3.11 or 3.12 is here: BigDL's tests are SKIPPED"; fi
-	@$(MAKE) --no-print-directory test-wheel
+
+test-cluster-basics: $(STAMP)
 	$(PY) -m pytest $(CLUSTER_BASICS)
 
-# BigDL needs a JVM of its own, started for one of its two engines. The shared code runs on the older stack there, too.
+# The shared code runs on BigDL's older Spark, numpy, pandas and Arrow, too. What these folders test uses none of them;
+# the libraries that it does use have the same versions in both environments.
+SAME_ON_BOTH := config outputs project recipes
+
+# BigDL needs a JVM of its own, started for one of its two engines.
 test-bigdl: $(STAMP) $(BIGDL)/.installed  ## BigDL's tests on both of its engines, and the unit tests beside it
-	$(BIGDL)/bin/python -m pytest $(PARALLEL) tests/unit
+	$(BIGDL)/bin/python -m pytest $(PARALLEL) tests/unit $(SAME_ON_BOTH:%=--ignore=tests/unit/%)
 	CXR_DEFAULT_PYTHON=$(abspath $(PY)) BIGDL_ENGINE=mklblas $(BIGDL)/bin/python -m pytest tests/bigdl
 	BIGDL_ENGINE=mkldnn $(BIGDL)/bin/python -m pytest tests/bigdl/test_agrees_with_torch.py tests/bigdl/test_objective.py
 

@@ -22,6 +22,7 @@ import torch
 from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.config import Settings
 from cxr_spark.models.architectures import build
+from cxr_spark.models.compiler import import_compiler
 from cxr_spark.models.device import Compute, choose, usable_cores
 from cxr_spark.models.folder import load_model
 from cxr_spark.outputs.job import Execution
@@ -137,6 +138,7 @@ def _timed_train(execution: Execution, work: Path, input_size: int, batch: int, 
 def _bare_train(compute: Compute, input_size: int, batch: int, threads: int) -> float:
     torch.set_num_threads(threads)
     network = compute.place(build("resnet50", 15)).train()
+    import_compiler()  # the optimiser would, and leave a folder behind
     optimizer = torch.optim.Adam(network.parameters())
     pixels = torch.randint(0, 256, (batch, input_size, input_size), dtype=torch.uint8, device=compute.device)
     labels = (torch.rand(batch, 15, device=compute.device) < 0.1).float()
