@@ -137,8 +137,10 @@ lint: $(STAMP)  ## ruff, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# One test process a core, and four at most, since each may start a JVM of 2 GB; a file's tests stay together, since they share what is costly to make.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+# One test process a core, and four at most, since each may start a JVM of 2 GB; a file's tests stay together, since they
+# share what is costly to make. Files are taken as they come, the long ones of tests/integration first: by itself
+# pytest-xdist leaves files with few tests to the end, and then one core waits for a whole job on the other.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 unit: $(STAMP)  ## the unit tests: two minutes on two cores
 	$(PY) -m pytest $(PARALLEL) tests/unit
