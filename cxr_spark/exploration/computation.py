@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from cxr_spark import __version__
 from cxr_spark.exploration import plots
+from cxr_spark.exploration.duplicates import find_duplicates
 from cxr_spark.exploration.facts import count_facts
 from cxr_spark.exploration.information import relative_information
 from cxr_spark.exploration.pixels import sum_pixels
 from cxr_spark.exploration.report import render
+from cxr_spark.exploration.shifts import shifts_of
 from cxr_spark.reporting.provenance import is_synthetic
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
@@ -65,6 +67,9 @@ def explore(spark: SparkSession, dataset: PreparedDataset) -> Exploration:
         "positives": positives,
         "information": relative_information(positives),
         "splits": splits,
+        "shifts": shifts_of(splits),
+        "findings_by_view": counted["findings_by_view"],
+        "duplicates": find_duplicates(spark, dataset),
         "co_occurrence": counted["co_occurrence"],
         "image_shapes": counted["image_shapes"],
         "versions": {"cxr_spark": __version__, "python": platform.python_version(), "pyspark": spark.version},
@@ -76,12 +81,16 @@ def write(store: Store, exploration: Exploration) -> None:
     """Writes the plots and the page, and last explore.json, which shows that the others are complete."""
     facts = exploration.facts
     pictures = {name: io.BytesIO() for name in ("class_balance", "co_occurrence", "patients", "intensity")}
-    plots.class_balance(facts["findings"], facts["splits"], pictures["class_balance"])
+    vectors = {name: io.BytesIO() for name in ("class_balance", "patients", "grey_values")}
+    plots.class_balance(facts["findings"], facts["splits"], pictures["class_balance"], vectors["class_balance"])
     plots.co_occurrence(facts["co_occurrence"], pictures["co_occurrence"])
-    plots.patients(facts["splits"], pictures["patients"])
+    plots.patients(facts["splits"], pictures["patients"], vectors["patients"])
     plots.intensity(facts["splits"], exploration.mean_images, pictures["intensity"])
+    plots.grey_values(facts["splits"], io.BytesIO(), vectors["grey_values"])
     pngs = {name: picture.getvalue() for name, picture in pictures.items()}
-    page = render(facts, pngs, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
+    svgs = {name: vector.getvalue() for name, vector in vectors.items()}
+    means = {name: plots.png_of(mean) for name, mean in exploration.mean_images.items()}
+    page = render(facts, svgs, means, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
     for name, png in pngs.items():
         store.write_bytes(f"{name}.png", png)
     store.write_bytes("explore.html", page.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cxr_spark.tables.schema import SPLITS
@@ -69,3 +70,19 @@ def co_occurrence(images: DataFrame, n: int) -> list[list[int]]:
     for row in pairs:
         matrix[row["a"]][row["b"]] = row["count"]
     return matrix
+
+
+def findings_by_view(images: DataFrame, findings: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Counts the images of each view position, and those with each finding among them, the most frequent view first."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    view = F.coalesce(F.col("view_position"), F.lit(NOT_KNOWN)).alias("view")
+    counted = images.groupBy(view).count().orderBy(F.desc("count"), "view").limit(_MAX_VALUES).collect()
+    present = images.select(view, F.explode("present").alias("finding")).groupBy("view", "finding").count().collect()
+    found: dict[str, dict[str, Any]] = {
+        row["view"]: {"images": row["count"], "findings": dict.fromkeys(findings, 0)} for row in counted
+    }
+    for row in present:
+        if row["view"] in found:
+            found[row["view"]]["findings"][findings[row["finding"]]] = row["count"]
+    return found

@@ -12,6 +12,7 @@ from cxr_spark.exploration.distributions import (
     Counts,
     age_histogram,
     co_occurrence,
+    findings_by_view,
     images_per_patient,
     value_counts,
 )
@@ -35,7 +36,7 @@ def count_facts(spark: SparkSession, dataset: PreparedDataset) -> dict[str, Any]
 
     Returns:
         A JSON value with `findings` (see `classes`), `n_images`, `n_patients`, `splits` (for each split with images its
-        counts), `co_occurrence` and `image_shapes`.
+        counts), `findings_by_view`, `co_occurrence` and `image_shapes`.
 
     Raises:
         DataError: the dataset has no images, or is damaged.
@@ -98,6 +99,7 @@ def _facts(images: DataFrame, findings: Sequence[str]) -> dict[str, Any]:
         "n_images": total["images"],
         "n_patients": total["patients"] if total["with_patient"] else None,
         "splits": splits,
+        "findings_by_view": findings_by_view(images, findings),
         "co_occurrence": {"findings": list(findings), "images": co_occurrence(images, len(findings))},
         "image_shapes": {
             "all": _shape(total),

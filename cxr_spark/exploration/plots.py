@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
+from PIL import Image
 
 from cxr_spark.exploration.distributions import AGE_BIN, NOT_KNOWN
 from cxr_spark.reporting.style import COLOURS, GREY, INK, display_name, empty_note, figure
@@ -19,16 +21,18 @@ Splits = Mapping[str, Mapping[str, Any]]
 
 #: The most findings whose numbers are printed in a matrix.
 _MAX_PRINTED = 20
+#: A peak at black or white that is so many times as high as the rest is cut, so that the rest can be seen.
+_CRUSHING = 1.5
 #: Where a patient has more images than this, their axis is logarithmic.
 _MOST_LINEAR = 20
 
 
-def class_balance(findings: Sequence[str], splits: Splits, target: IO[bytes]) -> None:
-    """Draws, as PNG, for each split the part of the known images that have each finding, the most frequent on top."""
+def class_balance(findings: Sequence[str], splits: Splits, target: IO[bytes], vector: IO[bytes] | None = None) -> None:
+    """Draws, as PNG and SVG, the part of each split's known images that have each finding, the most frequent on top."""
     positives = {name: sum(split["findings"][name]["positive"] for split in splits.values()) for name in findings}
     ranked = sorted(findings, key=lambda name: -positives[name])
     height = 0.8 / len(splits)
-    with figure(10, 1.6 + 0.17 * len(ranked) * max(len(splits), 2), target) as drawing:
+    with figure(10, 1.6 + 0.17 * len(ranked) * max(len(splits), 2), target, vector) as drawing:
         axes = drawing.add_subplot(
             title="Images with each finding", xlabel="% of the split's images with a known label"
         )
@@ -67,14 +71,14 @@ def co_occurrence(matrix: Mapping[str, Any], target: IO[bytes]) -> None:
         if len(names) <= _MAX_PRINTED:
             for row, column in np.argwhere(images > 0):
                 colour = "white" if shares[row, column] > 0.55 else INK
-                number = _short(images[row, column])
+                number = f"{images[row, column]:,.0f}"
                 axes.text(column, row, number, ha="center", va="center", fontsize=6.5, color=colour)
         bar = drawing.colorbar(picture, ax=axes, shrink=0.7)
         bar.set_label("% of the images with the row's finding")
 
 
-def patients(splits: Splits, target: IO[bytes]) -> None:
-    """Draws, as PNG, images per patient, ages, sexes and view positions by split, as far as any of them are known."""
+def patients(splits: Splits, target: IO[bytes], vector: IO[bytes] | None = None) -> None:
+    """Draws, as PNG and SVG, images per patient, ages, sexes and views by split, as far as any of them are known."""
     each = splits.values()
     panels: list[Callable[[Axes, Splits], None]] = []
     if any(split["images_per_patient"] for split in each):
@@ -85,7 +89,7 @@ def patients(splits: Splits, target: IO[bytes]) -> None:
         if any(set(split[key]) - {NOT_KNOWN} for split in each):
             panels.append(functools.partial(_shares, key=key, title=title))
     rows = max(1, -(-len(panels) // 2))
-    with figure(10, 3.3 * rows, target) as drawing:
+    with figure(10, 3.3 * rows, target, vector) as drawing:
         if not panels:
             empty_note(drawing.add_subplot(), "patients, ages, sexes and view positions are not known")
         for number, draw in enumerate(panels, start=1):
@@ -96,16 +100,43 @@ def intensity(splits: Splits, means: Mapping[str, NDArray[np.float64]], target: 
     """Draws, as PNG, the histogram of grey values and the mean image of each split."""
     with figure(10, 6.4, target) as drawing:
         rows = drawing.add_gridspec(2, len(means), height_ratios=(1, 1.25))
-        axes = drawing.add_subplot(rows[0, :], title="Grey values", xlabel="grey value", ylabel="% of the pixels")
-        for name, split in splits.items():
-            counts = np.array(split["intensity"]["histogram"], dtype=float)
-            axes.plot(100 * counts / counts.sum(), color=_colour(name), linewidth=1.3, label=name)
-        axes.set(xlim=(0, 255), ylim=(0, None))
-        axes.legend()
+        _grey_values(drawing.add_subplot(rows[0, :]), splits)
         for i, (name, mean) in enumerate(means.items()):
             axes = drawing.add_subplot(rows[1, i], title=f"Mean image, {name}")
             axes.imshow(mean, cmap="gray", vmin=0, vmax=255)
             axes.axis("off")
+
+
+def grey_values(splits: Splits, target: IO[bytes], vector: IO[bytes] | None = None) -> None:
+    """Draws, as PNG and SVG, the histogram of grey values of each split."""
+    with figure(10, 3.2, target, vector) as drawing:
+        _grey_values(drawing.add_subplot(), splits)
+
+
+def png_of(mean: NDArray[np.float64]) -> bytes:
+    """Returns a mean image, 0 to 255, as PNG."""
+    made = io.BytesIO()
+    Image.fromarray(np.rint(mean).astype(np.uint8)).save(made, format="png")
+    return made.getvalue()
+
+
+def _grey_values(axes: Axes, splits: Splits) -> None:
+    """Draws histograms. Black and white alone, of borders and markers, may be far above the rest: they are written."""
+    axes.set(title="Grey values", xlabel="grey value", ylabel="% of the pixels")
+    inner, ends = 0.0, []
+    for name, split in splits.items():
+        counts = np.array(split["intensity"]["histogram"], dtype=float)
+        shares = 100 * counts / counts.sum()
+        axes.plot(shares, color=_colour(name), linewidth=1.3, label=name)
+        inner = max(inner, shares[1:-1].max())
+        ends.append((name, shares[0], shares[-1]))
+    highest = max(max(low, high) for _, low, high in ends)
+    cut = inner > 0 and highest > _CRUSHING * inner
+    axes.set(xlim=(0, 255), ylim=(0, 1.1 * inner if cut else None))
+    if cut:
+        said = "; ".join(f"{name} {low:.1f} % and {high:.1f} %" for name, low, high in ends)
+        axes.set_title(f"black (0) and white (255): {said}", loc="right", fontsize=8, fontweight="normal")
+    axes.legend()
 
 
 def _images_per_patient(axes: Axes, splits: Splits) -> None:
@@ -174,10 +205,3 @@ def _shares(axes: Axes, splits: Splits, key: str, title: str) -> None:
 
 def _colour(split: str) -> str:
     return COLOURS[SPLITS.index(split)]
-
-
-def _short(count: float) -> str:
-    """Writes a count in at most four characters: 950, 1.2k, 60k."""
-    if count < 1000:
-        return f"{count:.0f}"
-    return f"{count / 1000:.1f}k" if count < 9950 else f"{count / 1000:.0f}k"

@@ -10,13 +10,8 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from cxr_spark.reporting.numbers import FORMS
-from cxr_spark.reporting.style import DPI
 from cxr_spark.reporting.tables import cell_text
 
-#: A picture of 10 inches fills the width of a page.
-_PIXELS_AN_INCH = 100
-#: The bytes of a PNG file that hold the width: the first field of the header chunk (PNG specification, 11.2.2).
-_PNG_WIDTH = slice(16, 20)
 _CHANCE = 0.5
 
 
@@ -45,12 +40,6 @@ def _script() -> dict[str, Any]:
     code = resources.files(__package__).joinpath("templates/page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return {"script": code, "script_hash": digest}
-
-
-def shown_width(png: bytes) -> int:
-    """Returns the width, in CSS pixels, at which a small picture has the type size of those that fill the page."""
-    width = int.from_bytes(png[_PNG_WIDTH], "big")
-    return width * _PIXELS_AN_INCH // DPI
 
 
 def _bar(value: float) -> str:

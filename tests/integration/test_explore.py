@@ -53,6 +53,20 @@ def test_co_occurrence(explored, truth) -> None:
     np.testing.assert_array_equal(explored["co_occurrence"]["images"], csv.T @ csv)
 
 
+def test_shifts_findings_by_view_and_duplicates(explored, truth, real_data) -> None:
+    shifted = {row["name"]: (row["value"], row["value_other"]) for row in explored["shifts"]}
+    rates = [truth[split]["No Finding"].mean() for split in ("train", "test")]
+    assert shifted["No Finding"] == pytest.approx(rates)
+    both = pd.concat(truth.values())
+    for view, rows in both.groupby("View Position"):
+        assert explored["findings_by_view"][view]["images"] == len(rows)
+        assert explored["findings_by_view"][view]["findings"]["Effusion"] == rows["Effusion"].sum()
+    pixels = [np.asarray(Image.open(real_data / "images_64" / "images" / n)).tobytes() for n in both["Image Index"]]
+    equal = pd.Series(pixels).value_counts()
+    assert explored["duplicates"]["groups"] == (equal > 1).sum()
+    assert explored["duplicates"]["images"] == equal[equal > 1].sum()
+
+
 def test_patients_sex_and_views(explored, truth) -> None:
     assert explored["n_patients"] == pd.concat(truth.values())["Patient ID"].nunique() == 1335
     for split, csv in truth.items():
@@ -102,8 +116,26 @@ def odd(spark, tmp_path_factory) -> Path:
         frame["view_position"] = hostile
         frame["labels"] = [[*row[:2], 0.0] for row in frame["labels"]]
         pq.write_table(type(table).from_pandas(frame, schema=table.schema, preserve_index=False), file)
+    files = sorted((folder / "data").rglob("*.parquet"))
+    one, other = (pq.read_table(file, partitioning=None) for file in (files[0], files[-1]))
+    place = other.schema.get_field_index("pixels")
+    pixels = [one["pixels"][0].as_py(), *other["pixels"].to_pylist()[1:]]  # an image of both splits
+    pq.write_table(other.set_column(place, other.schema.field(place), [pixels]), files[-1])
     assert main(["explore", f"--data={folder}/data", f"--out={folder}/out"]) == 0
     return folder
+
+
+def test_equal_images_in_two_splits_are_named(odd) -> None:
+    facts = json.loads((odd / "out" / "explore.json").read_text())
+    assert {key: facts["duplicates"][key] for key in ("groups", "images", "across_splits")} == {
+        "groups": 1,
+        "images": 2,
+        "across_splits": 1,
+    }
+    assert {image["split"] for image in facts["duplicates"]["examples"][0]} == {"train", "test"}
+    assert (
+        "Images with the same pixels lie in more than one split: 1 times." in (odd / "out" / "explore.html").read_text()
+    )
 
 
 def test_shapes_masks_and_nulls(odd) -> None:

@@ -9,6 +9,7 @@ needs Spark.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +69,12 @@ class _Class:
     lower: _Places
     upper: _Places
 
+    @classmethod
+    def of(cls, own: _Places, other: _Places, scores: _Floats, patients: _Places) -> _Class:
+        """Counts the images of the other class below each; both are given by rising score."""
+        lower, upper = (np.searchsorted(scores[other], scores[own], side) for side in ("left", "right"))
+        return cls(own, patients[own], lower, upper)
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -97,12 +104,13 @@ class Ranked:
             threshold: the score from which an image is called positive.
         """
         order = np.argsort(scores, kind="stable")
-        both = order[labels[order]], order[~labels[order]]
-        classes = []
-        for own, other in (both, both[::-1]):
-            lower, upper = (np.searchsorted(scores[other], scores[own], side) for side in ("left", "right"))
-            classes.append(_Class(own, patients[own], lower, upper))
-        return cls(*classes, scores[both[0]] < threshold, n_patients)
+        positive, negative = order[labels[order]], order[~labels[order]]
+        return cls(
+            _Class.of(positive, negative, scores, patients),
+            _Class.of(negative, positive, scores, patients),
+            scores[positive] < threshold,
+            n_patients,
+        )
 
     def auc_difference(self, member: _Flags) -> Difference | None:
         """Compares the AUC of a group with that of the rest.
@@ -142,9 +150,8 @@ class Ranked:
     def _by_patient(self, patients: _Places, parts: _Floats) -> _Floats:
         """Sums parts for each patient, times the square root of n / (n - 1) with the number n of the patients."""
         n = np.count_nonzero(np.bincount(patients))
-        correction = np.sqrt(n / (n - 1)) if n > 1 else 1.0
-        summed: _Floats = correction * np.bincount(patients, weights=parts, minlength=self.n_patients)
-        return summed
+        correction = math.sqrt(n / (n - 1)) if n > 1 else 1.0
+        return np.asarray(correction * np.bincount(patients, weights=parts, minlength=self.n_patients), np.float64)
 
 
 def _fewest(member: _Flags) -> int:
