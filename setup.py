@@ -26,6 +26,7 @@ DEPENDENCIES = [
     "matplotlib>=3.8",  # the plots
     "Jinja2>=3.1",  # the HTML reports
     "pillow>=12.3",  # boxes and words on pictures
+    "rich>=13",  # the bar that shows progress on a terminal; MIT
     "psutil>=5.9",  # is the process that holds a lock alive; how many cores may this one use
     "setuptools>=78.1.1",  # carries distutils, which pyspark 3.5 imports and Python 3.12 no longer has
 ]

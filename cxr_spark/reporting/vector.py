@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from types import MappingProxyType
 
-from markupsafe import Markup
-
 from cxr_spark.reporting.style import FAINT, GREY, INK
 
 #: The colours of plots that the page has of its own, in light and dark.
@@ -17,8 +15,8 @@ _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _SIZE = re.compile(r"(<svg[^>]*?)\s(?:width|height)=\"[^\"]*\"")
 
 
-def themed(svg: bytes) -> Markup:
-    """Returns a plot as markup for a page.
+def themed(svg: bytes) -> str:
+    """Returns a plot as markup that a page takes as it is, without escaping.
 
     Args:
         svg: what `style.figure` wrote: it draws texts as paths and escapes what comes from data.
@@ -31,4 +29,4 @@ def themed(svg: bytes) -> Markup:
         text = _SIZE.sub(r"\1", text, count=1)
     for colour, variable in _OF_PAGE.items():
         text = re.sub(f"{colour}(?![0-9a-fA-F])", variable, text, flags=re.IGNORECASE)
-    return Markup(text)
+    return text

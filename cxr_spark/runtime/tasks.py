@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cxr_spark.errors import CxrError, RunError, error_class
+from cxr_spark.runtime.progress import watched
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -36,7 +37,7 @@ def run_parts(
     work: Callable[[Iterable[Part]], Iterator[Result]],
     doing: str,
 ) -> list[Result]:
-    """Runs a function over parts, each in a task of its own.
+    """Runs a function over parts, each in a task of its own, and shows how many are done.
 
     Args:
         spark: the session.
@@ -53,7 +54,15 @@ def run_parts(
     """
     if not parts:
         return []
-    return _collect(spark.sparkContext.parallelize(parts, len(parts)).mapPartitions(work), doing)
+    context = spark.sparkContext
+    done = context.accumulator(0)
+
+    def counted(here: Iterable[Part]) -> Iterator[Result]:
+        yield from work(here)
+        done.add(1)
+
+    with watched(doing, len(parts), lambda: done.value):
+        return _collect(context.parallelize(parts, len(parts)).mapPartitions(counted), doing)
 
 
 def barrier_parts(

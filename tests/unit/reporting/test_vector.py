@@ -14,7 +14,7 @@ def test_a_plot_takes_the_colours_of_the_page_and_runs_nothing():
     with figure(4, 3, io.BytesIO(), made) as drawing:
         axes = drawing.add_subplot(title=HOSTILE, xlabel="x")
         axes.plot([0, 1], [0, 1], color=BLUE)
-    text = str(themed(made.getvalue()))
+    text = themed(made.getvalue())
     tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(text).iter()}
     assert "script" not in tags
     assert "window.ran" not in text
