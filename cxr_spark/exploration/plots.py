@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cxr_spark.exploration.distributions import AGE_BIN, NOT_KNOWN
-from cxr_spark.reporting.style import COLOURS, GREY, INK, display_name, empty_note, figure
+from cxr_spark.reporting.style import COLOURS, GREY, INK, ON_COLOUR, display_name, empty_note, figure
 from cxr_spark.tables.schema import SPLITS
 
 Splits = Mapping[str, Mapping[str, Any]]
@@ -195,7 +195,7 @@ def _shares(axes: Axes, splits: Splits, key: str, title: str) -> None:
                 i, share, left=left, height=0.6, color=colours[min(number, len(COLOURS))], alpha=0.75, label=label
             )
             if share >= 7:
-                axes.text(left + share / 2, i, f"{share:.0f} %", ha="center", va="center", fontsize=8, color="white")
+                axes.text(left + share / 2, i, f"{share:.0f} %", ha="center", va="center", fontsize=8, color=ON_COLOUR)
             left += share
     axes.set_yticks(range(len(splits)), list(splits))
     axes.set(xlim=(0, 100), ylim=(len(splits) - 0.5, -0.5))

@@ -36,23 +36,29 @@ def training_curves(
     }
     series["epoch"] = epochs
     best = _best(series, best_by)
-    with figure(9, 5.4, target) as drawing:
-        rows = drawing.add_gridspec(2, 2, height_ratios=(3.2, 1))
+    accurate = bool(np.isfinite(series["val_accuracy"]).any())
+    with figure(13 if accurate else 9, 5.4, target) as drawing:
+        rows = drawing.add_gridspec(2, 3 if accurate else 2, height_ratios=(3.2, 1))
         loss, auc = drawing.add_subplot(rows[0, 0]), drawing.add_subplot(rows[0, 1])
         rate = drawing.add_subplot(rows[1, :])
         _line(loss, epochs, series["train_loss"], "training", BLUE)
         _line(loss, epochs, series["val_loss"], "validation", VERMILLION)
-        for metric, name, colour in (("val_macro_auc", "macro AUC", GREEN), ("val_accuracy", "accuracy", PURPLE)):
-            _line(auc, epochs, series[metric], _with_value(name, series[metric], best), colour)
+        _line(auc, epochs, series["val_macro_auc"], _with_value("macro AUC", series["val_macro_auc"], best), GREEN)
+        measured = [loss, auc]
+        if accurate:  # in axes of its own: accuracies are so much higher than AUCs that these would be flat beside them
+            accuracy = drawing.add_subplot(rows[0, 2], title="Validation accuracy")
+            label = _with_value("accuracy", series["val_accuracy"], best)
+            _line(accuracy, epochs, series["val_accuracy"], label, PURPLE)
+            measured.append(accuracy)
         _line(rate, epochs, series["learning_rate"], "learning rate", GREY)
         loss.set_title("Loss")
-        auc.set_title("Validation" + ("" if best is None else f", best epoch {epochs[best]:g}"))
+        auc.set_title("Validation AUC" + ("" if best is None else f", best epoch {epochs[best]:g}"))
         rate.set_title("Learning rate")
         _rate_scale(rate, series["learning_rate"])
-        for axes in (loss, auc, rate):
+        for axes in (*measured, rate):
             _epoch_axis(axes, epochs, best)
             axes.set_xlabel("epoch (dashed: best)" if best is not None else "epoch")
-        for axes in (loss, auc):
+        for axes in measured:
             if axes.lines:
                 axes.legend(loc="best")
 

@@ -103,6 +103,13 @@ def test_training_curves_of_any_history(history):
     assert picture(training_curves, history).shape[1] > 1000
 
 
+def test_accuracy_has_axes_of_its_own_beside_the_auc():
+    with_accuracy = [{**epoch(i), "val_accuracy": 0.95} for i in (1, 2, 3)]
+    alone, both = (picture(training_curves, history) for history in ([epoch(1), epoch(2), epoch(3)], with_accuracy))
+    assert both.shape[0] == alone.shape[0]
+    assert both.shape[1] > 1.3 * alone.shape[1]
+
+
 @pytest.mark.parametrize(
     ("best_by", "place"), [("val_macro_auc", 1), ("val_loss", 0), ("val_accuracy", 2), ("epoch", 3)]
 )
