@@ -11,6 +11,8 @@ from cxr_spark.reporting.style import FAINT, GREY, INK
 _OF_PAGE = MappingProxyType({INK: "var(--ink)", GREY: "var(--soft)", FAINT: "var(--line)", "#ffffff": "var(--paper)"})
 _HEAD = re.compile(r"\A.*?(?=<svg)", re.DOTALL)
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
+_STYLE = re.compile(r"<style[^>]*>.*?</style>", re.DOTALL)
+_NAMESPACE = re.compile(r"\sxmlns(?::\w+)?=\"[^\"]*\"")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _SIZE = re.compile(r"(<svg[^>]*?)\s(?:width|height)=\"[^\"]*\"")
 
@@ -24,7 +26,10 @@ def themed(svg: bytes) -> str:
     Returns:
         The element `svg`, as wide as its place, in the page's colours. Comments, which hold the texts, are left out.
     """
-    text = _COMMENT.sub("", _METADATA.sub("", _HEAD.sub("", svg.decode())))
+    text = _HEAD.sub("", svg.decode())
+    for part in (_METADATA, _COMMENT, _STYLE, _NAMESPACE):  # a style would be one of the whole page
+        text = part.sub("", text)
+    text = text.replace("xlink:href=", "href=")
     for _ in ("width", "height"):
         text = _SIZE.sub(r"\1", text, count=1)
     for colour, variable in _OF_PAGE.items():
