@@ -161,7 +161,7 @@ def _timed_score(execution: Execution, work: Path, count: int) -> float:
     settings = _settings({"score.split": "all"}).score
 
     def score(name: str) -> None:
-        job = ScoreJob(settings, f"file://{work}/run/model", f"file://{work}/{name}", data=f"file://{work}/prepared")
+        job = ScoreJob(settings, (f"file://{work}/run/model",), f"file://{work}/{name}", data=f"file://{work}/prepared")
         run_job(job, execution)
 
     score("warm-scores")  # loads the model in the Python workers

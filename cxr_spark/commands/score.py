@@ -10,7 +10,7 @@ from cxr_spark.commands.options import add_settings, values
 if TYPE_CHECKING:
     from cxr_spark.scoring.job import ScoreJob
 
-SETTINGS = ("split", "image_index", "batch")
+SETTINGS = ("split", "image_index", "batch", "average", "tta", "calibrate", "calibration_data")
 _OWN = ("data", "images", "model", "out", "incremental")
 
 
@@ -19,7 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", metavar="URI", help="output of the prepare job")
     source.add_argument("--images", metavar="URI", action="append", help="folder or glob of raw images; repeatable")
-    parser.add_argument("--model", metavar="URI", required=True, help="model folder: RUN/model of the train job")
+    parser.add_argument(
+        "--model",
+        metavar="URI",
+        action="append",
+        required=True,
+        help="model folder: RUN/model of the train job; repeatable: the probabilities of several models are averaged",
+    )
     parser.add_argument("--out", metavar="URI", required=True, help="folder of the predictions")
     add_settings(parser, "score", SETTINGS)
     parser.add_argument(

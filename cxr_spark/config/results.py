@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from cxr_spark.config.section import Section, Seed, from_commas, to_commas
 
 _SPLITS = ("train", "val", "test")
+#: What is averaged over several models, or views of an image.
+Average = Literal["probabilities", "logits", "ranks"]
 
 
 def _check_splits(value: str) -> str:
@@ -29,6 +31,38 @@ class ScoreSettings(Section):
         "name",
         description="how a raw image is named: name: by its file name; path: by its path below the searched folder",
     )
+    average: Average = Field(
+        "probabilities",
+        description="what is averaged over several models, and over the views of tta; ranks: among the validation "
+        "images of calibration_data",
+    )
+    tta: Literal["none", "flip"] = Field(
+        "none", description="views of an image that are averaged; flip: the image and its mirror image"
+    )
+    calibrate: Literal["none", "platt"] = Field(
+        "none",
+        description="how probabilities are made to fit the labels of validation images before they are averaged; "
+        "platt: by a logistic regression for each model and finding",
+    )
+    calibration_data: str | None = Field(
+        None,
+        description="URI of prepared data on whose validation images models are calibrated or ranked; default: the "
+        "prepared data that are scored",
+    )
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether validation images are scored first, to calibrate models or for ranks."""
+        return self.average == "ranks" or self.calibrate != "none"
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> ScoreSettings:
+        if self.average == "ranks" and self.calibrate != "none":
+            raise ValueError(
+                f"calibrate={self.calibrate} changes no rank, and average is ranks: use calibrate=none, or another "
+                "average"
+            )
+        return self
 
 
 class EvaluateSettings(Section):

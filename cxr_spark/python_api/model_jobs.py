@@ -56,13 +56,17 @@ def train(
 
 def score(
     *,
-    model: str,
+    model: Paths,
     out: str,
     data: str | None = None,
     images: Paths | None = None,
     split: str | None = None,
     image_index: str | None = None,
     batch: int | None = None,
+    average: str | None = None,
+    tta: str | None = None,
+    calibrate: str | None = None,
+    calibration_data: str | None = None,
     incremental: bool = False,
     score: Group | None = None,
     config: str | None = None,
@@ -71,13 +75,17 @@ def score(
     """Writes the probability of every finding for every image of prepared data, or of raw image files.
 
     Args:
-        model: model folder, such as `train(...).model`.
+        model: model folder, such as `train(...).model`; of several the probabilities are averaged.
         out: folder of the predictions.
         data: output of `prepare`; either this or `images`.
         images: folders or globs of raw images; one, or several.
         split: split of the prepared data: train, val, test, several such as `"val,test"`, or all.
         image_index: what a raw image is called: name or path.
         batch: images per forward pass.
+        average: what is averaged over models and views: probabilities, logits or ranks.
+        tta: none, or flip: each model sees the mirror image, too.
+        calibrate: none, or platt: fit each model to the labels of validation images first.
+        calibration_data: prepared data with these validation images; by default `data`.
         incremental: add to `out` the raw images that are new or have changed, each exactly once.
         score: further settings of the group `score`.
         config: URI of a settings file.
@@ -101,6 +109,10 @@ def score(
         split=split,
         image_index=image_index,
         batch=batch,
+        average=average,
+        tta=tta,
+        calibrate=calibrate,
+        calibration_data=calibration_data,
     )
     return run_job(job, Execution(overwrite=overwrite, config=config))
 

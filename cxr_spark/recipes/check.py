@@ -64,6 +64,9 @@ class PipelineCheck:
             self._check_inputs()
         if "train" in self._steps:
             self._check_train()
+        if "score" in self._steps and self._settings.score.calibration_data:
+            with self._collected():
+                PreparedDataset.open(self._resolve(self._settings.score.calibration_data))
         if "evaluate" in self._steps and self._settings.evaluate.baseline:
             with self._collected():
                 self._check_input("evaluate.baseline", self._settings.evaluate.baseline)

@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 from cxr_spark.config import ScoreSettings
 from cxr_spark.imaging.listing import ImageFile, ImageFiles, find_images
 from cxr_spark.imaging.rejected import DUPLICATE_NAME, UNREADABLE
-from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.outputs.claim import DONE_NAME, Claim
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.ledger import STAGED, Entry, Ledger
+from cxr_spark.scoring.models import Models
 from cxr_spark.scoring.plan import APART, NAMINGS, RawPart, raw_parts
-from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
+from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, ScoredPart, write_quarantine_part
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.text import printable
@@ -42,8 +42,7 @@ def score_new(
     claimed: Claim,
     patterns: Sequence[str],
     settings: ScoreSettings,
-    model_uri: str,
-    metadata: ModelMetadata,
+    models: Models,
 ) -> dict[str, Any]:
     """Scores the images that this model has not scored yet, and those that have changed since.
 
@@ -54,8 +53,7 @@ def score_new(
         claimed: the output folder, held by this run.
         patterns: full URIs of folders and globs.
         settings: how to score.
-        model_uri: full URI of the model folder.
-        metadata: of the model.
+        models: the models; images that they have not scored together are new to them.
 
     Returns:
         The counts: `images` (scored now), `changed` (of these, scored before with other content), `quarantined` by
@@ -73,13 +71,13 @@ def score_new(
         _publish(claimed, ledger)
     found = find_images(patterns)
     name = NAMINGS[settings.image_index]
-    new = _new(found, ledger, metadata.model_id, name)
+    new = _new(found, ledger, models.model_id, name)
     log.info("found %d images, %d of them new or changed", len(found.files), len(new))
     counts: dict[str, Any] = {"images": 0, "changed": 0, "quarantined": {}}
     if new:
         claimed.take_up()
         parts, aside = raw_parts(ImageFiles(new, 0), name, application.spark.sparkContext.defaultParallelism)
-        entries = _score(application, store, parts, aside, settings, model_uri, metadata, new)
+        entries = _score(application, store, parts, aside, settings, models, new)
         claimed.lock.check()
         taken_out = ledger.replace(entries)
         ledger.moved(_without(store, taken_out))
@@ -141,19 +139,17 @@ def _score(
     parts: Sequence[RawPart],
     aside: pa.Table,
     settings: ScoreSettings,
-    model_uri: str,
-    metadata: ModelMetadata,
+    models: Models,
     new: Sequence[ImageFile],
 ) -> list[Entry]:
     """Writes staged files, and returns what is to be entered for them."""
     spark = application.spark
     staged = store.child(STAGED)
     tag = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
-    model, _ = ship_model(spark, model_uri, metadata)
     scorer = PartScorer(
         out=staged.uri,
         tag=tag,
-        model=model,
+        model=models.ship(spark),
         data=None,
         labels=(),
         threads=threads_of_a_task(spark, max(1, len(parts))),
@@ -168,7 +164,7 @@ def _score(
 
     def enter(uri: str, image_index: str, name: str, reason: str | None) -> None:
         file = files[uri]
-        entries.append(Entry(uri, file.size, file.modified, model.model_id, image_index, name, reason))
+        entries.append(Entry(uri, file.size, file.modified, models.model_id, image_index, name, reason))
 
     if aside.num_rows:
         name = write_quarantine_part(staged, f"names-{tag}", aside)

@@ -13,16 +13,15 @@ import pyarrow as pa
 
 from cxr_spark.config import ScoreSettings, Settings
 from cxr_spark.errors import DataError, UsageError
-from cxr_spark.models.description import described
-from cxr_spark.models.folder import ModelMetadata, load_metadata
 from cxr_spark.outputs.claim import Claim, digest
 from cxr_spark.outputs.job import Input, Job, JobRun, Plan
 from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.incremental import score_new
+from cxr_spark.scoring.models import Models, open_models
 from cxr_spark.scoring.plan import Part
-from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
+from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import PartScorer, write_quarantine_part
 from cxr_spark.scoring.work import check_source, work_of
 from cxr_spark.storage.store import Store
@@ -38,10 +37,10 @@ class ScoreResult(JobResult):
     """What a scoring gives.
 
     Attributes:
-        model_id: SHA-256 of the model's weights.
+        model_id: SHA-256 of the model's weights; of several models, those of all with `+` between them.
         findings: what the probabilities are of, in order.
         task: `multi_label` or `single_label`.
-        model: what the model is, see `models.description`.
+        model: what the model is, see `models.description`; of several models, `models` in it is the list of all.
         images: images that this run scored.
         quarantined: images that could not be read, by reason.
         changed: with `--incremental`: of these images, those scored before with other content.
@@ -64,7 +63,7 @@ class ScoreJob(Job[ScoreResult]):
 
     Attributes:
         settings: how to score.
-        model: model folder of the train job.
+        models: model folders of the train job; the probabilities of several are averaged.
         out: folder of the predictions.
         data: output of the prepare job; None for raw images.
         images: folders or globs of raw images; none with prepared data.
@@ -74,7 +73,7 @@ class ScoreJob(Job[ScoreResult]):
     name: ClassVar[str] = "score"
     result: ClassVar[type[JobResult]] = ScoreResult
     settings: ScoreSettings
-    model: str
+    models: tuple[str, ...]
     out: str
     data: str | None = None
     images: tuple[str, ...] = ()
@@ -85,7 +84,7 @@ class ScoreJob(Job[ScoreResult]):
         cls,
         settings: Settings,
         *,
-        model: str,
+        model: Sequence[str] | str,
         out: str,
         data: str | None = None,
         images: Sequence[str] | str | None = None,
@@ -102,7 +101,10 @@ class ScoreJob(Job[ScoreResult]):
         if incremental and not patterns:
             raise UsageError("--incremental is for raw images: give --images; prepared data are scored as a whole")
         score = settings.updated({f"score.{name}": value for name, value in options.items()}).score
-        return cls(score, model, out, data, patterns, incremental)
+        models = (model,) if isinstance(model, str) else tuple(model)
+        if not models:
+            raise UsageError("--model is missing: expected the folder of a model, or of several")
+        return cls(score, models, out, data, patterns, incremental)
 
     @property
     def adds(self) -> bool:
@@ -110,61 +112,61 @@ class ScoreJob(Job[ScoreResult]):
         return self.incremental
 
     def inputs(self) -> Mapping[str, Input]:
-        """Returns images and model. The driver reads the model, and sends it to the executors."""
+        """Returns images and models. The driver reads the models, and sends them to the executors."""
         return {
             "--data": Input.of(self.data),
             "--images": Input(self.images),
-            "--model": Input.of(self.model, on_executors=False),
+            "--model": Input(self.models, on_executors=False),
+            "--calibration-data": Input.of(self.settings.calibration_data),
         }
 
     def plan(self, run: JobRun) -> Plan[ScoreResult]:
-        """Opens the model and lists the images."""
-        model_uri = run.needed_uri("--model")
-        metadata = load_metadata(Store(model_uri))
+        """Opens the models and lists the images."""
+        reference = run.uri("--calibration-data") or run.uri("--data")
+        models = open_models(run.uris["--model"], self.settings, reference)
         if self.incremental:
-            return self._incremental(run, model_uri, metadata)
-        work = work_of(run, self.settings.split, self.settings.image_index, metadata)
-        fingerprint = {"model_id": metadata.model_id, **work.fingerprint}
+            return self._incremental(run, models)
+        work = work_of(run, self.settings.split, self.settings.image_index, models.first)
+        fingerprint = {"model_id": models.model_id, **models.fingerprint, **work.fingerprint}
 
         def do(claimed: Claim) -> ScoreResult:
             claimed.clear()  # another version may cut the work into other parts: old files would stay among the new
-            model, _ = ship_model(run.spark, model_uri, metadata)
             scorer = PartScorer(
                 out=claimed.store.uri,
                 tag=digest(fingerprint)[:12],
-                model=model,
+                model=models.ship(run.spark),
                 data=work.data,
                 labels=work.labels,
                 threads=threads_of_a_task(run.spark, len(work.parts)),
                 batch=self.settings.batch,
             )
-            return _result(
-                claimed.store, metadata, score(run.spark, work.parts, work.set_aside, scorer, claimed.lock.check)
-            )
+            counts = score(run.spark, work.parts, work.set_aside, scorer, claimed.lock.check)
+            return _result(claimed.store, models, counts)
 
         return Plan(fingerprint, do)
 
-    def _incremental(self, run: JobRun, model_uri: str, metadata: ModelMetadata) -> Plan[ScoreResult]:
+    def _incremental(self, run: JobRun, models: Models) -> Plan[ScoreResult]:
         fingerprint = {
             "incremental": True,
-            "findings": list(metadata.findings),
+            "findings": list(models.first.findings),
             "image_index": self.settings.image_index,
+            **models.fingerprint,
         }
 
         def work(claimed: Claim) -> ScoreResult:
-            counts = score_new(run.application, claimed, run.uris["--images"], self.settings, model_uri, metadata)
-            return _result(claimed.store, metadata, counts)
+            counts = score_new(run.application, claimed, run.uris["--images"], self.settings, models)
+            return _result(claimed.store, models, counts)
 
         return Plan(fingerprint, work)
 
 
-def _result(store: Store, metadata: ModelMetadata, counts: Mapping[str, Any]) -> ScoreResult:
+def _result(store: Store, models: Models, counts: Mapping[str, Any]) -> ScoreResult:
     return ScoreResult(
         out=store.uri,
-        model_id=metadata.model_id,
-        findings=metadata.findings,
-        task=metadata.task,
-        model=described(metadata),
+        model_id=models.model_id,
+        findings=models.first.findings,
+        task=models.first.task,
+        model=models.described(),
         **counts,
     )
 

@@ -76,7 +76,7 @@ class ShippedModel:
         Raises:
             RunError: the folder no longer holds the model that the driver checked, or cannot be read.
         """
-        return _ready(self, threads)
+        return ready_models((self,), threads)[0]
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,14 @@ def ship_model(
     return shipped, loaded
 
 
-@lru_cache(maxsize=1)  # one model in a worker's memory
-def _ready(model: ShippedModel, threads: int) -> ReadyModel:
+@lru_cache(maxsize=1)  # the models of one job in a worker's memory
+def ready_models(models: tuple[ShippedModel, ...], threads: int) -> tuple[ReadyModel, ...]:
+    """Returns models ready to run in this process, as `ShippedModel.on_worker` does, and keeps all of them."""
     torch.set_num_threads(threads)
+    return tuple(map(_load, models))
+
+
+def _load(model: ShippedModel) -> ReadyModel:
     try:
         loaded = load_model(model.folder())
     except DataError as error:  # the driver found the folder whole: what is wrong now has happened since

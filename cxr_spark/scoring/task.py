@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from cxr_spark.imaging.prepare import prepare_image, use_one_thread
+from cxr_spark.imaging.prepare import use_one_thread
 from cxr_spark.imaging.reading import ahead, read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
+from cxr_spark.scoring.ensemble import ReadyEnsemble, ShippedEnsemble
+from cxr_spark.scoring.labels import labels_in_order
 from cxr_spark.scoring.plan import Part, PreparedPart, RawImage, RawPart
-from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import binary_images
 from cxr_spark.tables.prepared_files import naming_damage, read_batches
@@ -57,7 +58,7 @@ class PartScorer:
         out: URI of the output folder.
         tag: in all names of files; the same for all runs of the same work, so that a task that runs twice replaces
             its file with an equal one.
-        model: what computes.
+        model: the models that compute; most often one.
         data: URI of the prepared dataset; None for raw images.
         labels: for each finding of the model its place among the dataset's labels, or None.
         threads: CPU threads of a task.
@@ -66,7 +67,7 @@ class PartScorer:
 
     out: str
     tag: str
-    model: ShippedModel
+    model: ShippedEnsemble
     data: str | None
     labels: tuple[int | None, ...]
     threads: int
@@ -84,25 +85,17 @@ class PartScorer:
             model = self.model.on_worker(self.threads)
             yield self._raw(part, model) if isinstance(part, RawPart) else self._prepared(part, model)
 
-    def _prepared(self, part: PreparedPart, model: ReadyModel) -> ScoredPart:
+    def _prepared(self, part: PreparedPart, model: ReadyEnsemble) -> ScoredPart:
         store = Store(self.data or "")
         tables = []
         columns = (*_FACTS, "labels", "pixels")
         for rows in read_batches(store, part.name, columns, self.batch, part.sha256):
             with naming_damage(store.uri_of(part.name)):
-                labels, pixels = self._labels(rows), binary_images(rows["pixels"])
-            tables.append(self._predictions(rows, labels, part.split, model.predict(pixels, self.batch), model))
+                labels, pixels = labels_in_order(rows, self.labels), binary_images(rows["pixels"])
+            probabilities = model.predict([pixels] * len(model.models), self.batch)
+            tables.append(self._predictions(rows, labels, part.split, probabilities, model))
         table = pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
         return ScoredPart((self._write(part.number, table, model),), table.num_rows)
-
-    def _labels(self, rows: pa.RecordBatch) -> NDArray[np.float32]:
-        """Returns the labels of some rows in the order of the model's findings; NaN where they are not known."""
-        labels = _matrix(rows["labels"])
-        wanted = np.full((len(rows), len(self.labels)), np.nan, np.float32)
-        for place, source in enumerate(self.labels):
-            if source is not None:
-                wanted[:, place] = labels[:, source]
-        return wanted
 
     @staticmethod
     def _predictions(
@@ -110,21 +103,20 @@ class PartScorer:
         labels: NDArray[np.float32],
         split: str,
         probabilities: NDArray[np.float32],
-        model: ReadyModel,
+        model: ReadyEnsemble,
     ) -> pa.Table:
         facts = {name: rows[name] for name in _FACTS}
         return _table(facts, [split] * len(rows), _lists(labels), probabilities, model)
 
-    def _raw(self, part: RawPart, model: ReadyModel) -> ScoredPart:
-        preprocessing = model.metadata.preprocessing
+    def _raw(self, part: RawPart, model: ReadyEnsemble) -> ScoredPart:
+        def pixels(image: RawImage) -> list[NDArray[np.uint8]]:
+            return model.inputs(read_image_file(image.uri, image.size))
 
-        def pixels(image: RawImage) -> NDArray[np.uint8]:
-            data = read_image_file(image.uri, image.size)
-            size, mode, white_level = preprocessing.stored_size, preprocessing.resize, preprocessing.white_level
-            return prepare_image(data, size, mode, white_level).pixels
+        def predict(images: list[list[NDArray[np.uint8]]]) -> NDArray[np.float32]:
+            return model.predict([np.stack(of_one) for of_one in zip(*images, strict=True)], self.batch)
 
         names: list[str] = []
-        waiting: list[NDArray[np.uint8]] = []
+        waiting: list[list[NDArray[np.uint8]]] = []
         results: list[NDArray[np.float32]] = []
         rejected: list[dict[str, str]] = []
         prepared = ahead(part.images, pixels, depth=2 * self.batch, threads=self.threads)
@@ -137,10 +129,10 @@ class PartScorer:
                 continue
             names.append(image.image_index)
             if len(waiting) == self.batch:
-                results.append(model.predict(np.stack(waiting), self.batch))
+                results.append(predict(waiting))
                 waiting.clear()
         if waiting:
-            results.append(model.predict(np.stack(waiting), self.batch))
+            results.append(predict(waiting))
         written = []
         if names:
             unknown: dict[str, Any] = {name: [None] * len(names) for name in _FACTS}
@@ -153,10 +145,10 @@ class PartScorer:
             written.append(write_quarantine_part(Store(self.out), f"{part.number:05d}-{self.tag}", table))
         return ScoredPart(tuple(written), len(names), dict(Counter(row["reason"] for row in rejected)))
 
-    def _write(self, number: int, table: pa.Table, model: ReadyModel) -> str:
+    def _write(self, number: int, table: pa.Table, model: ReadyEnsemble) -> str:
         about = {
-            FINDINGS_KEY: json.dumps(list(model.metadata.findings)),
-            TASK_KEY: json.dumps(model.metadata.task),
+            FINDINGS_KEY: json.dumps(list(model.findings)),
+            TASK_KEY: json.dumps(model.task),
         }
         return _write(Store(self.out), f"part-{number:05d}-{self.tag}.parquet", table, about)
 
@@ -176,14 +168,14 @@ def _write(store: Store, name: str, table: pa.Table, metadata: dict[bytes, str])
 
 
 def _table(
-    facts: dict[str, Any], splits: list[Any], labels: Any, probabilities: NDArray[np.float32], model: ReadyModel
+    facts: dict[str, Any], splits: list[Any], labels: Any, probabilities: NDArray[np.float32], model: ReadyEnsemble
 ) -> pa.Table:
     columns = {
         **facts,
         "split": splits,
         "labels": labels,
         "probabilities": _lists(probabilities),
-        "model_id": [model.metadata.model_id] * len(splits),
+        "model_id": [model.model_id] * len(splits),
     }
     return pa.table(columns, schema=PREDICTIONS)
 
@@ -191,13 +183,3 @@ def _table(
 def _lists(matrix: NDArray[np.float32]) -> pa.ListArray:
     offsets = np.arange(len(matrix) + 1, dtype=np.int32) * matrix.shape[1]
     return pa.ListArray.from_arrays(offsets, pa.array(np.ascontiguousarray(matrix).reshape(-1)))
-
-
-def _matrix(labels: pa.ListArray) -> NDArray[np.float32]:
-    """Views lists of one length as rows."""
-    lengths = np.diff(labels.offsets.to_numpy())
-    if labels.null_count or len(np.unique(lengths)) > 1:
-        raise ValueError("its label lists differ in length")
-    width = int(lengths[0]) if len(lengths) else 0
-    flat: NDArray[np.float32] = labels.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
-    return flat.reshape(len(labels), width)

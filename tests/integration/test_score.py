@@ -15,6 +15,7 @@ import pytest
 from cxr_spark.commands.main import main
 from cxr_spark.models import load_model
 from cxr_spark.runtime.tasks import run_parts
+from cxr_spark.scoring.ensemble import ShippedEnsemble
 from cxr_spark.scoring.predict import predict
 from cxr_spark.scoring.shipping import ShippedModel, ship_model
 from cxr_spark.scoring.task import PartScorer
@@ -131,7 +132,8 @@ def test_a_model_that_executors_cannot_read_travels_with_the_tasks(spark, tmp_pa
     from cxr_spark.tables.prepared import PreparedDataset
 
     parts = prepared_parts(PreparedDataset.open(f"file://{data}"), "test")
-    scorer = PartScorer(f"file://{tmp_path}/out", "abc", hidden, f"file://{data}", (0, 1, 2), threads=1, batch=8)
+    models = ShippedEnsemble((hidden,))
+    scorer = PartScorer(f"file://{tmp_path}/out", "abc", models, f"file://{data}", (0, 1, 2), threads=1, batch=8)
     assert [part.images for part in run_parts(spark, parts, scorer, "scoring")] == [2, 2]
     assert len(predictions(tmp_path)) == 4
     assert set(predictions(tmp_path)["model_id"]) == {loaded.metadata.model_id}

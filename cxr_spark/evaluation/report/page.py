@@ -71,7 +71,7 @@ def _facts(metrics: Mapping[str, Any], created: str) -> list[tuple[str, str]]:
     by_split = ", ".join(f"{name} ({n:,})" for name, n in splits.items())
     facts = [
         ("Model", model_in_words(metrics)),
-        ("Weights, SHA-256", metrics["model_id"] if metrics.get("model") else None),
+        ("Weights, SHA-256", metrics["model_id"].replace("+", " + ") if metrics.get("model") else None),
         ("Images", count(metrics["n_images"])),
         ("Patients", "not known" if patients is None else count(patients)),
         ("Split", ((by_split if len(splits) > 1 else metrics["split"]) or "not named in the predictions") + doubt),

@@ -18,11 +18,19 @@ _PARTS = (
 
 
 def model_in_words(metrics: Mapping[str, Any]) -> str:
-    """Describes the evaluated model in one line, as far as it is known.
+    """Describes the evaluated model, or the models that were averaged, in one line, as far as it is known.
 
     Args:
         metrics: `model` and `model_id` of metrics.json.
     """
     model = metrics.get("model") or {}
-    known = ", ".join(f"{before}{model[key]}" for before, key in _PARTS if model.get(key) is not None)
+    models = model.get("models")
+    if isinstance(models, list):
+        known = f"average of {len(models)} models: " + "; ".join(map(_in_words, models))
+    else:
+        known = _in_words(model)
     return known or metrics["model_id"] or "not named in the predictions"
+
+
+def _in_words(model: Mapping[str, Any]) -> str:
+    return ", ".join(f"{before}{model[key]}" for before, key in _PARTS if model.get(key) is not None)

@@ -14,6 +14,7 @@ import pytest
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.listing import find_images
 from cxr_spark.models import load_model
+from cxr_spark.scoring.ensemble import ShippedEnsemble
 from cxr_spark.scoring.plan import MAX_IMAGES, NAMINGS, label_order, number_of_parts, prepared_parts, raw_parts
 from cxr_spark.scoring.predict import predict
 from cxr_spark.scoring.shipping import ShippedModel
@@ -38,7 +39,7 @@ def scorer(tmp_path, data=None, labels=(0, 1, 2), batch=3) -> PartScorer:
     return PartScorer(
         out=f"file://{tmp_path}/out",
         tag="abc",
-        model=ShippedModel(model_id, f"file://{tmp_path}/model"),
+        model=ShippedEnsemble((ShippedModel(model_id, f"file://{tmp_path}/model"),)),
         data=data and f"file://{data}",
         labels=labels,
         threads=1,

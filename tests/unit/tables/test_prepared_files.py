@@ -19,6 +19,7 @@ from cxr_spark.explanation.images import prepared_images
 from cxr_spark.explanation.plan import Selection, select
 from cxr_spark.exploration.task import PixelSummer
 from cxr_spark.models.device import Compute
+from cxr_spark.scoring.ensemble import ReadyEnsemble, ShippedEnsemble
 from cxr_spark.scoring.plan import prepared_parts
 from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
 from cxr_spark.scoring.task import PartScorer
@@ -91,11 +92,11 @@ def score(dataset: PreparedDataset) -> list[bytes]:
         model_id, findings, task = "x" * 64, dataset.findings, "multi_label"
 
     scorer = PartScorer(
-        out="file:///nowhere", tag="t", model=ShippedModel("x" * 64, "file:///m"), data=dataset.store.uri,
-        labels=(0, 1, 2), threads=1, batch=5,
+        out="file:///nowhere", tag="t", model=ShippedEnsemble((ShippedModel("x" * 64, "file:///m"),)),
+        data=dataset.store.uri, labels=(0, 1, 2), threads=1, batch=5,
     )  # fmt: skip
     object.__setattr__(scorer, "_write", lambda *_: "name")
-    model = Noting(None, Metadata, Compute(None, False))  # type: ignore[arg-type]
+    model = ReadyEnsemble((Noting(None, Metadata, Compute(None, False)),))  # type: ignore[arg-type]
     for part in prepared_parts(dataset, SPLIT):
         scorer._prepared(part, model)
     return seen

@@ -1,0 +1,100 @@
+"""Makes one probability of those that several models, or views of an image, give. numpy alone, no Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_spark.config.results import Average
+
+Probabilities = NDArray[np.float32]
+
+#: Probabilities of float32 reach 0 and 1, whose logits are infinite: they count as this far from there.
+_EDGE = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Combination:
+    """How the probabilities of all members become one.
+
+    A member is a model with one view of the image: as it is, or mirrored.
+
+    Attributes:
+        average: what is averaged: probabilities, logits, or ranks among the reference images.
+        one_softmax: the findings exclude each other, so that their probabilities add up to 1.
+        platt: float64 (members, K, 2), slope and offset of each member's logits; None without calibration.
+        reference: for each member float32 (R, K), its probabilities of the reference images, each column sorted;
+            None where no ranks are averaged.
+    """
+
+    average: Average = "probabilities"
+    one_softmax: bool = False
+    platt: NDArray[np.float64] | None = None
+    reference: tuple[Probabilities, ...] | None = None
+
+    def __call__(self, members: Sequence[Probabilities]) -> Probabilities:
+        """Combines the probabilities of all members.
+
+        Args:
+            members: of each member, float32 (N, K).
+
+        Returns:
+            float32 (N, K). One member alone, neither calibrated nor ranked, is returned as it is.
+        """
+        if len(members) == 1 and self.platt is None and self.reference is None:
+            return members[0]
+        return self._averaged([self._scale(i, member) for i, member in enumerate(members)]).astype(np.float32)
+
+    def _scale(self, i: int, probabilities: Probabilities) -> NDArray[np.float64]:
+        """Brings one member's probabilities to the scale of the average."""
+        if self.reference is not None:
+            return ranks(probabilities, self.reference[i])
+        if self.platt is not None:
+            calibrated = self.platt[i, :, 0] * logits(probabilities) + self.platt[i, :, 1]
+            return calibrated if self.average == "logits" else sigmoid(calibrated)
+        if self.average == "logits":
+            return np.log(_inside(probabilities)) if self.one_softmax else logits(probabilities)
+        return probabilities.astype(np.float64)
+
+    def _averaged(self, scaled: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        mean: NDArray[np.float64] = np.mean(scaled, axis=0)
+        if self.average != "logits":
+            return mean
+        if not self.one_softmax:
+            return sigmoid(mean)
+        powers = np.exp(mean - mean.max(axis=1, keepdims=True))
+        softmax: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+        return softmax
+
+
+def logits(probabilities: Probabilities) -> NDArray[np.float64]:
+    """Returns the logits of probabilities, which are taken to be at least 1e-7 away from 0 and 1."""
+    inside = _inside(probabilities)
+    result: NDArray[np.float64] = np.log(inside) - np.log1p(-inside)
+    return result
+
+
+def _inside(probabilities: Probabilities) -> NDArray[np.float64]:
+    return probabilities.astype(np.float64).clip(_EDGE, 1 - _EDGE)
+
+
+def sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns 1 / (1 + exp(-x)), without overflow."""
+    result: NDArray[np.float64] = np.exp(-np.logaddexp(0, -values))
+    return result
+
+
+def ranks(probabilities: Probabilities, reference: Probabilities) -> NDArray[np.float64]:
+    """Returns which part of the reference images has a lower probability, equal ones counted half.
+
+    Args:
+        probabilities: (N, K).
+        reference: (R, K), each column sorted.
+    """
+    columns = range(probabilities.shape[1])
+    below = [np.searchsorted(reference[:, k], probabilities[:, k], "left") for k in columns]
+    upto = [np.searchsorted(reference[:, k], probabilities[:, k], "right") for k in columns]
+    return (np.stack(below, axis=1) + np.stack(upto, axis=1)) / (2.0 * len(reference))

@@ -1,0 +1,105 @@
+"""Several models on an executor: each image is decoded once and goes through all of them. No Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_spark.imaging.prepare import Form, prepare_forms
+from cxr_spark.models.folder import ModelMetadata
+from cxr_spark.scoring.combining import Combination, Probabilities
+from cxr_spark.scoring.shipping import ReadyModel, ShippedModel, ready_models
+
+#: Stands between the ids of several models; no id has it.
+AND = "+"
+
+
+def joint_id(models: Sequence[ModelMetadata]) -> str:
+    """Returns how predictions name the models that made them: the SHA-256 of the weights of each."""
+    return AND.join(model.model_id for model in models)
+
+
+@dataclass(frozen=True)
+class ShippedEnsemble:
+    """Checked models that executors can load.
+
+    Attributes:
+        models: the models; one at least.
+        flip: each model sees the mirror image, too.
+        combination: what becomes of the probabilities of all models and views.
+    """
+
+    models: tuple[ShippedModel, ...]
+    flip: bool = False
+    combination: Combination = field(default=Combination(), compare=False)
+
+    def on_worker(self, threads: int) -> ReadyEnsemble:
+        """Returns the models, ready to run in this process with so many CPU threads.
+
+        Raises:
+            RunError: a folder no longer holds the model that the driver checked, or cannot be read.
+        """
+        return ReadyEnsemble(ready_models(self.models, threads), self.flip, self.combination)
+
+
+@dataclass(frozen=True)
+class ReadyEnsemble:
+    """Models on their device.
+
+    Attributes:
+        models: the models; the first one decides the order of the findings.
+        flip: each model sees the mirror image, too.
+        combination: what becomes of the probabilities of all models and views.
+    """
+
+    models: tuple[ReadyModel, ...]
+    flip: bool = False
+    combination: Combination = field(default=Combination(), compare=False)
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What the probabilities are of, in order."""
+        return self.models[0].metadata.findings
+
+    @property
+    def task(self) -> str:
+        """`multi_label` or `single_label`."""
+        return self.models[0].metadata.task
+
+    @property
+    def model_id(self) -> str:
+        """How predictions name the models."""
+        return joint_id([model.metadata for model in self.models])
+
+    def inputs(self, data: bytes | memoryview) -> list[NDArray[np.uint8]]:
+        """Turns an image file into what each model takes, uint8 (S, S), decoding it once.
+
+        Raises:
+            ImageRejected: the file cannot be used.
+        """
+        wanted = [model.metadata.preprocessing for model in self.models]
+        return prepare_forms(data, [Form(each.stored_size, each.resize, each.white_level) for each in wanted])
+
+    def predict(self, pixels: Sequence[NDArray[np.uint8]], batch: int) -> Probabilities:
+        """Computes the combined probabilities.
+
+        Args:
+            pixels: for each model the same images as it takes them, uint8 (N, S, S); S may differ.
+            batch: images a forward pass.
+
+        Returns:
+            float32 (N, K).
+        """
+        return self.combination(self.members(pixels, batch))
+
+    def members(self, pixels: Sequence[NDArray[np.uint8]], batch: int) -> list[Probabilities]:
+        """Computes the probabilities of each model and view by itself: model by model, and view by view within."""
+        found = []
+        for model, images in zip(self.models, pixels, strict=True):
+            places = [model.metadata.findings.index(name) for name in self.findings]
+            for view in (images, np.ascontiguousarray(images[:, :, ::-1])) if self.flip else (images,):
+                found.append(model.predict(view, batch)[:, places])
+        return found

@@ -1,0 +1,146 @@
+"""The models of a score job on the driver: do they go together, what are they called, and how do they combine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cxr_spark.config import ScoreSettings
+from cxr_spark.errors import ConfigError, DataError, UsageError
+from cxr_spark.models.description import described
+from cxr_spark.models.folder import ModelMetadata, load_metadata
+from cxr_spark.outputs.claim import digest
+from cxr_spark.scoring.combining import Combination
+from cxr_spark.scoring.ensemble import ShippedEnsemble, joint_id
+from cxr_spark.scoring.reference import combination_of, open_reference
+from cxr_spark.scoring.shipping import ship_model
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import PreparedDataset
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Models:
+    """Models that score together, most often one alone.
+
+    Attributes:
+        uris: their folders.
+        members: what their metadata say.
+        settings: how they combine.
+        reference: prepared data on whose validation images they are calibrated or ranked; None where they are not.
+    """
+
+    uris: tuple[str, ...]
+    members: tuple[ModelMetadata, ...]
+    settings: ScoreSettings
+    reference: PreparedDataset | None = None
+
+    @property
+    def first(self) -> ModelMetadata:
+        """The model that decides the order of the findings."""
+        return self.members[0]
+
+    @property
+    def model_id(self) -> str:
+        """How predictions name the models."""
+        return joint_id(self.members)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """All of how they combine that decides the result and is not as with one model alone."""
+        chosen = self.settings.model_dump(include={"average", "tta", "calibrate"}, exclude_defaults=True)
+        found: dict[str, Any] = dict(chosen)
+        if self.reference is not None:
+            found |= {"calibration_data": self.reference.store.uri, "calibration": digest(self.reference.manifest)}
+        return found
+
+    def described(self) -> dict[str, Any]:
+        """Says what the models are and how they combine, as JSON values."""
+        if len(self.members) == 1:
+            return {**described(self.first), **self.fingerprint}
+        models = [{"model_id": member.model_id, **described(member)} for member in self.members]
+        return {"average": self.settings.average, **self.fingerprint, "models": models}
+
+    def ship(self, spark: SparkSession) -> ShippedEnsemble:
+        """Makes the models available to the executors; first calibrated, if that was asked for.
+
+        Raises:
+            DataError: a model or the calibration data are damaged.
+            RunError: a model was replaced meanwhile, or a task failed.
+        """
+        settings = self.settings
+        pairs = zip(self.uris, self.members, strict=True)
+        models = tuple(ship_model(spark, uri, metadata)[0] for uri, metadata in pairs)
+        combination = Combination(settings.average, self.first.task == "single_label")
+        flip = settings.tta == "flip"
+        if self.reference is not None:
+            combination = combination_of(
+                spark,
+                self.reference,
+                ShippedEnsemble(models, flip),
+                self.first.findings,
+                platt=settings.calibrate == "platt",
+                base=combination,
+                batch=settings.batch,
+            )
+        return ShippedEnsemble(models, flip, combination)
+
+
+def open_models(uris: Sequence[str], settings: ScoreSettings, reference_uri: str | None) -> Models:
+    """Reads the metadata of models, and checks that they can score together as the settings ask.
+
+    Args:
+        uris: their folders; one at least.
+        settings: how they combine.
+        reference_uri: prepared data to calibrate or rank by; None where there are none.
+
+    Raises:
+        DataError: a folder holds no model, or models have different findings.
+        UsageError: a model is given twice, or there is nothing to calibrate on.
+    """
+    members = tuple(load_metadata(Store(uri)) for uri in uris)
+    first = members[0]
+    seen: dict[str, str] = {}
+    for uri, member in zip(uris, members, strict=True):
+        if member.model_id in seen:
+            raise UsageError(
+                f"--model {seen[member.model_id]} and {uri} hold the same weights ({member.model_id[:12]}): give each "
+                "model once"
+            )
+        seen[member.model_id] = uri
+        if set(member.findings) != set(first.findings):
+            raise DataError(_different(uris[0], first.findings, uri, member.findings))
+        if member.task != first.task:
+            raise DataError(
+                f"the models do not go together: {uris[0]} is {first.task}, {uri} is {member.task}; score each into an "
+                "--out of its own"
+            )
+    if not settings.needs_reference:
+        return Models(tuple(uris), members, settings)
+    asked = "average=ranks" if settings.average == "ranks" else f"calibrate={settings.calibrate}"
+    if first.task == "single_label":
+        raise ConfigError(
+            f"score.{asked} is for findings with a sigmoid each, and {uris[0]} has one softmax over all classes: use "
+            "average=probabilities or average=logits, and calibrate=none"
+        )
+    if reference_uri is None:
+        raise UsageError(
+            f"score.{asked} needs validation images: give the output of the prepare job by --calibration-data"
+        )
+    return Models(tuple(uris), members, settings, open_reference(reference_uri, first.findings))
+
+
+def _different(first: str, findings: Sequence[str], other: str, others: Sequence[str]) -> str:
+    only_first, only_other = set(findings) - set(others), set(others) - set(findings)
+    parts = [
+        f"only {uri} has {', '.join(sorted(names))}"
+        for uri, names in ((first, only_first), (other, only_other))
+        if names
+    ]
+    return (
+        f"the models have different findings: {'; '.join(parts)}; models are averaged only where they have the same: "
+        "score each into an --out of its own"
+    )
