@@ -87,6 +87,8 @@ def _problems(settings: Settings) -> list[str]:
         found.append(f"train.clip_norm={train.clip_norm:g}: its gradients are not clipped: leave it at 0")
     if train.ema_decay:
         found.append(f"train.ema_decay={train.ema_decay:g}: it keeps no average of the weights: leave it at 0")
+    if train.soft_labels:
+        found.append(f"train.soft_labels={train.soft_labels}: it learns the labels alone: leave it unset")
     if train.mixup:
         found.append(f"train.mixup={train.mixup:g}: its images are not blended: leave it at 0")
     if train.layer_decay < 1:

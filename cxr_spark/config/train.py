@@ -116,6 +116,13 @@ class TrainSettings(Section):
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="part of every label that is spread evenly over all answers, such as 0.05"
     )
+    soft_labels: str | None = Field(
+        None,
+        description="URI of an output of score, whose probabilities of the training images are mixed into their labels",
+    )
+    soft_labels_lambda: float = Field(
+        0.5, ge=0, le=1, description="part that the probabilities of soft_labels have in a label; 0: the labels alone"
+    )
     mixup: float = Field(
         0.0,
         ge=0,

@@ -141,6 +141,7 @@ class PipelineCheck:
         from cxr_spark.models.architectures import architecture, build_empty
         from cxr_spark.models.freezing import freeze
         from cxr_spark.models.initial_weights import resolve_weights
+        from cxr_spark.training.soft_labels import Teacher
 
         model = self._settings.model
         with self._collected():
@@ -151,6 +152,8 @@ class PipelineCheck:
                 resolve_weights(model.weights, model.architecture, default_fs=self._resolve("/"))
             with self._collected():
                 freeze(build_empty(model.architecture, 1, hidden=model.hidden), model.freeze)
+        with self._collected():
+            Teacher.of(self._settings.train, self._resolve("/"))
         if self._settings.train.backend == "bigdl":
             with self._collected():
                 limits.check_settings(self._settings)

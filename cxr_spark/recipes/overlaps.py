@@ -51,6 +51,8 @@ def _inputs(settings: Settings, step: str) -> dict[str, Sequence[str]]:
         case "prepare":
             lists = {"prepare.train_list": prepare.train_list, "prepare.test_list": prepare.test_list}
             return {**images, "prepare.labels": prepare.labels, **{name: _given(path) for name, path in lists.items()}}
+        case "train":
+            return {**images, "train.soft_labels": _given(settings.train.soft_labels)}
         case "score":
             return {**images, "score.calibration_data": _given(settings.score.calibration_data)}
         case "evaluate":

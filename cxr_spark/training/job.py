@@ -22,6 +22,7 @@ from cxr_spark.training.backend import Backend
 from cxr_spark.training.driver.cluster import check_cluster, rank_threads
 from cxr_spark.training.driver.finish import MODEL, finish
 from cxr_spark.training.plan import fingerprint, plan
+from cxr_spark.training.soft_labels import Teacher
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -95,17 +96,22 @@ class TrainJob(Job[TrainResult]):
         return {
             "--data": Input.of(self.data),
             "model.weights": Input.of(weights if is_file else None, on_executors=False),
+            "train.soft_labels": Input.of(self.settings.train.soft_labels),
         }
 
     def plan(self, run: JobRun) -> Plan[TrainResult]:
-        """Opens the prepared data."""
+        """Opens the prepared data, and the soft labels where there are any."""
         dataset = PreparedDataset.open(run.needed_uri("--data"))
+        soft = run.uri("train.soft_labels")
+        teacher = Teacher.open(soft) if soft else None
 
         def work(claimed: Claim) -> TrainResult:
             return _train(run.spark, self.settings, dataset, claimed, self.setup)
 
         return Plan(
-            fingerprint(self.settings, dataset), work, check=lambda: check_cluster(run.spark, self.settings.train)
+            fingerprint(self.settings, dataset, teacher),
+            work,
+            check=lambda: check_cluster(run.spark, self.settings.train),
         )
 
 
@@ -126,7 +132,8 @@ def train(
     """
     setup.backend.check_settings(settings)
     check_cluster(spark, settings.train)
-    with claim(run, JOB, fingerprint(settings, dataset), overwrite=False) as claimed:
+    teacher = Teacher.of(settings.train, default_fs(spark))
+    with claim(run, JOB, fingerprint(settings, dataset, teacher), overwrite=False) as claimed:
         if claimed.finished is not None:
             log.info("%s: finished before, nothing to do: %s", JOB, run.uri)
             return TrainResult.model_validate({**claimed.finished, "out": run.uri})

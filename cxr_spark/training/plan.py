@@ -23,6 +23,8 @@ from cxr_spark.tables.prepared import MAY_SHARE_PATIENTS, PreparedDataset
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import check_names
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
+from cxr_spark.training.rank.shards import read_index
+from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.specification import TrainingSpec
 
 log = logging.getLogger(__name__)
@@ -35,14 +37,21 @@ _SINCE_0_1 = {
     "model": ("stochastic_depth",),
     "train": (
         *("loss", "focal_gamma", "asymmetric", "label_smoothing", "clip_norm", "ema_decay", "accumulate"),
-        *("layer_decay", "mixup"),
+        *("layer_decay", "mixup", "soft_labels", "soft_labels_lambda"),
     ),
 }
 
 
-def fingerprint(settings: Settings, dataset: PreparedDataset) -> dict[str, Any]:
-    """Returns, as JSON values, all that decides the result of a training."""
+def fingerprint(settings: Settings, dataset: PreparedDataset, teacher: Teacher | None = None) -> dict[str, Any]:
+    """Returns, as JSON values, all that decides the result of a training.
+
+    Args:
+        settings: the sections `model` and `train` are used.
+        dataset: the prepared dataset to train on.
+        teacher: what `train.soft_labels` names.
+    """
     return {
+        **({"soft_labels": teacher.sha256} if teacher else {}),
         "data": dataset.store.uri,
         "data_manifest": digest(dataset.manifest),
         "model": settings.model.model_dump(mode="json", exclude=_at_default(settings.model, "model")),
@@ -71,10 +80,13 @@ def plan(
 
     Raises:
         ConfigError: settings contradict each other, or the checkpoints were made with other settings.
-        DataError: there are not enough training images.
+        DataError: there are not enough training images, or soft labels do not fit them.
     """
     train, model = settings.train, settings.model
     _check_images(dataset, train.workers)
+    teacher = Teacher.of(train, default_fs)
+    if teacher:
+        teacher.probabilities(read_index(dataset, TRAIN).names.tolist(), dataset.findings)
     augmentations = from_config(train.augmentations)
     known = architecture(model.architecture)
     input_size = model.input_size or known.input_size
@@ -116,9 +128,10 @@ def plan(
         train=train,
         threads=threads,
         lock_token=lock_token,
+        soft_labels=(teacher.uri, teacher.sha256) if teacher else None,
     )
     checkpoints = Checkpoints(spec.checkpoints, train.keep_checkpoints)
-    mark = digest(fingerprint(settings, dataset))
+    mark = digest(fingerprint(settings, dataset, teacher))
     manifest = checkpoints.manifest()
     if manifest is None:
         if weights:

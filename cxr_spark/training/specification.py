@@ -28,6 +28,8 @@ class TrainingSpec(BaseModel):
         train: settings of the training.
         threads: number of CPU threads of a rank.
         lock_token: token of the lock that the driver holds on the run's folder; None where no driver holds one.
+        soft_labels: URI and hash of the output of score whose probabilities are mixed into the labels, see
+            `soft_labels.Teacher`; None where there are none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +45,7 @@ class TrainingSpec(BaseModel):
     train: TrainSettings
     threads: int
     lock_token: str | None = None
+    soft_labels: tuple[str, str] | None = None
 
     @property
     def run(self) -> Store:

@@ -66,6 +66,16 @@ def test_nih(recipe, tmp_path: Path) -> None:
     assert len(list((out / "explanation").glob("*.png"))) == metrics["n_images"]
 
 
+def test_nih_convnext(recipe, tmp_path: Path) -> None:
+    write_sample_data(Store(f"file://{tmp_path}/nih"), 24, 64, 1)
+    labels = f"prepare.labels={tmp_path}/nih/Data_Entry_2017.csv"
+    sides = ("prepare.size=32", "model.input_size=32", "pipeline.steps=[prepare, train, score]")
+    out = recipe("nih_convnext_tiny.yaml", f"prepare.images={tmp_path}/nih", labels, *sides)
+    settings = json.loads((out / "run" / "model" / "metadata.json").read_text())["training"]
+    assert (settings["train"]["loss"], settings["train"]["clip_norm"]) == ("asymmetric", 1)
+    assert json.loads((out / "scores" / "_done.json").read_text())["summary"]["model"]["tta"] == "flip"
+
+
 def test_chexpert(recipe, tmp_path: Path) -> None:
     rows = write_chexpert(tmp_path, 32)
     root = tmp_path / "CheXpert-v1.0-small"

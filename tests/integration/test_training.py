@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -21,6 +22,7 @@ from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.checkpoints import Checkpoints
 from cxr_spark.training.plan import plan
+from tests.support.predictions import write_predictions
 from tests.support.prepared_sets import write_prepared
 from tests.support.ranks import start_by_torchrun, start_ranks
 
@@ -41,6 +43,16 @@ OPTIONS = (
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_prepared(tmp_path_factory.mktemp("data") / "prepared", {"train": 50, "val": 11, "test": 5}, masked=0.1)
+
+
+@pytest.fixture(scope="module")
+def scores(data, tmp_path_factory):
+    """What a teacher says of the training images."""
+    names = [f"{i:08d}_train.png" for i in range(50)]
+    folder = tmp_path_factory.mktemp("teacher") / "scores"
+    return write_predictions(
+        folder, names, np.random.default_rng(2).random((50, 3)), ("Effusion", "Mass", "No Finding")
+    )
 
 
 def planned(data, out, *overrides, threads=1):
@@ -92,8 +104,10 @@ def without_times(history):
 
 @pytest.mark.parametrize("options", [(), OPTIONS], ids=["plain", "options"])
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_a_killed_training_goes_on_to_the_very_same_weights(data, tmp_path, workers, options):
+def test_a_killed_training_goes_on_to_the_very_same_weights(data, scores, tmp_path, workers, options):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
+    if options:
+        options = (*options, f"train.soft_labels={scores}", "train.soft_labels_lambda=0.3")
     planned(data, whole, f"train.workers={workers}", *options)
     expected = finish(whole, workers)
     planned(data, killed, f"train.workers={workers}", *options)

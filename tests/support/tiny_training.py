@@ -41,8 +41,18 @@ class TinyNetwork(nn.Module):
         return self.head(torch.relu(self.norm(self.conv(images))).mean(dim=(2, 3)))
 
 
-def tiny_spec(data: Path, out: Path, *, normed: bool = False, **train: Any) -> TrainingSpec:
-    """Specifies a training on data of `write_prepared`; `normed` gives the network a batch norm."""
+def tiny_spec(
+    data: Path, out: Path, *, normed: bool = False, soft_labels: tuple[str, str] | None = None, **train: Any
+) -> TrainingSpec:
+    """Specifies a training on data of `write_prepared`.
+
+    Args:
+        data: folder of the data.
+        out: folder of the run.
+        normed: gives the network a batch norm.
+        soft_labels: URI and hash of a teacher.
+        train: settings of the training.
+    """
     return TrainingSpec(
         run_uri=f"file://{out}",
         data_uri=f"file://{data}",
@@ -54,6 +64,7 @@ def tiny_spec(data: Path, out: Path, *, normed: bool = False, **train: Any) -> T
         model=ModelSettings(architecture="normed" if normed else "plain"),
         train=TrainSettings(**{"precision": "fp32", "augmentations": (), "schedule": {"kind": "constant"}, **train}),
         threads=1,
+        soft_labels=soft_labels,
     )
 
 

@@ -29,6 +29,7 @@ from cxr_spark.training.rank.sampler import Sampler
 from cxr_spark.training.rank.shards import Index, Shard
 from cxr_spark.training.rank.validation import Validation, validate
 from cxr_spark.training.record import EpochResult, Record, close_epoch
+from cxr_spark.training.soft_labels import Teacher, soften
 from cxr_spark.training.specification import TrainingSpec
 
 #: Seconds between two progress lines in the log.
@@ -65,7 +66,7 @@ class Trainer:
     ) -> None:
         self._spec, self._settings = spec, spec.train
         self._module, self._group, self._compute = module, group, compute
-        self._train, self._validation = train, validation
+        self._train, self._validation = self._softened(train, index.names[sampler.held()]), validation
         self._has_validation = spec.dataset().images("val") > 0
         self._optimizer = make_optimizer(module, spec.train)
         self._average = WeightAverage(module, spec.train.ema_decay) if spec.train.ema_decay else None
@@ -128,6 +129,13 @@ class Trainer:
                 if self._group.rank == 0:
                     self._record.save(self._state(progress))
         return self._finish_epoch(progress, totals, rate, began)
+
+    def _softened(self, shard: Shard, names: NDArray[np.object_]) -> Shard:
+        """Returns the training images with the labels that are learned: mixed with a teacher's, if there is one."""
+        if self._spec.soft_labels is None:
+            return shard
+        probabilities = Teacher(*self._spec.soft_labels).probabilities(names.tolist(), self._spec.findings)
+        return replace(shard, labels=soften(shard.labels, probabilities, self._settings.soft_labels_lambda))
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """Returns the images of an epoch as positions in this rank's shard."""

@@ -34,7 +34,7 @@ def test_findings_without_training_images_are_named(caplog: pytest.LogCaptureFix
 def test_a_training_of_version_0_1_goes_on_where_new_settings_are_at_their_defaults() -> None:
     data = SimpleNamespace(store=SimpleNamespace(uri="file:///data"), manifest={})
     new = {"loss", "focal_gamma", "asymmetric", "label_smoothing", "clip_norm", "ema_decay", "accumulate"}
-    new |= {"layer_decay", "mixup"}
+    new |= {"layer_decay", "mixup", "soft_labels", "soft_labels_lambda"}
     assert "stochastic_depth" not in fingerprint(load_settings(None), data)["model"]
     assert fingerprint(load_settings(None, ["model.stochastic_depth=0"]), data)["model"]["stochastic_depth"] == 0
     assert not new & fingerprint(load_settings(None), data)["train"].keys()
