@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cxr_spark.bigdl.engine.session import local_master, session_settings
 from cxr_spark.bigdl.launch import launch
 from cxr_spark.bigdl.limits import check_settings
-from cxr_spark.bigdl.session import local_master, session_settings
 from cxr_spark.config import Settings
 from cxr_spark.runtime.session import under_spark_submit
 

@@ -6,8 +6,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from cxr_spark.bigdl.engine.session import Cluster, start_engine
 from cxr_spark.bigdl.limits import check_batch
-from cxr_spark.bigdl.session import Cluster, start_engine
 from cxr_spark.bigdl.training import BigDLTraining
 from cxr_spark.errors import DivergedError, RunError, UsageError
 from cxr_spark.runtime.tasks import LOST_DRIVER

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from cxr_spark.bigdl.graph import BUILDERS
-from cxr_spark.bigdl.methods import MOMENTS
-from cxr_spark.bigdl.session import Cluster
+from cxr_spark.bigdl.engine.methods import MOMENTS
+from cxr_spark.bigdl.engine.session import Cluster
+from cxr_spark.bigdl.model.graph import BUILDERS
 from cxr_spark.config import Settings, TrainSettings
 from cxr_spark.errors import ConfigError
 

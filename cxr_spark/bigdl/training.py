@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cxr_spark.bigdl.call import Caller
-from cxr_spark.bigdl.feed import Feed, Steps
-from cxr_spark.bigdl.jvm import Bridge
+from cxr_spark.bigdl.engine.call import Caller
+from cxr_spark.bigdl.engine.jvm import Bridge
+from cxr_spark.bigdl.engine.methods import Moments, Rate
+from cxr_spark.bigdl.engine.session import Cluster
+from cxr_spark.bigdl.executor.feed import Feed, Steps
+from cxr_spark.bigdl.executor.passes import Passes
 from cxr_spark.bigdl.limits import check_message
-from cxr_spark.bigdl.methods import Moments, Rate
-from cxr_spark.bigdl.network import Network
-from cxr_spark.bigdl.objective import make_criterion, terms_of_batch
-from cxr_spark.bigdl.passes import Passes
-from cxr_spark.bigdl.session import Cluster
+from cxr_spark.bigdl.model.network import Network
+from cxr_spark.bigdl.model.objective import make_criterion, terms_of_batch
 from cxr_spark.errors import DivergedError
 from cxr_spark.models.architectures import build
 from cxr_spark.models.freezing import freeze

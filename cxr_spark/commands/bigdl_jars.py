@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from cxr_spark.bigdl.installation import jars
+from cxr_spark.bigdl.engine.installation import jars
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cxr_spark.bigdl.installation import check_installation
-from cxr_spark.bigdl.jvm import Bridge
-from cxr_spark.bigdl.session import Cluster, session_settings, start_engine
+from cxr_spark.bigdl.engine.installation import check_installation
+from cxr_spark.bigdl.engine.jvm import Bridge
+from cxr_spark.bigdl.engine.session import Cluster, session_settings, start_engine
 from cxr_spark.errors import UsageError
 from cxr_spark.runtime.session import session
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from cxr_spark.augmentation.kernels import imagenet_bgr
-from cxr_spark.bigdl.call import Caller
-from cxr_spark.bigdl.methods import Moments, Rate
-from cxr_spark.bigdl.network import Network
-from cxr_spark.bigdl.objective import make_criterion, targets
+from cxr_spark.bigdl.engine.call import Caller
+from cxr_spark.bigdl.engine.methods import Moments, Rate
+from cxr_spark.bigdl.model.network import Network
+from cxr_spark.bigdl.model.objective import make_criterion, targets
 from cxr_spark.config import TrainSettings
 from cxr_spark.models import build, freeze, set_train_mode
 from cxr_spark.training.rank.loss import Objective

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from cxr_spark.bigdl.installation import check_installation, jars
+from cxr_spark.bigdl.engine.installation import check_installation, jars
 from cxr_spark.commands.main import main
 from cxr_spark.errors import UsageError
 from tests.conftest import ROOT

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cxr_spark.bigdl.objective import make_criterion, targets, terms_of_batch
+from cxr_spark.bigdl.model.objective import make_criterion, targets, terms_of_batch
 from cxr_spark.training.rank.loss import Objective
 
 

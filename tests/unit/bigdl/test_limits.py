@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cxr_spark.bigdl import installation
-from cxr_spark.bigdl.installation import check_installation
+from cxr_spark.bigdl.engine import installation
+from cxr_spark.bigdl.engine.installation import check_installation
+from cxr_spark.bigdl.engine.session import Cluster, session_settings, submit_flags
 from cxr_spark.bigdl.limits import check_batch, check_message, check_settings
-from cxr_spark.bigdl.session import Cluster, session_settings, submit_flags
 from cxr_spark.commands.main import main
 from cxr_spark.config import TrainSettings, load_settings
 from cxr_spark.errors import ConfigError, UsageError
@@ -110,7 +110,7 @@ def test_packages_that_fit_are_taken(monkeypatch):
 
 
 def test_the_users_own_spark_settings_are_kept(monkeypatch, tmp_path):
-    monkeypatch.setattr("cxr_spark.bigdl.session.jars", lambda: [tmp_path / "a.jar", tmp_path / "b.jar"])
+    monkeypatch.setattr("cxr_spark.bigdl.engine.session.jars", lambda: [tmp_path / "a.jar", tmp_path / "b.jar"])
     given = {
         "spark.jars": "own.jar",
         "spark.driver.extraJavaOptions": "-Xss4m",

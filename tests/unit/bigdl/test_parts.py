@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from cxr_spark.bigdl.graph import fold
-from cxr_spark.bigdl.methods import Moments, slices
-from cxr_spark.bigdl.objective import targets, terms_of_batch
+from cxr_spark.bigdl.engine.methods import Moments, slices
+from cxr_spark.bigdl.model.graph import fold
+from cxr_spark.bigdl.model.objective import targets, terms_of_batch
 from cxr_spark.training.rank.sampler import draw_chances, epoch_order
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_spark.bigdl.jvm import Bridge
-from cxr_spark.bigdl.methods import Moments, Rate, make_method, make_slices, read_moments
-from cxr_spark.bigdl.network import Network
-from cxr_spark.bigdl.session import Cluster, quiet, quiet_jvm
+from cxr_spark.bigdl.engine.jvm import Bridge
+from cxr_spark.bigdl.engine.methods import Moments, Rate, make_method, make_slices, read_moments
+from cxr_spark.bigdl.engine.session import Cluster, quiet, quiet_jvm
+from cxr_spark.bigdl.model.network import Network
 from cxr_spark.config import TrainSettings
 from cxr_spark.errors import RunError
 from cxr_spark.runtime.tasks import innermost_cause, java_trace

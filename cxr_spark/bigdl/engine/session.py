@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from cxr_spark.bigdl.installation import check_installation, jars
+from cxr_spark.bigdl.engine.installation import check_installation, jars
 from cxr_spark.config import Engine
 from cxr_spark.errors import UsageError
 from cxr_spark.models.device import usable_cores

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cxr_spark.bigdl.jvm import Bridge
-from cxr_spark.bigdl.session import quiet
+from cxr_spark.bigdl.engine.jvm import Bridge
+from cxr_spark.bigdl.engine.session import quiet
 from cxr_spark.config import TrainSettings
 
 #: BigDL's names of the moments of its optimisers, by the setting `train.optimizer`.

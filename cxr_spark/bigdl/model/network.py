@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cxr_spark.bigdl.graph import BUILDERS, Graph, Part, fold, frozen_layers
-from cxr_spark.bigdl.jvm import Bridge
-from cxr_spark.bigdl.session import quiet
+from cxr_spark.bigdl.engine.jvm import Bridge
+from cxr_spark.bigdl.engine.session import quiet
+from cxr_spark.bigdl.model.graph import BUILDERS, Graph, Part, fold, frozen_layers
 
 State = Mapping[str, torch.Tensor]
 

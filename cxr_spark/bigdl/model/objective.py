@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_spark.bigdl.session import quiet
+from cxr_spark.bigdl.engine.session import quiet
 from cxr_spark.training.rank.loss import Task
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from cxr_spark.augmentation.building import augment
 from cxr_spark.augmentation.kernels import imagenet_bgr
-from cxr_spark.bigdl.objective import targets
-from cxr_spark.bigdl.session import quiet
+from cxr_spark.bigdl.engine.session import quiet
+from cxr_spark.bigdl.model.objective import targets
 from cxr_spark.training.rank.sampler import Sampler
 from cxr_spark.training.rank.shards import Index, load_images
 from cxr_spark.training.specification import TrainingSpec
