@@ -1,4 +1,4 @@
-"""The benchmark job: it runs the other jobs on a synthetic set, and bare loops beside them, on this machine."""
+"""The benchmark job: it runs the other jobs on a synthetic set, and plain loops beside them, on this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BenchmarkResult(JobResult):
 
     Attributes:
         steps: the images per second of prepare, train and score through Spark and in a bare loop, and their ratio.
-        machine: what computed.
+        machine: the machine and the versions of the packages.
     """
 
     steps: dict[str, dict[str, float]]
@@ -66,7 +66,7 @@ class BenchmarkJob(Job[BenchmarkResult]):
                 raise UsageError(f"--{name.replace('_', '-')} {value} is too small: expected {least} or more")
 
     def inputs(self) -> Mapping[str, Input]:
-        """Returns nothing: all is made."""
+        """Returns no inputs: the job makes its images itself."""
         return {}
 
     def plan(self, run: JobRun) -> Plan[BenchmarkResult]:

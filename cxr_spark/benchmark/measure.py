@@ -1,4 +1,4 @@
-"""How fast this machine runs each step, beside the barest loop that does the same work without Spark.
+"""How fast this machine runs each step, beside a plain loop that does the same work without Spark.
 
 What counts is the ratio of the two, taken one after the other: absolute figures change with the machine and its load.
 """
@@ -44,7 +44,7 @@ def benchmark(
 
     Args:
         work: local folder for all that is made; empty.
-        execution: where and how the jobs are run.
+        execution: the place where the jobs run, and the Spark settings.
         images: synthetic images to work on.
         size: side of those images, pixels.
         input_size: side of prepared images and of the network's input, pixels.
@@ -69,7 +69,7 @@ def benchmark(
 
 
 def machine(compute: Compute) -> dict[str, Any]:
-    """Tells what computed."""
+    """Describes the machine that was measured."""
     gpu = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else None
     return {
         "cores": usable_cores(),

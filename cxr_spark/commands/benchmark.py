@@ -1,4 +1,4 @@
-"""Measures the images/s of each step on this machine, beside the barest loop that does the same without Spark.
+"""Measures the images/s of each step on this machine, beside a plain loop that does the same without Spark.
 
 Compare the ratios: absolute figures change with the machine and its load.
 """

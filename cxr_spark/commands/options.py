@@ -71,7 +71,7 @@ def _is_list_of_uris(field: FieldInfo) -> bool:
 
 
 def _metavar(field: FieldInfo) -> str:
-    """Returns what stands for the value in `--help`: the words that are allowed, or the kind of value."""
+    """Returns the word that `--help` shows for the value: the words that are allowed, or the kind of value."""
     kinds = _kinds(field.annotation)
     words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
     if words:

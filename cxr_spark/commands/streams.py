@@ -33,7 +33,7 @@ def _guarded(stream: TextIO | None) -> TextIO:
 
 
 class _Guarded(io.TextIOBase):
-    """Hands text on to a stream until that is a broken pipe."""
+    """Passes text on to a stream until nobody reads the stream any more."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

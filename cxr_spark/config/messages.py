@@ -18,8 +18,8 @@ def describe(error: ValidationError, model: type[BaseModel]) -> str:
     """Returns all problems of a validation, each setting once.
 
     Args:
-        error: what pydantic raised.
-        model: what it validated.
+        error: the error that pydantic raised.
+        model: the model that the value was checked by.
     """
     told: dict[str, str] = {}
     for problem in error.errors(include_url=False):

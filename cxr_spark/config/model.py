@@ -11,8 +11,8 @@ from cxr_spark.config.section import Section
 #: Widths of the dense layers between the network and its outputs. Two of the widest layers take 1 GB.
 HiddenWidths = Annotated[tuple[Annotated[int, Field(ge=1, le=16_384)], ...], Field(max_length=16)]
 
-#: The networks that can be trained. They are listed here, so that a setting can be checked and a help text printed
-#: where torch is not installed; `cxr_spark.models.architectures` builds them.
+#: The networks that can be trained. The list is here because help texts are printed without torch, too;
+#: `cxr_spark.models.architectures` builds the networks.
 ARCHITECTURE_NAMES = (
     "resnet50",
     "resnet50_v1",

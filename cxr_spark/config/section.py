@@ -19,7 +19,7 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _empty_groups(cls, data: Any) -> Any:
-        """Takes a group of which only the name stands in a file, all its settings commented out, for not there."""
+        """Ignores groups without settings. If a file has all of them commented out, only the group's name is left."""
         if not isinstance(data, dict):
             return data
         groups = {name for name, field in cls.model_fields.items() if is_section(field.annotation)}
@@ -40,24 +40,24 @@ def is_section(annotation: Any) -> bool:
 
 
 def as_list(value: Any) -> Any:
-    """Takes one text for a list of one."""
+    """Turns a single text into a list that holds it."""
     return (value,) if isinstance(value, str) else value
 
 
 def from_commas(value: Any) -> Any:
-    """Takes a text of parts with commas between them for a list."""
+    """Splits a text at its commas into a list."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 def as_text(value: Any) -> Any:
-    """Writes what YAML took for a number or a truth value as Spark's settings have it."""
+    """Turns a number or a truth value of YAML into the text that Spark's settings use for it."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | float) else value
 
 
 def to_commas(value: Any) -> Any:
-    """Takes a list of texts for one text with commas between them; blanks are dropped."""
+    """Joins a list of texts into one text with commas between them; blanks are dropped."""
     parts = value.split(",") if isinstance(value, str) else value
     fits = isinstance(parts, list | tuple) and all(isinstance(part, str) for part in parts)
     return ",".join(part.strip() for part in parts) if fits else value

@@ -1,4 +1,4 @@
-"""YAML from untrusted hands, as plain values: numbers and words by YAML 1.2, nothing that grows or runs."""
+"""Reads YAML that may come from anybody: words mean what YAML 1.2 says, no code runs, aliases cannot fill memory."""
 
 from __future__ import annotations
 
@@ -74,7 +74,14 @@ class _Loader(yaml.SafeLoader):
 
 
 def _scalar(kind: str, pattern: str, first: str, convert: Callable[[str], Any]) -> None:
-    """Makes words of a pattern, of which `first` are the possible first characters, values of a kind."""
+    """Lets unquoted words that match a pattern be values of a kind.
+
+    Args:
+        kind: the last part of the tag, such as `int`.
+        pattern: the regular expression of the whole word.
+        first: the characters that such a word can begin with.
+        convert: a function from the word, in lower case and without underscores, to the value.
+    """
     whole = re.compile(rf"^(?:{pattern})$")
 
     def construct(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
@@ -104,7 +111,7 @@ _Loader.add_implicit_resolver(f"{_TAG}merge", re.compile("^<<$"), ["<"])
 
 
 def _measure(node: yaml.Node, sizes: dict[int, int], above: set[int]) -> int:
-    """Returns how many values a node is with all its aliases written out.
+    """Returns how many values a node holds when every alias is replaced by what it refers to.
 
     Raises:
         ValueError: too many; or it holds itself.

@@ -43,7 +43,7 @@ def read_chexpert_labels(files: Sequence[LabelFile], uncertain: str | Mapping[st
 
     Args:
         files: `train.csv` and, or, `valid.csv`.
-        uncertain: what becomes of uncertain observations: `zeros`, `ones` or `ignore` (NaN, masked in the loss); one
+        uncertain: how uncertain observations are read: `zeros`, `ones` or `ignore` (NaN, masked in the loss); one
             for all, or one for each finding that is named, the others being ignored.
 
     Returns:

@@ -75,7 +75,7 @@ def first_rows(
         index: the image of each row.
         labels: labels of shape (rows, findings); NaN equals NaN.
         patients: the patient of each row.
-        describe: what to call the labels of a row in a message.
+        describe: a function that names the labels of a row in a message.
 
     Returns:
         A mask of the rows; what it leaves out repeats a row before.

@@ -48,7 +48,7 @@ class CsvTable:
         columns: values by column name: every cell without the blanks around it, and empty where the file says that the
             value is missing, as by `NA`.
         lines: the line of the file (the header is mostly line 1) on which each row begins.
-        separator: what stands between the cells.
+        separator: the text between two cells.
     """
 
     source: str
@@ -82,7 +82,7 @@ class CsvTable:
         """Finds the column of image names under the names that other tools give it, and logs which it took.
 
         Args:
-            name: what the column is called in the file's own layout, and in the result.
+            name: the name of the column in the file's own layout, and in the result.
 
         Returns:
             The table; the same where the column is there already, or no other can be it.
@@ -102,7 +102,7 @@ class CsvTable:
 
         Args:
             names: the columns that must be there.
-            kind: what the file should be, for the message.
+            kind: the kind of file that is expected, for the message.
 
         Raises:
             DataError: a column is missing.

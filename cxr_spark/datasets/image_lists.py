@@ -24,7 +24,7 @@ def read_image_list(data: bytes, source: str) -> pd.Index[str]:
 
     Args:
         data: the file's bytes.
-        source: what to call the list in a message.
+        source: the name of the list in a message.
 
     Returns:
         The names, each once, in the order of the file.

@@ -50,7 +50,7 @@ def join_names(dataset: Dataset, uris: Mapping[str, str], labels: LabelTable) ->
     """Finds for files that the labels do not name the label row that is plainly theirs.
 
     Args:
-        dataset: whose rule names the files.
+        dataset: the dataset, whose rule names the files.
         uris: where the image of each name is, by that rule.
         labels: the labels.
 

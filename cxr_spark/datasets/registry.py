@@ -43,7 +43,7 @@ class Dataset:
     """How a dataset's labels are read and how its image files are named in them.
 
     Attributes:
-        name: what `--dataset` takes.
+        name: the value of `--dataset`.
         image_index: the `image_index` of an image file, from its URI and the URI of the folder that was searched.
         read: reads the labels.
         has_label_files: the labels are in files; else in the paths of the images.

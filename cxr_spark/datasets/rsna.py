@@ -26,7 +26,7 @@ from cxr_spark.errors import DataError
 
 PATIENT, TARGET, CLASS, BOX = "patientId", "Target", "class", "x"
 
-#: What a box is of.
+#: The finding that a box marks.
 FINDING = "Pneumonia"
 #: The classes of the detailed file; the first is that of the images with boxes.
 CLASSES: tuple[str, ...] = ("Lung Opacity", "No Lung Opacity / Not Normal", "Normal")

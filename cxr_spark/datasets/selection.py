@@ -24,7 +24,7 @@ NO_CLASS = "none"
 
 @dataclass(frozen=True)
 class Subset:
-    """What images must be. An image of which it is not known is left out.
+    """The condition that images must meet. An image for which this is not known is left out.
 
     Attributes:
         sex: M or F; None for any.
@@ -75,8 +75,8 @@ def select(
     several. Images are drawn by the order of a hash of seed and name.
 
     Args:
-        labels: all labels.
-        subset: what images must be.
+        labels: the labels of all images.
+        subset: the condition that images must meet.
         sample: how many to draw of each class; classes that are not named are left out. Empty: no draw.
         images: `image_index` of the images that there are; only these count and are drawn.
         seed: seed of the draw.

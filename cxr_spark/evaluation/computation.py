@@ -74,7 +74,7 @@ def evaluate(
         seed: the seed of the bootstrap.
         split: the split whose images are evaluated; None for all images. The AUCs of the other splits are given beside
             it, and thresholds are chosen on `val` where there is one.
-        task: one of `TASKS`; None for what the predictions say, or `multi_label` where they do not say.
+        task: one of `TASKS`; None for the task that the predictions name, or `multi_label` where they name none.
         baseline: predictions of another model for the same images, to compare with. Its labels are not used.
         synthetic: whether the images are known to be synthetic.
         partitions: the number of ranges that the scores are sorted into; None to choose it by the number of scores. It

@@ -66,8 +66,8 @@ class EvaluateJob(Job[EvaluateResult]):
 
     Attributes:
         settings: how to evaluate.
-        labelling: whose labels `labels` are, and what becomes of uncertain ones.
-        predictions: what to evaluate.
+        labelling: the dataset that `labels` belong to, and how uncertain labels are read.
+        predictions: URI of the predictions.
         out: folder of metrics.json, the plots and the page.
         labels: label files, for predictions that carry no labels.
     """

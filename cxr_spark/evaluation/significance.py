@@ -25,7 +25,7 @@ def normal_p(difference: float, variance: float) -> float:
 def bootstrap_p(differences: NDArray[np.float64]) -> float | None:
     """Returns the two-sided p-value of a difference from its bootstrap replicates.
 
-    It is twice the share of replicates on the rarer side of 0, the sample counted among them, so that it is never 0
+    It is twice the part of the replicates on the rarer side of 0. The sample counts as one of them, so it is never 0
     (Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 4.2.4).
 
     Args:

@@ -66,7 +66,7 @@ class Boxes:
         uri: the full URI of the list; None where no list was given.
         digest: SHA-256 of the list; None where no list was given.
         listed: all boxes of the list.
-        used: those of the model's findings.
+        used: the boxes of the model's findings.
     """
 
     uri: str | None = None
@@ -80,7 +80,7 @@ class ExplainJob(Job[ExplainResult]):
     """Shows where in an image a model finds its evidence, and how well that agrees with radiologists' boxes.
 
     Attributes:
-        settings: what to explain, and how.
+        settings: the settings of the group `explain`.
         model: model folder of the train job.
         out: folder of the pictures, one an image, and of localization.json.
         data: output of the prepare job; None for raw images.
@@ -216,7 +216,7 @@ def explain(
 
     Args:
         spark: the session.
-        selections: what to explain, one a task.
+        selections: the images to explain, one selection for each task.
         set_aside: columns of `schema.QUARANTINE`: images that are not even read.
         explainer: explains a part.
 

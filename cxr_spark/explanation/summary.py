@@ -21,8 +21,8 @@ def localization(
     Args:
         overlaps: how the maps overlap with the boxes.
         listed: all boxes of the list; None where no list was given.
-        used: those of the model's findings.
-        about: what the numbers are of: model, list, threshold.
+        used: the boxes of the model's findings.
+        about: the model, the list of boxes and the threshold that the numbers belong to.
 
     Returns:
         A JSON value: `about`'s items; `boxes_listed`, `boxes_met` (in images that were explained),

@@ -28,7 +28,7 @@ def ahead(
     """Works on items in other threads, in advance, and yields the results in the order of the items.
 
     Args:
-        items: what to work on.
+        items: the arguments of the calls, in order.
         work: the function that is called with each item.
         depth: the highest number of results that wait to be taken.
         threads: the number of items that are worked on at the same time.

@@ -21,7 +21,7 @@ class Compute:
     """How a process computes.
 
     Attributes:
-        device: where.
+        device: the device that computes.
         bf16: whether matrix work is done in bfloat16.
     """
 

@@ -88,7 +88,7 @@ class ModelMetadata(_Part):
 
     Attributes:
         architecture: a key of `ARCHITECTURES`.
-        findings: what the outputs stand for, in order.
+        findings: the findings that the outputs belong to, in order.
         task: `multi_label`: each output is a sigmoid's; `single_label`: they are one softmax's.
         preprocessing: how an image becomes the input.
         build: how the network is built.

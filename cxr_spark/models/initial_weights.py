@@ -92,7 +92,7 @@ def load_initial_weights(module: nn.Module, weights: Weights, *, findings: Seque
 
     Args:
         module: a network that `build` made with `batch_norm_epsilon=weights.header.batch_norm_epsilon`.
-        weights: what to copy.
+        weights: the weights that are copied.
         findings: the network's outputs. Where the weights are a model's of the same findings in the same order, and
             the heads are of one shape, its head is copied too; else the head stays as it is.
 

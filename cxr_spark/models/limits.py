@@ -1,4 +1,4 @@
-"""The largest networks and weight files that are read: whatever a file declares is compared before memory is taken."""
+"""The largest networks and weight files that are read. What a file declares is checked before memory is taken."""
 
 from __future__ import annotations
 

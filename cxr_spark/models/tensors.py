@@ -64,7 +64,7 @@ def check(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: s
     Args:
         tensors: the weights.
         expected: the network's `state_dict()`, or the part of it that they are for.
-        what: where the weights are from, for messages.
+        what: the file that the weights are from, for messages.
 
     Raises:
         DataError: names are missing or unknown, a shape or dtype differs, or a value is not finite.

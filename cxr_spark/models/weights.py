@@ -41,7 +41,7 @@ class Weights:
     """The weights of a whole network, its head included.
 
     Attributes:
-        header: what they are for and where they are from.
+        header: the network that they are for, and the file that they are from.
         tensors: the `state_dict()` of `build(header.architecture, header.n_outputs)`.
     """
 

@@ -33,7 +33,7 @@ class Claim:
 
     Attributes:
         store: the folder.
-        lock: what keeps other runs out.
+        lock: the lock that keeps other runs out.
         foreign: names of what the job did not write, and must not replace.
         finished: the summary of the same work, finished before, or None where there is work to do.
     """

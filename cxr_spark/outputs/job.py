@@ -108,7 +108,7 @@ class Job(ABC, Generic[Result]):
     """A job: what it reads, what decides its result, and its work.
 
     Attributes:
-        name: the name of the job on the command line.
+        name: the name of the job's command.
         result: the class of what it returns.
         out: the output folder, as the user wrote it.
         needs_cluster_output: whether executors write to the output folder, so that every node must reach it.

@@ -53,7 +53,7 @@ class Lock:
 
     Args:
         store: the output folder; made if it is not there.
-        application: what to call the holder in messages, such as `train`.
+        application: the name of the holder in messages, such as `train`.
 
     Raises:
         UsageError: a live run holds it.
@@ -120,7 +120,7 @@ class Witness:
         """Returns whether the holder lives; None if only its next heartbeat can tell.
 
         Args:
-            holder: what `read_holder` gave, just now.
+            holder: the holder as `read_holder` has just returned it.
         """
         pid = holder.get("pid")
         if holder.get("where") == where() and isinstance(pid, int):
@@ -218,10 +218,13 @@ def _acquire(store: Store, name: str, holder: dict[str, Any]) -> None:
 
 
 def _remove_dead(store: Store, name: str, token: str, holder: dict[str, Any]) -> None:
-    """Removes the lock of a dead run, and no other.
+    """Removes the lock of a dead run, and no other one. See the drawing at the top of this module.
 
-    Of several that find it dead only one may delete it, or the slower would delete the lock of the faster: so the
-    right to is a lock of its own, named for the dead one.
+    Args:
+        store: the output folder.
+        name: the name of the lock file.
+        token: the token of the dead run.
+        holder: this run, which takes the right to delete the lock.
     """
     right = f"{LOCK_PREFIX}{token}.removal" if name == LOCK_NAME else f"{name}.{token[:8]}"
     try:

@@ -76,7 +76,7 @@ def own_files(store: Store, job: str) -> set[str]:
 
 
 def delete_strays(store: Store, job: str, reported: Collection[str]) -> None:
-    """Deletes the files of a job that no task reported: they are of attempts that failed or ran twice.
+    """Deletes the files of a job that no task reported. Attempts that failed or ran twice left them.
 
     Args:
         store: the output folder, held by this run.

@@ -36,7 +36,7 @@ def run_job(job: Job[Result], asked: Execution | None = None) -> Result:
     """Runs a job to its end, or finds that its work is finished already.
 
     Args:
-        job: what to do.
+        job: the job.
         asked: where and how; by default with Spark's and this package's defaults.
 
     Returns:

@@ -14,7 +14,7 @@ from cxr_spark.outputs.claim import write_status
 from cxr_spark.runtime.application import Application
 from cxr_spark.runtime.processes import Terminated
 from cxr_spark.runtime.session import under_spark_submit
-from cxr_spark.runtime.spark_files import known_default_fs
+from cxr_spark.runtime.spark_files import default_fs_by_files, spark_defaults
 from cxr_spark.runtime.tasks import LOST_DRIVER, error_of_task, is_of_lost_driver, is_of_spark, java_trace
 from cxr_spark.storage.store import Store, resolve
 
@@ -29,7 +29,7 @@ def as_own_error(error: BaseException) -> BaseException:
     """Returns the error of this package that tells what happened; an error that is told well already is returned as is.
 
     Args:
-        error: what ended a run: an error of this package, of Spark's, or of any library.
+        error: the error that ended a run: one of this package, of Spark or of any other library.
     """
     if isinstance(error, CxrError | KeyboardInterrupt):
         return error
@@ -107,7 +107,7 @@ def uri_without_spark(out: str | None, conf: Mapping[str, str]) -> str | None:
     try:
         if under_spark_submit():  # its JVM is there and knows; otherwise one would have to be started
             return Application("status", None, {}).resolve(out)
-        base = known_default_fs(conf)
+        base = default_fs_by_files({**spark_defaults(), **conf})
         return resolve(out, base) if base is not None else None
     except CxrError:
         return None

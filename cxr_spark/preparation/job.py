@@ -43,7 +43,7 @@ class PrepareResult(JobResult):
         images_found: image files that were found.
         joined: images that have a label.
         prepared: images in the prepared dataset.
-        images_without_label: images that no label file names.
+        images_without_label: images that are in no label file.
         labels_without_image: labelled images that were not found.
         quarantined: images that could not be prepared, by reason.
         splits: images of each split.
@@ -65,7 +65,7 @@ class PrepareJob(Job[PrepareResult]):
     """Reads, checks and resizes images, joins their labels, splits by patient, and writes a prepared dataset.
 
     Attributes:
-        settings: what to prepare, and how.
+        settings: the settings of the group `prepare`.
         out: folder of the prepared dataset.
     """
 
@@ -76,7 +76,7 @@ class PrepareJob(Job[PrepareResult]):
 
     @classmethod
     def from_options(cls, settings: Settings, *, out: str, **options: Any) -> PrepareJob:
-        """Returns the job that options ask for, each named as the setting of `prepare` in whose place it stands.
+        """Returns the job that options ask for. An option has the name of the setting of `prepare` that it replaces.
 
         Raises:
             UsageError: no images are named.
@@ -138,7 +138,7 @@ def prepare(spark: SparkSession, request: Request, store: Store, check_held: Cal
 
     Args:
         spark: the session.
-        request: what to prepare.
+        request: the images and labels to prepare.
         store: the output folder, held by this run and empty.
         check_held: raises if another run took the folder over; called before anything is deleted or committed.
 

@@ -68,7 +68,7 @@ class Counts:
         labels_found: labelled images in the label file.
         joined: image files that have a label.
         images_without_label: image files that have none.
-        labels_without_image: labels of which no file was found.
+        labels_without_image: labelled images whose file was not found.
         images_in_no_split: image files that have a label but belong to no split, or not to subset or sample.
         wanted: distinct images with label, split and at least one file: those that would be prepared if all were well.
     """
@@ -85,7 +85,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Plan:
-    """What there is to do.
+    """The work of a preparation, and the counts that are known before it.
 
     Attributes:
         parts: the files to write.

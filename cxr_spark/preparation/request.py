@@ -1,4 +1,4 @@
-"""All that decides what a preparation writes: which images with which labels go into which split, and in what form."""
+"""The request of a preparation: which images and labels go into which split, and how they are stored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Request:
         size: side of the stored images, pixels.
         mode: how an image becomes a square.
         max_bad_fraction: the job fails if more of the wanted images cannot be prepared.
-        settings: what of the settings the manifest records.
+        settings: the settings that the manifest records.
         sources: URIs of what was read, by kind.
         notes: what was dropped or changed in the labels, by kind.
         selection: what `datasets.selection.select` counted.
@@ -60,8 +60,8 @@ def make_request(
     """Selects and splits the labelled images, and cuts the work into parts.
 
     Args:
-        settings: what to prepare, and how.
-        sources: where the inputs are.
+        settings: the settings of the group `prepare`.
+        sources: the URIs of the inputs.
         texts: contents of the lists.
         found: all image files.
         joined: the usable image files and the labels, with all that is known of them, under the same names.

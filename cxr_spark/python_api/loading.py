@@ -34,7 +34,7 @@ class Network:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What the outputs are of, in order."""
+        """The findings that the outputs belong to, in order."""
         return self.metadata.findings
 
     def preprocess(self, files: Iterable[bytes]) -> torch.Tensor:

@@ -72,7 +72,8 @@ class Application:
     def default_fs(self) -> str:
         """The file system that bare paths belong to."""
         if not _is_running():
-            found = _default_fs_of_gateway(self._conf) if under_spark_submit() else spark_files.default_fs(self._conf)
+            look_up = _default_fs_by_gateway if under_spark_submit() else spark_files.default_fs_by_files
+            found = look_up(self._conf)
             if found is not None:
                 return found
         return default_fs(self.spark)
@@ -133,7 +134,7 @@ def _is_running() -> bool:
     return SparkContext._active_spark_context is not None
 
 
-def _default_fs_of_gateway(conf: Mapping[str, str]) -> str:
+def _default_fs_by_gateway(conf: Mapping[str, str]) -> str:
     """Asks the JVM of spark-submit, without an application, which would ask the cluster for executors."""
     from pyspark import SparkConf, SparkContext
 

@@ -67,7 +67,7 @@ Reader = Callable[[bytes, str], Parts]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a child may take.
+    """The most memory, time and space that a child may take.
 
     Attributes:
         memory: bytes of address space, beyond what it has before it opens the file.
@@ -86,10 +86,10 @@ def read_apart(reader: Reader, data: bytes, what: str, limits: Limits) -> Parts:
     """Runs a reader in a child process.
 
     Args:
-        reader: what runs there.
-        data: the whole file.
-        what: its name, for messages.
-        limits: what the child may take.
+        reader: the function that reads the file there.
+        data: the bytes of the whole file.
+        what: the name of the file, for messages.
+        limits: the most memory, time and space that the child may take.
 
     Raises:
         CxrError: the one that the reader raised.

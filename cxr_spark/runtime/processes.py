@@ -165,7 +165,7 @@ def end_children(but: set[int]) -> None:
     A JVM ends by itself when its Python is gone, but not one that was just starting: it waits for ever.
 
     Args:
-        but: those that are none of this run's.
+        but: the processes that were there before this run started, which are left alone.
     """
     found = [child for child in psutil.Process().children(recursive=True) if child.pid not in but]
     for end in (psutil.Process.terminate, psutil.Process.kill):

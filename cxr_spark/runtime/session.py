@@ -149,7 +149,7 @@ def _log_options() -> str:
 
 
 def default_fs(spark: SparkSession) -> str:
-    """Returns the file system that bare paths belong to."""
+    """Returns the file system that bare paths belong to, as the running session of Spark knows it."""
     return str(spark.sparkContext._jsc.hadoopConfiguration().get("fs.defaultFS", "file:///"))
 
 

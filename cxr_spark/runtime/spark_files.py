@@ -50,13 +50,8 @@ def has_own_logging(conf: Mapping[str, str]) -> bool:
     )
 
 
-def known_default_fs(asked: Mapping[str, str]) -> str | None:
-    """Returns Hadoop's `fs.defaultFS` as a session with these settings will find it; see `default_fs`."""
-    return default_fs({**spark_defaults(), **asked})
-
-
-def default_fs(conf: Mapping[str, str]) -> str | None:
-    """Returns Hadoop's `fs.defaultFS` as Spark will find it.
+def default_fs_by_files(conf: Mapping[str, str]) -> str | None:
+    """Returns Hadoop's `fs.defaultFS` as Spark will find it in its settings and in Hadoop's files.
 
     Args:
         conf: Spark settings, those of spark-defaults.conf included.

@@ -56,7 +56,7 @@ def export(dataset: DataFrame, work: Store, columns: Columns, findings: Sequence
     Args:
         dataset: images and labels.
         work: folder to write under.
-        columns: what to take.
+        columns: the names of the columns that are exported.
         findings: names of the labels; empty for NIH's 15.
 
     Returns:

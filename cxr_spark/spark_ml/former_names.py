@@ -8,12 +8,12 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import MappingProxyType, ModuleType
 
-_STAGES = ("affine", "base", "brightness", "crop", "flip", "normalize", "resize")
+_STAGE_MODULES = ("affine", "base", "brightness", "crop", "flip", "normalize", "resize")
 #: Former module names that metadata of version 0.1 hold, and today's.
 FORMER_NAMES = MappingProxyType(
     {
         "cxr_spark.stages": "cxr_spark.spark_ml.stages",
-        **{f"cxr_spark.stages.{name}": f"cxr_spark.spark_ml.stages.{name}" for name in _STAGES},
+        **{f"cxr_spark.stages.{name}": f"cxr_spark.spark_ml.stages.{name}" for name in _STAGE_MODULES},
         "cxr_spark.scoring.spark_model": "cxr_spark.spark_ml.model",
         "cxr_spark.training.estimator": "cxr_spark.spark_ml.classifier",
     }

@@ -97,7 +97,7 @@ class ChestXRayModel(Model, HasScoringColumns, MLReadable, MLWritable):
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What the probabilities are of, in order."""
+        """The findings that the probabilities belong to, in order."""
         return self.metadata.findings
 
     def _transform(self, dataset: DataFrame) -> DataFrame:

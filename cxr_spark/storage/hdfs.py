@@ -35,7 +35,7 @@ def _path_in(url: str) -> str:
 
 
 class _Ending:
-    """Lets the calls of an fsspec class of hdfs-native come to an end. (fsspec makes one object for all who ask.)"""
+    """Makes every call of an fsspec class of hdfs-native end. (fsspec makes one object, which all callers share.)"""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -55,7 +55,7 @@ class _Viewfs(_Ending, native.ViewfsFileSystem):  # type: ignore[misc]
 
 
 def _act_for_who_submitted() -> None:
-    """Without Kerberos, lets files belong to who submitted the job, as Spark's own do, not to the node's user.
+    """Makes new files belong to the user who submitted the job, as Spark's own files do, where there is no Kerberos.
 
     On YARN a task's Python runs as the NodeManager's user. With Kerberos, HDFS goes by ticket or token, whatever is
     said here.

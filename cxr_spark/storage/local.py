@@ -40,7 +40,7 @@ class LocalFileSystem:
             raise FileNotFoundError(*error.args) from None
 
     def write(self, path: str, data: Data) -> None:
-        """Writes a file as a whole, on the disk before its name is."""
+        """Writes a file as a whole: its content is on the disk before the file gets its name."""
         with self._made(path, data) as temporary:
             os.replace(temporary, path)  # noqa: PTH105
 

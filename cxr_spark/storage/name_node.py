@@ -1,4 +1,4 @@
-"""Calls to a NameNode that come to an end; hdfs-native waits forever for one that has gone without a word.
+"""Calls to a NameNode that always end: hdfs-native waits forever for a NameNode that no longer answers.
 
 A NameNode that restarts is waited for: hdfs-native connects again for three minutes, and until the DataNodes have told
 the NameNode what they hold it is in safe mode, which hdfs-native takes for a refusal. One that froze, or whose host is
@@ -115,19 +115,19 @@ def is_denied(error: Exception) -> bool:
 
 
 def put_piece(call: Callable[[], Result]) -> Result:
-    """Returns what a call that writes a piece of a file, or its end, gives.
+    """Returns the result of a call that writes a piece of a file, or closes the file.
 
     Raises:
-        NoAnswerError: it did not end.
+        NoAnswerError: the call did not end in time.
     """
     return within(_PIECE_PATIENCE, call)
 
 
 def within(seconds: float, call: Callable[[], Result]) -> Result:
-    """Returns what a call gives, or leaves it to itself when it takes too long.
+    """Returns the result of a call. A call that takes too long goes on in its own thread, and nobody waits for it.
 
     Raises:
-        NoAnswerError: it did.
+        NoAnswerError: the call took longer than `seconds`.
     """
     future: Future[Result] = Future()
 

@@ -44,8 +44,8 @@ def validated(model: type[Model], value: Any, what: str) -> Model:
     """Checks a value by a model.
 
     Args:
-        model: what the value must be.
-        value: what JSON gave.
+        model: the model that the value must fit.
+        value: the value that was read from JSON.
         what: how the message begins, such as the URI of the file and what it should be.
 
     Raises:

@@ -20,9 +20,9 @@ from cxr_spark.storage.store import Store
 
 @contextlib.contextmanager
 def naming_damage(uri: str) -> Iterator[None]:
-    """Turns whatever pyarrow and NumPy raise at the content of a file into a DataError that names the file.
+    """Turns all errors of pyarrow and NumPy about the content of a file into a DataError that names the file.
 
-    Faults of the storage must not pass here as errors of the operating system: read through the Store.
+    Files must be read through the Store here. Otherwise a fault of the storage would look like damaged content.
     """
     try:
         yield

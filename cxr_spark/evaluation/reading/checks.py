@@ -21,12 +21,12 @@ class Inventory:
     """What is in the predictions.
 
     Attributes:
-        n_images: those that are evaluated: with labels, and of the split that is asked for.
-        n_labelled: images with labels, of whatever split.
-        n_unlabelled: images without a label row, left out.
+        n_images: the evaluated images: they have labels and belong to the wanted split.
+        n_labelled: the images with labels in all splits together.
+        n_unlabelled: the images without a label row, which are left out.
         n_patients: the number of patients of the evaluated images; None where no image names its patient.
-        n_without_patient: evaluated images whose patient is not known; each is taken as a patient of its own.
-        matched: images whose label row was found by another way than the name as it stands, by way: `matching.WAYS`.
+        n_without_patient: the evaluated images whose patient is not known; each counts as one patient.
+        matched: the number of images whose name in the labels is written differently, for each of `matching.WAYS`.
         n_clipped: scores that left 0..1 by rounding and were put back.
     """
 
@@ -103,7 +103,7 @@ def take_inventory(frame: DataFrame, source: str, split: str | None, truth: Trut
     Args:
         frame: the persisted result of `checked`.
         source: URI of the predictions, for messages.
-        split: the one that is evaluated; None: all.
+        split: the split that is evaluated; None for all.
         truth: labels from a file of their own, for messages.
 
     Raises:

@@ -41,7 +41,7 @@ class Columns:
     Attributes:
         index: position of the column that names the images.
         scores: positions of the columns of probabilities, in rising order.
-        findings: what each of these is the probability of.
+        findings: the finding that each of these columns belongs to.
     """
 
     index: int
@@ -54,7 +54,7 @@ def find_columns(table: Table, layout: Layout, vocabulary: Sequence[str] | None)
 
     Args:
         table: the table of another tool.
-        layout: what the user says of it.
+        layout: the layout that the user names.
         vocabulary: the findings that there are labels of; None where that is not known.
 
     Raises:

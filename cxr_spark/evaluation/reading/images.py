@@ -22,7 +22,7 @@ from cxr_spark.errors import DataError
 FACTS = ("patient_id", "view_position", "sex", "age", "split", "model_id")
 #: By what images are put into subgroups; `age_band` is made from `age`.
 GROUPINGS = ("sex", "age_band", "view_position")
-#: What else they are told apart by: the split that they are of.
+#: The column that tells images of one name apart: their split.
 SPLIT = "split"
 
 #: A checked image.

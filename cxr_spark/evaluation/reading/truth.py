@@ -35,7 +35,7 @@ def read_truth(dataset: Dataset, sources: Sequence[str], settings: LabelSettings
     """Reads labels.
 
     Args:
-        dataset: whose they are.
+        dataset: the dataset that the label files belong to.
         sources: URIs of label files; for class folders the folder above them.
         settings: how they are read; what means nothing to the dataset is passed over.
 

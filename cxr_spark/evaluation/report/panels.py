@@ -13,7 +13,7 @@ from cxr_spark.evaluation.report.plots import RocCurve, macro_curve
 
 #: A panel is so many units wide and high, so that a path needs no fractions that the eye cannot see.
 SIDE = 100
-#: Each axis is cut into this many cells, of each of which the first point is kept.
+#: Each axis is cut into this many cells. Of all points in one cell only the first is kept.
 _CELLS = 100
 
 

@@ -24,7 +24,7 @@ class Published(BaseModel):
 
     Attributes:
         source: who published it, and where.
-        model: what kind of model it is of.
+        model: the kind of the model that the figures belong to.
         split: `official` for NIH's own test list, `random` for any other.
         input_side: side of the network's input in pixels; None where it is not known.
         mean_auc: mean AUC of the 14 findings.

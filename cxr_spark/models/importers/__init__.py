@@ -22,7 +22,7 @@ def import_weights(uri: str, architecture_name: str) -> Weights:
 
     Args:
         uri: full URI of the file. For TensorFlow.js it is `model.json`, with its shards in the same folder.
-        architecture_name: a key of `ARCHITECTURES`: the network that they are of.
+        architecture_name: a key of `ARCHITECTURES`: the network that they belong to.
 
     Raises:
         UsageError: no such file, or an architecture that this kind of file cannot hold.

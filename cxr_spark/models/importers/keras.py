@@ -27,7 +27,7 @@ def from_keras(model: KerasModel, architecture_name: str) -> Weights:
     in front of a batch norm are folded into its running mean, exactly.
 
     Args:
-        model: what was read.
+        model: the Keras model that was read.
         architecture_name: a key of `ARCHITECTURES`.
 
     Raises:
@@ -120,7 +120,7 @@ def _tensor(array: Array) -> Tensor:
 
 
 def _naming(model: KerasModel, architecture_name: str) -> Naming:
-    """Finds out which of Keras's ways of naming a file uses: the one of which most layers are there."""
+    """Finds out which of Keras's ways of naming a file uses: the one by which most layers are found."""
     ways = namings(architecture_name, set(model.layers))
     if not ways:
         hint = "; Keras's ResNet-50 is --architecture resnet50_v1" if architecture_name.startswith("resnet") else ""

@@ -70,7 +70,7 @@ def parse_h5(data: bytes, what: str) -> Parts:
             config = read_config(json.loads(text), what) if text is not None else {}
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # whatever HDF5 stumbles over: a damaged file can be anything to it
+    except Exception as error:  # HDF5 may raise any error at a damaged file
         raise DataError(f"{what} cannot be read as a Keras .h5 file ({error}): copy it again") from None
     return Parts(arrays, {"places": places, "config": config})
 

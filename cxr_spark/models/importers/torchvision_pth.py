@@ -68,7 +68,7 @@ def parse_pth(data: bytes, what: str) -> Parts:
     _check_records(data, what)
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch's reader stumbles over: a damaged file can be anything to it
+    except Exception as error:  # torch's reader may raise any error at a damaged file
         if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
             raise MemoryError from None
         first = (str(error).strip() or type(error).__name__).splitlines()[0]

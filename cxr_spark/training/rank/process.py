@@ -66,7 +66,7 @@ class RankProcess:
     """A rank that runs.
 
     Args:
-        start: what the rank is told.
+        start: the message that the rank gets at its start.
         environment: the environment of its process.
         say: called with every line that the rank prints, from a thread of its own.
     """

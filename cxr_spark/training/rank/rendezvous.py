@@ -93,7 +93,7 @@ class RendezvousStore(Store):  # type: ignore[misc]
     Whoever hands the store to torch must keep a reference to it: torch's C++ does not.
 
     Args:
-        rendezvous: where the server is.
+        rendezvous: the address of the server.
         timeout: seconds to wait for a value that another rank has still to set.
 
     Raises:

@@ -54,7 +54,7 @@ def validate(
         shard: this rank's images; it may be empty.
         group: the process group.
         compute: device and precision.
-        augmentations: those of the training; only the deterministic ones are applied.
+        augmentations: the augmentations of the training; only the deterministic ones are applied.
         objective: the loss of the training.
         batch: number of images in a forward pass.
     """

@@ -17,7 +17,7 @@ _EVERY = 5.0
 
 
 def watch(run: Store, token: str | None) -> None:
-    """Watches the lock of a run from a thread of its own.
+    """Watches the lock of a run in a separate thread.
 
     Args:
         run: the run's folder.

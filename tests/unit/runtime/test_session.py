@@ -184,16 +184,21 @@ def prop(name: str, value: str) -> str:
     return f"<property><name> {name} </name><value> {value} </value><final>true</final></property>"
 
 
+def known_default_fs(asked: dict[str, str] | None = None) -> str | None:
+    """Returns what a session with these settings will find, beside those of spark-defaults.conf."""
+    return spark_files.default_fs_by_files({**spark_files.spark_defaults(), **(asked or {})})
+
+
 def test_default_fs_before_start(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert spark_files.known_default_fs({}) == "file:///"
+    assert known_default_fs() == "file:///"
     monkeypatch.setenv("HADOOP_CONF_DIR", str(machine / "nothing"))
-    assert spark_files.known_default_fs({}) == "file:///"
+    assert known_default_fs() == "file:///"
     monkeypatch.setenv("HADOOP_CONF_DIR", core_site(machine / "hadoop", prop("fs.defaultFS", "hdfs://nn:8020")))
-    assert spark_files.known_default_fs({}) == "hdfs://nn:8020"
+    assert known_default_fs() == "hdfs://nn:8020"
     defaults = machine / "spark/conf/spark-defaults.conf"
     defaults.write_text("spark.hadoop.fs.defaultFS hdfs://other\n")
-    assert spark_files.known_default_fs({}) == "hdfs://other"
-    assert spark_files.known_default_fs({"spark.hadoop.fs.defaultFS": "s3a://bucket"}) == "s3a://bucket"
+    assert known_default_fs() == "hdfs://other"
+    assert known_default_fs({"spark.hadoop.fs.defaultFS": "s3a://bucket"}) == "s3a://bucket"
 
 
 @pytest.mark.parametrize(
@@ -206,13 +211,13 @@ def test_default_fs_before_start(machine: Path, monkeypatch: pytest.MonkeyPatch)
 )
 def test_default_fs_that_only_hadoop_can_tell(machine: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     monkeypatch.setenv("HADOOP_CONF_DIR", core_site(machine / "hadoop", body))
-    assert spark_files.known_default_fs({}) is None
+    assert known_default_fs() is None
 
 
 def test_default_fs_that_a_start_script_may_change(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert spark_files.known_default_fs({"spark.driver.extraClassPath": "/etc/hadoop/conf"}) is None
+    assert known_default_fs({"spark.driver.extraClassPath": "/etc/hadoop/conf"}) is None
     (machine / "spark/conf/spark-env.sh").write_text("export HADOOP_CONF_DIR=/etc/hadoop\n")
-    assert spark_files.known_default_fs({}) is None
+    assert known_default_fs() is None
 
 
 def test_an_application_knows_paths_without_starting(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
