@@ -138,7 +138,7 @@ def from_json(text: str) -> BatchAugmentation:
     try:
         settings = json.loads(text)
         name = settings.pop("name")
-    except (ValueError, AttributeError, KeyError, TypeError):
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         raise ConfigError(
             f"{text!r} is not an augmentation: expected a JSON object with a name and the settings of that augmentation"
         ) from None

@@ -47,7 +47,7 @@ def from_bytes(data: bytes, what: str) -> tuple[dict[str, Tensor], str | None]:
         tensors = safetensors.torch.load(data)
         length = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + min(length, _MAX_HEADER)]).get("__metadata__") or {}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{what} is not a whole safetensors file ({error}): copy or import it again") from None
     note = metadata.get(_NOTE)
     return tensors, note if isinstance(note, str) else None

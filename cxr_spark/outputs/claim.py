@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from cxr_spark import __version__
-from cxr_spark.errors import RunError, UsageError
+from cxr_spark.errors import DataError, RunError, UsageError
+from cxr_spark.outputs.done import read_done
 from cxr_spark.outputs.lock import Lock, Witness, read_holder
 from cxr_spark.outputs.mark import CLEARING, DONE_NAME, Mark, note, write_mark
 from cxr_spark.outputs.own_files import Contents, told
@@ -174,26 +175,29 @@ def _finished(store: Store, job: str, fingerprint: Mapping[str, Any]) -> dict[st
         UsageError: it is of other settings.
     """
     try:
-        found = store.read_json(DONE_NAME)
+        found = read_done(store)
     except FileNotFoundError:
         return None
     except RunError as error:
         log.warning("%s: the work is done again", error)
         return None
-    if not isinstance(found, dict) or found.get("job") != job:
-        return None
-    if found.get("fingerprint") != digest(fingerprint):
+    except DataError as error:
         raise UsageError(
-            f"--out {store.uri} holds finished output of other settings or inputs ({_difference(found, fingerprint)}): "
-            "choose another, or say --overwrite"
+            f"--out {store.uri} holds finished output, perhaps of other settings ({error}): choose another, or say "
+            "--overwrite"
+        ) from None
+    if found.job != job:
+        return None
+    if found.fingerprint != digest(fingerprint):
+        raise UsageError(
+            f"--out {store.uri} holds finished output of other settings or inputs "
+            f"({_difference(found.inputs, fingerprint)}): choose another, or say --overwrite"
         )
-    summary = found.get("summary")
-    return summary if isinstance(summary, dict) else {}
+    return found.summary
 
 
-def _difference(found: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> str:
-    before = found.get("inputs")
-    before = _flat(before) if isinstance(before, dict) else {}
+def _difference(inputs: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> str:
+    before = _flat(inputs)
     now = _flat(as_json(fingerprint))
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     if not names:

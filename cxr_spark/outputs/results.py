@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import html
+import logging
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cxr_spark.errors import UsageError
 from cxr_spark.storage.json_values import as_json
+from cxr_spark.storage.typed_json import first_problem
+
+log = logging.getLogger(__name__)
+
+Kind = TypeVar("Kind", bound="JobResult")
 
 
 class JobResult(BaseModel):
@@ -33,6 +40,31 @@ class JobResult(BaseModel):
     def _repr_html_(self) -> str:
         """Returns the table that a notebook shows."""
         return table(type(self).__name__, self.summary())
+
+
+def finished_result(kind: type[Kind], job: str, uri: str, summary: Mapping[str, Any]) -> Kind:
+    """Returns the result of work that an earlier run finished, and logs that there is nothing to do.
+
+    Args:
+        kind: class of the job's results.
+        job: name of the job.
+        uri: full URI of the output folder.
+        summary: what the mark of finished work holds.
+
+    Returns:
+        An object of that class.
+
+    Raises:
+        UsageError: the mark of finished work does not hold such a result.
+    """
+    log.info("%s: finished before, nothing to do: %s", job, uri)
+    try:
+        return kind.model_validate({**summary, "out": uri})
+    except ValidationError as error:
+        raise UsageError(
+            f"--out {uri} is marked as finished, but its mark does not hold the result of {job} "
+            f"({first_problem(error)}): say --overwrite to do the work again"
+        ) from None
 
 
 def table(caption: str, tree: Mapping[str, Any]) -> str:

@@ -13,23 +13,17 @@ Nothing here ends the process: errors are raised, those of Spark as the errors o
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
-from pydantic import ValidationError
-
-from cxr_spark.errors import UsageError
 from cxr_spark.outputs.claim import claim, finished_before
 from cxr_spark.outputs.job import Execution, Job, JobRun, Result
 from cxr_spark.outputs.overlap import OverlapError, config_inputs, refuse_overlap
+from cxr_spark.outputs.results import finished_result
 from cxr_spark.outputs.run_status import as_own_error, leave_status, tell, uri_without_spark
 from cxr_spark.runtime.application import Application
 from cxr_spark.runtime.processes import note_interrupts
 from cxr_spark.storage.store import Store
-
-log = logging.getLogger(__name__)
 
 
 def run_job(job: Job[Result], asked: Execution | None = None) -> Result:
@@ -95,29 +89,11 @@ def _run(job: Job[Result], run: JobRun, overwrite: bool) -> Result:
     if not overwrite and not job.adds:
         finished = finished_before(run.store, job.name, plan.fingerprint)
         if finished is not None:
-            return _finished(job, run.store, finished)
+            return cast(Result, finished_result(job.result, job.name, run.store.uri, finished))
     plan.check()
     with claim(run.store, job.name, plan.fingerprint, overwrite) as claimed:
         if claimed.finished is not None and not job.adds:  # by another run, meanwhile
-            return _finished(job, run.store, claimed.finished)
+            return cast(Result, finished_result(job.result, job.name, run.store.uri, claimed.finished))
         result = plan.work(claimed)
         claimed.done(result.summary())
     return result
-
-
-def _finished(job: Job[Result], store: Store, summary: Mapping[str, Any]) -> Result:
-    """Returns the result of work that an earlier run finished.
-
-    Raises:
-        UsageError: the mark of finished work is not one of this job's.
-    """
-    log.info("%s: finished before, nothing to do: %s", job.name, store.uri)
-    try:
-        result: Any = job.result.model_validate({**summary, "out": store.uri})
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        raise UsageError(
-            f"--out {store.uri} is marked as finished, but its mark does not hold the result of {job.name} "
-            f"({'.'.join(map(str, problem['loc']))}: {problem['msg']}): say --overwrite to do the work again"
-        ) from None
-    return result  # type: ignore[no-any-return]

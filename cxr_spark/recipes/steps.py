@@ -17,6 +17,7 @@ from typing import Any
 from cxr_spark.config import Settings
 from cxr_spark.errors import CxrError, RunError
 from cxr_spark.outputs.claim import DONE_NAME
+from cxr_spark.outputs.done import read_done
 from cxr_spark.runtime.processes import run_child
 from cxr_spark.storage.store import Store
 
@@ -103,7 +104,7 @@ def run_step(
         )
     log.info("%s: done in %.1f s", step.name, time.monotonic() - started)
     try:
-        return dict(Store(out_uri).read_json(DONE_NAME).get("summary", {}))
+        return read_done(Store(out_uri)).summary
     except FileNotFoundError:
         raise RunError(f"{step.name} left no {DONE_NAME} in {out_uri}: was it deleted meanwhile?") from None
 

@@ -24,7 +24,7 @@ from cxr_spark.spark_ml.export_folders import delete_dead_exports, delete_export
 from cxr_spark.spark_ml.stages.dataframe import column_of, image_index_column, limit_arrow_batches
 from cxr_spark.spark_ml.stages.execution import Source, map_images
 from cxr_spark.spark_ml.stages.metadata import image_column
-from cxr_spark.storage.store import Store
+from cxr_spark.storage.store import NotJsonError, Store
 from cxr_spark.tables.prepared import MANIFEST_NAME, PreparedDataset
 from cxr_spark.tables.schema import PREPARED, TRAIN, VALIDATION
 
@@ -201,7 +201,7 @@ def _same_or_new(work: Store, name: str, manifest: dict[str, object]) -> str:
             if earlier != name and work.read_json(f"{earlier}/{MANIFEST_NAME}") == manifest:
                 log.info("the same images were exported before: %s", work.uri_of(earlier))
                 return earlier
-        except FileNotFoundError:
+        except (FileNotFoundError, NotJsonError):  # not complete, or damaged: such an export is not used
             continue
     work.write_json(f"{name}/{MANIFEST_NAME}", manifest)
     return name

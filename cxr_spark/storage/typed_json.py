@@ -13,6 +13,9 @@ from cxr_spark.errors import DataError
 #: How pydantic begins what it says of the length of a value.
 _SIZES = re.compile(r"^(?:List|Tuple|String|Dictionary|Set) should have ")
 
+#: Levels of lists and objects within each other, in JSON of any content; settings and summaries have up to six.
+_DEEPEST = 50
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -36,6 +39,25 @@ def check_relative_name(name: str) -> str:
 
 #: The name of a file below a folder; it cannot lead out of the folder.
 RelativeName = Annotated[str, StringConstraints(max_length=4096), AfterValidator(check_relative_name)]
+
+
+def check_depth(value: dict[str, Any]) -> dict[str, Any]:
+    """Returns a JSON object whose values no recursion over them can exhaust.
+
+    Raises:
+        ValueError: lists and objects in it are nested deeper than `_DEEPEST` levels.
+    """
+    level: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        inner = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return value
+    raise ValueError(f"expected lists and objects nested no deeper than {_DEEPEST} levels")
+
+
+#: A JSON object of any content, nested no deeper than `_DEEPEST` levels.
+JsonObject = Annotated[dict[str, Any], AfterValidator(check_depth)]
 #: A SHA-256 in lower-case hexadecimal digits.
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 

@@ -5,7 +5,6 @@ The job and Spark ML's `fit` share it. Both hand over the backend that trains, s
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +13,7 @@ from cxr_spark.config import Settings
 from cxr_spark.models.initial_weights import uri_of_weights
 from cxr_spark.outputs.claim import Claim, claim
 from cxr_spark.outputs.job import Execution, Input, Job, JobRun, Plan
-from cxr_spark.outputs.results import JobResult
+from cxr_spark.outputs.results import JobResult, finished_result
 from cxr_spark.runtime.session import default_fs
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import MAY_SHARE_PATIENTS, PreparedDataset
@@ -26,8 +25,6 @@ from cxr_spark.training.soft_labels import Teacher
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-log = logging.getLogger(__name__)
 
 JOB = "train"
 
@@ -135,8 +132,7 @@ def train(
     teacher = Teacher.of(settings.train, default_fs(spark))
     with claim(run, JOB, fingerprint(settings, dataset, teacher), overwrite=False) as claimed:
         if claimed.finished is not None:
-            log.info("%s: finished before, nothing to do: %s", JOB, run.uri)
-            return TrainResult.model_validate({**claimed.finished, "out": run.uri})
+            return finished_result(TrainResult, JOB, run.uri, claimed.finished)
         result = _train(spark, settings, dataset, claimed, setup)
         claimed.done(result.summary())
     return result

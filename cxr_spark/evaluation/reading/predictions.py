@@ -6,9 +6,10 @@ import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.findings import finding_named
@@ -17,14 +18,23 @@ from cxr_spark.evaluation.reading.columns import PREFIX, Layout, find_columns
 from cxr_spark.evaluation.reading.images import Truth
 from cxr_spark.evaluation.reading.rows import SCORE_COLUMNS, RowReader
 from cxr_spark.evaluation.reading.tables import Table, data_files, open_table
-from cxr_spark.outputs.claim import DONE_NAME
-from cxr_spark.storage.store import Store, parent_and_name
+from cxr_spark.outputs.done import read_done
+from cxr_spark.outputs.mark import DONE_NAME
+from cxr_spark.storage.store import NotJsonError, Store, parent_and_name
+from cxr_spark.storage.typed_json import OutsideModel, validated
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 #: What a model's outputs can be: a sigmoid a finding, or one softmax.
 TASKS = ("multi_label", "single_label")
+
+
+class _About(OutsideModel):
+    """What the score job says of its predictions."""
+
+    findings: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(min_length=1, max_length=100_000)]
+    task: Any = None
 
 
 @dataclass(frozen=True)
@@ -90,22 +100,20 @@ def _check_score_job(table: Table) -> None:
 def _about(uri: str) -> tuple[tuple[str, ...], str | None]:
     """Finds out what the places of the score job's arrays stand for, and the task; a folder must be finished."""
     files = data_files(uri)
-    about: Any
     if files[0].uri == uri:
-        about = _footer(uri)
+        told = _footer(uri)
     else:
         try:
-            about = Store(uri).read_json(DONE_NAME)
+            told = read_done(Store(uri)).summary
         except FileNotFoundError:
             raise DataError(
                 f"{uri} has no {DONE_NAME}: the score job has not finished there, or this is not the whole --out folder"
             ) from None
-        about = about.get("summary") if isinstance(about, dict) else None
-    about = about if isinstance(about, dict) else {}
-    findings, task = about.get("findings"), about.get("task")
-    if not isinstance(findings, list) or not findings:
-        raise DataError(f"{uri} does not say which findings its probabilities are of: score the images again")
-    return tuple(map(str, findings)), task if task in TASKS else None
+        except NotJsonError as error:
+            raise DataError(str(error)) from None
+    what = f"{uri} does not say which findings its probabilities are of, score the images again"
+    about = validated(_About, told, what)
+    return tuple(about.findings), about.task if about.task in TASKS else None
 
 
 def _footer(uri: str) -> dict[str, Any]:
@@ -115,7 +123,7 @@ def _footer(uri: str) -> dict[str, Any]:
     metadata = pq.read_schema(f"{root.rstrip('/')}/{name}", filesystem=system).metadata or {}
     found = {}
     for key in ("findings", "task"):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found[key] = json.loads(metadata.get(key.encode(), b"null"))
     return found
 

@@ -11,7 +11,7 @@ from cxr_spark.training.driver.barrier_ranks import run_barrier_ranks
 from cxr_spark.training.driver.cluster import check_places_again, is_local
 from cxr_spark.training.driver.local_ranks import run_local_ranks
 from cxr_spark.training.driver.reachability import check_reachability
-from cxr_spark.training.rank import task as rank
+from cxr_spark.training.rank.failure import FAILURE, Failure, may_pass, read_failure
 from cxr_spark.training.specification import TrainingSpec
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def launch(spark: SparkSession, spec: TrainingSpec) -> None:
     if not is_local(spark) and spec.train.workers > 1:
         check_reachability(spark, spec.train.workers)
     for attempt in range(spec.train.max_restarts + 1):
-        spec.checkpoints.delete(rank.FAILURE)
+        spec.checkpoints.delete(FAILURE)
         try:
             _run_ranks(spark, spec)
             return
@@ -58,28 +58,31 @@ def _run_ranks(spark: SparkSession, spec: TrainingSpec) -> None:
 
 def _cause(spec: TrainingSpec, error: Exception) -> CxrError:
     """Returns the error that a rank recorded, else what its launcher tells of its end, else what Spark tells."""
-    try:
-        told = spec.checkpoints.read_json(rank.FAILURE)
-        return error_class(told["kind"])(str(told["message"]))
-    except (FileNotFoundError, RunError, TypeError, KeyError):  # there is none, or a rank died while it wrote it
-        if isinstance(error, CxrError):
-            return error
-        own = _OWN_ERROR.search(str(error))
-        if own:
-            return error_class(own[1])(own[2])
-        lines = [line.strip() for line in str(error).splitlines()]
-        lines = [
-            line for line in lines if line and not line.startswith("at ")
-        ]  # Java's traces: the messages, not the places
-        telling = [line for line in lines if _TELLING.search(line)]
-        return RunError("; ".join((telling or lines)[-2:]) or type(error).__name__)
+    told = _recorded(spec)
+    if told is not None:
+        return error_class(told.kind)(told.message)
+    if isinstance(error, CxrError):
+        return error
+    own = _OWN_ERROR.search(str(error))
+    if own:
+        return error_class(own[1])(own[2])
+    lines = [line.strip() for line in str(error).splitlines()]
+    # Of Java's traces the messages, not the places.
+    lines = [line for line in lines if line and not line.startswith("at ")]
+    telling = [line for line in lines if _TELLING.search(line)]
+    return RunError("; ".join((telling or lines)[-2:]) or type(error).__name__)
 
 
 def _may_pass(spec: TrainingSpec, cause: CxrError) -> bool:
     """Returns whether it makes sense to start the ranks again."""
-    if not rank.may_pass(cause):
+    if not may_pass(cause):
         return False
+    told = _recorded(spec)
+    return told is None or told.may_pass
+
+
+def _recorded(spec: TrainingSpec) -> Failure | None:
     try:
-        return bool(spec.checkpoints.read_json(rank.FAILURE).get("may_pass", True))
-    except (FileNotFoundError, RunError, AttributeError):  # a rank died before it could record why
-        return True
+        return read_failure(spec.checkpoints)
+    except RunError:  # the storage is away: what Spark tells is all that is known
+        return None

@@ -7,7 +7,6 @@ listens on every interface without a password, so nothing else here uses it.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -15,15 +14,14 @@ from pathlib import Path
 
 import torch
 
-from cxr_spark.errors import CxrError, DivergedError, RunError
 from cxr_spark.models.architectures import build
 from cxr_spark.models.device import choose
 from cxr_spark.models.freezing import freeze
 from cxr_spark.models.stochastic_depth import set_stochastic_depth
-from cxr_spark.storage.store import Store
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import describe
 from cxr_spark.training.checkpoints import Checkpoints
+from cxr_spark.training.rank.failure import refuse_to_repeat, report_failure
 from cxr_spark.training.rank.process import read_start
 from cxr_spark.training.rank.process_group import ProcessGroup
 from cxr_spark.training.rank.sampler import Sampler
@@ -33,8 +31,6 @@ from cxr_spark.training.rank.watchdog import watch
 from cxr_spark.training.specification import TrainingSpec
 
 log = logging.getLogger("cxr_spark.training")
-
-FAILURE = "failure.json"
 
 
 def run(spec_json: str, group: ProcessGroup) -> None:
@@ -118,52 +114,6 @@ def train(spec: TrainingSpec, group: ProcessGroup) -> None:
             log.info("%s", balanced)
     trainer.run(start)
     group.wait_for_all()
-
-
-def report_failure(store: Store, error: Exception) -> None:
-    """Leaves an error where the driver finds it; the first one stays.
-
-    Args:
-        store: folder of the checkpoints.
-        error: what ended the rank.
-    """
-    kind, message = type(error).__name__, str(error)
-    if not isinstance(error, CxrError):
-        kind, message = "RunError", f"{kind}: {message}"
-    record = {"kind": kind, "message": message, "may_pass": may_pass(error)}
-    store.create_exclusive(FAILURE, json.dumps(record).encode())
-
-
-def may_pass(error: Exception) -> bool:
-    """Returns whether a repetition may not meet an error again: lost peers, a store that is away, a full memory.
-
-    A training repeats bit for bit, so a wrong value or a fault in the code would only come back.
-    """
-    if isinstance(error, CxrError):
-        return isinstance(error, RunError) and not isinstance(error, DivergedError)
-    return isinstance(error, OSError | RuntimeError | MemoryError) and not isinstance(
-        error, NotImplementedError | RecursionError
-    )
-
-
-def refuse_to_repeat(store: Store) -> None:
-    """Ends a rank that Spark started again after an error that no repetition mends.
-
-    Spark repeats a failed barrier stage by itself, up to three times. The driver deletes the record when it starts the
-    ranks anew.
-
-    Args:
-        store: folder of the checkpoints.
-
-    Raises:
-        CxrError: the error that is recorded.
-    """
-    try:
-        told = store.read_json(FAILURE)
-    except FileNotFoundError:
-        return
-    if not told["may_pass"]:
-        raise CxrError(str(told["message"]))
 
 
 def main(arguments: Sequence[str]) -> None:

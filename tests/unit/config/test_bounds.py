@@ -38,6 +38,33 @@ def test_every_number_has_both_bounds() -> None:
     assert set(unbounded) <= {".train.early_stop.targets", ".model.freeze"}
 
 
+def settings_of_numbers() -> list[tuple[str, str]]:
+    """Returns each setting that is a number or holds numbers, and how YAML writes it with {} in place of a number."""
+    schema = Settings.model_json_schema()
+    names = sorted({name.removeprefix(".") for name, _ in numbers(schema, "", schema["$defs"])})
+    around = {
+        "model.freeze": "{{last: {}}}",
+        "model.hidden": "[{}]",
+        "prepare.sample": "{{A: {}}}",
+        "prepare.subset.age": "[0, {}]",
+        "train.class_weights": "{{A: {}}}",
+        "train.early_stop.targets": "{{val_loss: {}}}",
+    }
+    return [(name, around.get(name, "{}")) for name in names]
+
+
+@pytest.mark.parametrize(("setting", "written"), settings_of_numbers())
+@pytest.mark.parametrize("value", [str(10**400), str(-(10**30)), ".nan", ".inf", "-.inf", "1e400", "'many'", "[[]]"])
+def test_a_number_beyond_measure_is_one_clear_line(setting: str, written: str, value: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        load_settings(None, [f"{setting}={written.format(value)}"])
+    line = str(told.value)
+    assert line.startswith(f"--set: {setting}")
+    assert "\n" not in line
+    assert len(line) < 700
+    assert told.value.exit_status == 2
+
+
 @pytest.mark.parametrize("setting", ["train.epochs", "train.global_batch", "train.max_restarts", "train.workers"])
 def test_a_number_beyond_measure_is_refused(setting: str) -> None:
     with pytest.raises(ConfigError, match=setting):

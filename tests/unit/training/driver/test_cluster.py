@@ -11,7 +11,7 @@ from cxr_spark.errors import CxrError, DataError, DivergedError, RunError, Stora
 from cxr_spark.storage.store import Store
 from cxr_spark.training.driver import launch
 from cxr_spark.training.driver.cluster import check_places_again, check_settings, most_tasks
-from cxr_spark.training.rank.task import FAILURE, refuse_to_repeat, report_failure
+from cxr_spark.training.rank.failure import FAILURE, refuse_to_repeat, report_failure
 
 
 @pytest.mark.parametrize(

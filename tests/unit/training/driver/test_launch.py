@@ -10,7 +10,7 @@ import pytest
 from cxr_spark.errors import DataError, DivergedError, RunError
 from cxr_spark.storage.store import Store
 from cxr_spark.training.driver.launch import _cause
-from cxr_spark.training.rank.task import FAILURE, report_failure
+from cxr_spark.training.rank.failure import FAILURE, report_failure
 
 #: What Spark raises when a worker is gone.
 LOST = RuntimeError(
