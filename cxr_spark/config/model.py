@@ -26,6 +26,9 @@ ARCHITECTURE_NAMES = (
     "small_cnn",
 )
 
+#: A number of layers; whether the network has so many is checked when it is built.
+LayerCount = Annotated[int, Field(ge=0, le=100_000)]
+
 
 class ModelSettings(Section):
     """The network."""
@@ -52,7 +55,7 @@ class ModelSettings(Section):
         description="multi_label: each finding has a sigmoid of its own; single_label: one softmax over all classes",
     )
     hidden: HiddenWidths = Field((), description="widths of additional dense layers before the outputs, such as [512]")
-    freeze: Literal["none", "backbone"] | dict[Literal["until", "last"], str | int] = Field(
+    freeze: Literal["none", "backbone"] | dict[Literal["until", "last"], str | LayerCount] = Field(
         "none",
         description="which layers keep their weights: none, backbone, {until: LAYER} or {last: N}, all but the last N",
     )

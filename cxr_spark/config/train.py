@@ -52,7 +52,7 @@ class EarlyStopSettings(Section):
         0, ge=0, le=100_000, description="number of epochs without improvement after which the training stops; 0: never"
     )
     min_delta: float = Field(0.0, ge=0, le=1e6, description="a change of the metric must be larger than this to count")
-    targets: dict[Metric, float] = Field(
+    targets: dict[Metric, Annotated[float, Field(ge=0, le=1e30)]] = Field(
         {}, description="the training stops as soon as each of these metrics has reached its value"
     )
 

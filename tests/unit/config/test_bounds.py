@@ -34,8 +34,7 @@ def test_every_number_has_both_bounds() -> None:
         for name, rules in found
         if not rules.keys() & {"minimum", "exclusiveMinimum"} or not rules.keys() & {"maximum", "exclusiveMaximum"}
     ]
-    # The targets of early stop are values of a metric, and {last: N} of model.freeze is compared with the network.
-    assert set(unbounded) <= {".train.early_stop.targets", ".model.freeze"}
+    assert unbounded == []
 
 
 def settings_of_numbers() -> list[tuple[str, str]]:
@@ -54,7 +53,7 @@ def settings_of_numbers() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("setting", "written"), settings_of_numbers())
-@pytest.mark.parametrize("value", [str(10**400), str(-(10**30)), ".nan", ".inf", "-.inf", "1e400", "'many'", "[[]]"])
+@pytest.mark.parametrize("value", [str(10**400), str(-(10**30)), ".nan", ".inf", "-.inf", "1e400", "[[]]"])
 def test_a_number_beyond_measure_is_one_clear_line(setting: str, written: str, value: str) -> None:
     with pytest.raises(ConfigError) as told:
         load_settings(None, [f"{setting}={written.format(value)}"])
