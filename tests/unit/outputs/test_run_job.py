@@ -188,5 +188,5 @@ def test_a_mark_of_something_else_is_told(numbers, tmp_path):
     run_job(SumJob(numbers, str(out)))
     done = json.loads((out / "_done.json").read_text())
     (out / "_done.json").write_text(json.dumps({**done, "summary": {"total": "many"}}))
-    with pytest.raises(UsageError, match=r"total: .* say --overwrite to do the work again"):
+    with pytest.raises(UsageError, match=r"'total' is 'many': .* say --overwrite to do the work again"):
         run_job(SumJob(numbers, str(out)))
