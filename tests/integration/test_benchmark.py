@@ -4,7 +4,7 @@ from cxr_spark.commands.main import main
 
 
 def test_every_step_is_measured_beside_its_bare_loop(tmp_path, spark):
-    options = ["--images", "40", "--size", "64", "--input-size", "32", "--batch", "8"]
+    options = ["--images", "80", "--size", "64", "--input-size", "32", "--batch", "16"]
     assert main(["benchmark", "--out", str(tmp_path / "out"), *options]) == 0
     result = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     assert set(result["steps"]) == {"prepare", "train", "score"}
