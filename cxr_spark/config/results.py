@@ -31,6 +31,11 @@ class ScoreSettings(Section):
         "name",
         description="how a raw image is named: name: by its file name; path: by its path below the searched folder",
     )
+    storage: Literal["checked", "trusted"] = Field(
+        "checked",
+        description="checked: each file of prepared data is compared with its SHA-256 in the manifest when it is read; "
+        "trusted: it is taken as it is",
+    )
     average: Average = Field(
         "probabilities",
         description="what is averaged over several models, and over the views of tta; ranks: among the validation "
@@ -118,6 +123,9 @@ class ExplainSettings(Section):
     )
     batch: int = Field(16, ge=1, le=4096, description="images per forward pass")
     image_index: Literal["name", "path"] = Field("name", description="how a raw image is named: see score.image_index")
+    storage: Literal["checked", "trusted"] = Field(
+        "checked", description="whether files of prepared data are compared with their SHA-256: see score.storage"
+    )
     boxes: str | None = Field(
         None, description="URI of radiologists' boxes: NIH's BBox_List_2017.csv, or RSNA's stage_2_train_labels.csv"
     )

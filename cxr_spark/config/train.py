@@ -183,6 +183,9 @@ class TrainSettings(Section):
     start_timeout: float = Field(
         300, gt=0, le=10**7, description="seconds to wait until there are executors for all ranks"
     )
+    storage: Literal["checked", "trusted"] = Field(
+        "checked", description="whether files of prepared data are compared with their SHA-256: see score.storage"
+    )
     schedule: ScheduleSettings = Field(ScheduleSettings(), description="the learning rate over time")
     early_stop: EarlyStopSettings = Field(
         EarlyStopSettings(), description="when a training stops before its last epoch"

@@ -136,11 +136,11 @@ class ExplainJob(Job[ExplainResult]):
             _check_finding(settings.finding, metadata.findings)
         check_layers(metadata, settings.layers)
         boxes = _read_boxes(run.uri("--boxes"), settings.box_side, metadata)
-        work = work_of(run, settings.split, settings.image_index, metadata)
+        work = work_of(run, settings, metadata)
         fingerprint = {
             "model_id": metadata.model_id,
             **work.fingerprint,
-            **settings.model_dump(mode="json", exclude={"batch", "split", "image_index", "boxes"}),
+            **settings.model_dump(mode="json", exclude={"batch", "split", "image_index", "boxes", "storage"}),
             "boxes": boxes.digest,
         }
 

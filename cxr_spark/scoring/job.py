@@ -126,7 +126,7 @@ class ScoreJob(Job[ScoreResult]):
         models = open_models(run.uris["--model"], self.settings, reference)
         if self.incremental:
             return self._incremental(run, models)
-        work = work_of(run, self.settings.split, self.settings.image_index, models.first)
+        work = work_of(run, self.settings, models.first)
         fingerprint = {"model_id": models.model_id, **models.fingerprint, **work.fingerprint}
 
         def do(claimed: Claim) -> ScoreResult:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cxr_spark.config import ExplainSettings, ScoreSettings
 from cxr_spark.errors import UsageError
 from cxr_spark.imaging.listing import find_images
 from cxr_spark.imaging.resize import MODES, ResizeMode
@@ -53,18 +54,19 @@ class Work:
         return found if found in MODES else None
 
 
-def prepared_work(uri: str, split: str, metadata: ModelMetadata) -> Work:
+def prepared_work(uri: str, split: str, metadata: ModelMetadata, check_files: bool = True) -> Work:
     """Plans the work on a split of a prepared dataset.
 
     Args:
         uri: of the dataset.
         split: a name of `schema.SPLITS`, several with commas between them, or `all`.
         metadata: of the model.
+        check_files: whether each file is compared with its SHA-256 in the manifest when it is read.
 
     Raises:
         DataError: there is no such dataset, it has no images there, or no finding in common with the model.
     """
-    dataset = PreparedDataset.open(uri)
+    dataset = PreparedDataset.open(uri, verify=check_files)
     labels = label_order(metadata.findings, dataset.findings, uri)
     unlabelled = [name for name, place in zip(metadata.findings, labels, strict=True) if place is None]
     if unlabelled:
@@ -114,9 +116,9 @@ def check_source(data: str | None, images: Sequence[str] | str | None, split: ob
     return patterns
 
 
-def work_of(run: JobRun, split: str, image_index: str, metadata: ModelMetadata) -> Work:
+def work_of(run: JobRun, settings: ScoreSettings | ExplainSettings, metadata: ModelMetadata) -> Work:
     """Returns the work on the prepared data or the raw images that a job was given; see `prepared_work`, `raw_work`."""
     data = run.uri("--data")
     if data is not None:
-        return prepared_work(data, split, metadata)
-    return raw_work(list(run.uris["--images"]), image_index, run.spark.sparkContext.defaultParallelism)
+        return prepared_work(data, settings.split, metadata, settings.storage == "checked")
+    return raw_work(list(run.uris["--images"]), settings.image_index, run.spark.sparkContext.defaultParallelism)

@@ -98,7 +98,7 @@ class TrainJob(Job[TrainResult]):
 
     def plan(self, run: JobRun) -> Plan[TrainResult]:
         """Opens the prepared data, and the soft labels where there are any."""
-        dataset = PreparedDataset.open(run.needed_uri("--data"))
+        dataset = PreparedDataset.open(run.needed_uri("--data"), verify=self.settings.train.storage == "checked")
         soft = run.uri("train.soft_labels")
         teacher = Teacher.open(soft) if soft else None
 

@@ -30,7 +30,14 @@ from cxr_spark.training.specification import TrainingSpec
 log = logging.getLogger(__name__)
 
 #: These settings change how fast or how safely a training runs, but not its result.
-_NOT_IN_RESULT = {"max_restarts", "checkpoint_every_steps", "keep_checkpoints", "rank_timeout", "start_timeout"}
+_NOT_IN_RESULT = {
+    "max_restarts",
+    "checkpoint_every_steps",
+    "keep_checkpoints",
+    "rank_timeout",
+    "start_timeout",
+    "storage",
+}
 #: Settings that version 0.1 did not have. At their defaults they change nothing, so a training that was begun without
 #: them goes on with them.
 _SINCE_0_1 = {

@@ -59,7 +59,7 @@ class TrainingSpec(BaseModel):
 
     def dataset(self) -> PreparedDataset:
         """Opens the prepared dataset."""
-        return PreparedDataset.open(self.data_uri)
+        return PreparedDataset.open(self.data_uri, verify=self.train.storage == "checked")
 
     def augmentations(self) -> list[BatchAugmentation]:
         """Builds the augmentations that the settings name."""

@@ -14,20 +14,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cxr_spark.config import ModelSettings, TrainSettings
 from cxr_spark.errors import CxrError, DataError, RunError
 from cxr_spark.explanation.images import prepared_images
 from cxr_spark.explanation.plan import Selection, select
 from cxr_spark.exploration.task import PixelSummer
 from cxr_spark.models.device import Compute
+from cxr_spark.models.folder import ModelMetadata, Preprocessing
 from cxr_spark.scoring.ensemble import ReadyEnsemble, ShippedEnsemble
-from cxr_spark.scoring.plan import prepared_parts
+from cxr_spark.scoring.plan import PreparedPart, prepared_parts
 from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
 from cxr_spark.scoring.task import PartScorer
+from cxr_spark.scoring.work import prepared_work
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.prepared_files import read_batches, read_columns
 from cxr_spark.training.rank.shards import load_shard, read_index
 from tests.support.prepared_sets import write_prepared
+from tests.support.specifications import specification
 from tests.support.storage_faults import FAULTS, break_reads
 
 SPLIT = "test"
@@ -135,6 +139,22 @@ def test_who_trusts_the_storage_reads_without_a_check(folder: Path) -> None:
     assert len(score(dataset)) == N
     with pytest.raises(DataError, match="SHA-256"):
         score(PreparedDataset.open(str(folder)))
+
+
+@pytest.mark.parametrize("trusting", [False, True])
+def test_jobs_check_files_unless_a_setting_says_that_storage_is_trusted(folder: Path, trusting: bool) -> None:
+    sha256 = hashlib.sha256(only_file(folder).read_bytes()).hexdigest()
+    train = TrainSettings(storage="trusted" if trusting else "checked")
+    specified = specification(folder / "run", ModelSettings(), train).model_copy(
+        update={"data_uri": f"file://{folder}"}
+    )
+    dataset = specified.dataset()
+    preprocessing = Preprocessing(input_size=32, stored_size=32)
+    metadata = ModelMetadata(architecture="small_cnn", findings=dataset.findings, preprocessing=preprocessing)
+    work = prepared_work(str(folder), SPLIT, metadata, check_files=not trusting)
+    expected = None if trusting else sha256
+    assert [dataset.sha256(name) for name in dataset.files(SPLIT)] == [expected]
+    assert [part.sha256 for part in work.parts if isinstance(part, PreparedPart)] == [expected]
 
 
 @pytest.mark.parametrize("read", READERS)
