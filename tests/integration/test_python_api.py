@@ -33,7 +33,8 @@ def test_the_examples_of_the_page_are_right_and_leave_the_session_as_it_was(spar
     assert found.attempted > 15
     assert found.failed == 0
     changed = {k: v for k, v in settings_of(spark).items() if before.get(k) != v}
-    changed.pop("spark.sql.execution.arrow.maxRecordsPerBatch", None)  # of transform, which works in the user's session
+    if spark.version.startswith("3."):  # there `transform` lowers it: Spark 3.5 has no limit of a batch's bytes
+        changed.pop("spark.sql.execution.arrow.maxRecordsPerBatch", None)
     assert changed == {}
     assert spark.sparkContext._jsc is not None  # it still runs
 

@@ -1,9 +1,11 @@
 """Image stages on DataFrames: against PIL, OpenCV and numpy, and against their own batch kernels."""
 
 import logging
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
+import pyspark
 import pytest
 import torch
 from PIL import Image
@@ -25,8 +27,12 @@ from cxr_spark.spark_ml.stages import (
     Resize,
 )
 from cxr_spark.spark_ml.stages.base import RandomStageModel
+from cxr_spark.spark_ml.stages.dataframe import map_column
+from cxr_spark.spark_ml.stages.execution import Source
 from cxr_spark.spark_ml.stages.metadata import ImageColumn, image_column, pending_augmentations
 
+SPARK_3 = pyspark.__version__.startswith("3.")
+BATCH_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
 HEIGHT, WIDTH = 20, 24
 RANDOM = [
     RandomHorizontalFlip(p=0.5, seed=3),
@@ -288,21 +294,52 @@ def test_an_empty_dataframe_stays_empty(pixels):
     assert RandomHorizontalFlip().transform(empty).count() == 0
 
 
-def test_arrow_batches_are_made_small_enough_for_images(pixels, caplog):
+@pytest.fixture
+def rows_of_a_batch(pixels) -> Iterator[Callable[[int], None]]:
+    """Sets the session's limit of rows in an Arrow batch, and puts it back in the end."""
     conf = pixels.sparkSession.conf
-    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
-    before = conf.get(key)
-    try:
-        conf.set(key, 10_000)
-        with caplog.at_level(logging.INFO, logger="cxr_spark.spark_ml.stages"):
-            Resize(size=1024).transform(pixels)
-        assert int(conf.get(key)) == 64
-        assert "lowered from 10000 to 64" in caplog.text
-        conf.set(key, 7)
+    before = conf.get(BATCH_ROWS)
+    yield lambda rows: conf.set(BATCH_ROWS, rows)
+    conf.set(BATCH_ROWS, before)
+
+
+@pytest.mark.skipif(SPARK_3, reason="Spark 3.5 has no limit of a batch's bytes, so the limit of its rows is lowered")
+def test_the_session_stays_as_it_is(pixels, rows_of_a_batch):
+    rows_of_a_batch(10_000)
+    conf = {row["key"]: row["value"] for row in pixels.sparkSession.sql("SET").collect()}
+    assert Resize(size=1024).transform(pixels).count() == 40
+    assert {row["key"]: row["value"] for row in pixels.sparkSession.sql("SET").collect()} == conf
+
+
+@pytest.mark.skipif(SPARK_3, reason="Spark 3.5 has no limit of a batch's bytes, so the limit of its rows is lowered")
+def test_results_that_are_larger_than_images_come_in_small_batches(spark, rows_of_a_batch):
+    """The rows of 64 MiB of images of 4,096 x 4,096 bytes are 4; those of small ones are more than there are here."""
+    rows_of_a_batch(10_000)
+    images = images_frame(spark, grey(40), ImageColumn((HEIGHT, WIDTH)))
+    source = Source("pixels", image_column(images.schema, "pixels"), "error")
+
+    def rows_at_once(values: np.ndarray) -> np.ndarray:
+        return np.array([bytes([len(values)])] * len(values), dtype=object)
+
+    def largest(output: ImageColumn) -> int:
+        frame = map_column(images, rows_at_once, [images["pixels"]], source, "rows", output)
+        return max(row["rows"][0] for row in frame.select("rows").collect())
+
+    assert largest(ImageColumn(size=(4096, 4096))) == 4
+    assert largest(ImageColumn(size=(30, 30))) == 40
+
+
+@pytest.mark.skipif(not SPARK_3, reason="Spark 4 limits the bytes of a batch itself")
+def test_arrow_batches_are_made_small_enough_for_images(pixels, caplog, rows_of_a_batch):
+    conf = pixels.sparkSession.conf
+    rows_of_a_batch(10_000)
+    with caplog.at_level(logging.INFO, logger="cxr_spark.spark_ml.stages"):
         Resize(size=1024).transform(pixels)
-        assert int(conf.get(key)) == 7, "what is small enough is left alone"
-    finally:
-        conf.set(key, before)
+    assert int(conf.get(BATCH_ROWS)) == 64
+    assert "lowered from 10000 to 64" in caplog.text
+    rows_of_a_batch(7)
+    Resize(size=1024).transform(pixels)
+    assert int(conf.get(BATCH_ROWS)) == 7, "what is small enough is left alone"
 
 
 # --- hostile input

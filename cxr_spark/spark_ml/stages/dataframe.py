@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -18,8 +18,10 @@ from cxr_spark.spark_ml.stages.metadata import ImageColumn
 log = logging.getLogger(__name__)
 
 _BATCH_ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
-#: Bytes that one Arrow batch of images may take. Spark counts rows, not bytes, and by default 10,000 of them: with
-#: images, more than Arrow's 2 GiB a column, or than an executor has.
+#: The release of Spark from which it limits the bytes of a batch itself.
+_LIMITS_BYTES = 4
+#: Bytes that one Arrow batch of images may take. By default Spark puts 10,000 rows into one: with images, more than
+#: Arrow's 2 GiB a column, or than an executor has.
 _BATCH_BYTES = 64 * 2**20
 #: Assumed length of a value that is not known, an image file or an image without metadata; NIH's PNGs have 0.4 MB.
 _ASSUMED_ROW_BYTES = 2**20
@@ -80,7 +82,9 @@ def map_column(
         images: pd.Series = pd.Series(work(*(_objects(column) for column in columns)))
         return images
 
-    mapped = sf.pandas_udf(function, BinaryType())
+    rows = _rows(output)
+    sliced = _grow(source.column, output) and not 0 < _rows_of_a_batch(dataset) <= rows
+    mapped = sf.pandas_udf(_in_slices(function, rows) if sliced else function, BinaryType())
     if source.on_invalid == "skip":
         # Else the optimiser copies the function into the filter below, and every image is worked on twice.
         mapped = mapped.asNondeterministic()
@@ -94,14 +98,54 @@ def with_image_column(dataset: DataFrame, values: Column, name: str, content: Im
 
 
 def limit_arrow_batches(dataset: DataFrame, *columns: ImageColumn) -> None:
-    """Lowers the session's rows per Arrow batch so that a batch of the largest of some images fits; never raises it."""
-    row_bytes = max(column.row_bytes or _ASSUMED_ROW_BYTES for column in columns)
+    """Lowers the rows of an Arrow batch on Spark 3.5, so that a batch of the largest of some images fits.
+
+    That is a setting of the session, which stays lowered, since Spark reads it when the DataFrame is computed. Spark 4
+    limits the bytes of a batch itself (`spark.sql.execution.arrow.maxBytesPerBatch`), so there the session stays as it
+    is.
+    """
+    if int(dataset.sparkSession.version.partition(".")[0]) >= _LIMITS_BYTES:
+        return
     conf = dataset.sparkSession.conf
-    rows = max(1, _BATCH_BYTES // row_bytes)
-    current = int(conf.get(_BATCH_ROWS) or 0)
+    current, rows = _rows_of_a_batch(dataset), min(map(_rows, columns))
     if not 0 < current <= rows:
         conf.set(_BATCH_ROWS, str(rows))
-        log.info("%s lowered from %d to %d: images of %d bytes", _BATCH_ROWS, current, rows, row_bytes)
+        log.info("%s lowered from %d to %d, for batches of at most %d bytes", _BATCH_ROWS, current, rows, _BATCH_BYTES)
+
+
+def _rows(column: ImageColumn) -> int:
+    """Returns how many images of a column may be in one Arrow batch."""
+    return max(1, _BATCH_BYTES // (column.row_bytes or _ASSUMED_ROW_BYTES))
+
+
+def _grow(images: ImageColumn, results: ImageColumn) -> bool:
+    """Whether results may take more bytes than the images that they are made from."""
+    if images.size == results.size:
+        return results.bytes_per_pixel > images.bytes_per_pixel
+    return (images.row_bytes or 0) < (results.row_bytes or _ASSUMED_ROW_BYTES)
+
+
+def _rows_of_a_batch(dataset: DataFrame) -> int:
+    """Returns the session's limit of rows in one Arrow batch; none where it is not positive."""
+    return int(dataset.sparkSession.conf.get(_BATCH_ROWS) or 0)
+
+
+def _in_slices(
+    function: Callable[..., pd.Series], rows: int
+) -> Callable[[Iterator[tuple[pd.Series, ...]]], Iterator[pd.Series]]:
+    """Returns a function over batches that hands on its results in batches of at most `rows` rows.
+
+    Results can be larger than what they are made from, and Spark limits only the batches that it makes itself. It does
+    not run such a function together with those of other stages, so it is used only where it is needed.
+    """
+
+    def over_batches(batches: Iterator[tuple[pd.Series, ...]]) -> Iterator[pd.Series]:
+        for batch in batches:
+            columns = batch if isinstance(batch, tuple) else (batch,)  # Spark hands over a single column bare
+            for start in range(0, len(columns[0]), rows):
+                yield function(*(column.iloc[start : start + rows] for column in columns))
+
+    return over_batches
 
 
 def _objects(column: pd.Series) -> Any:
