@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+from pyspark.ml.tuning import CrossValidator, ParamGridBuilder, TrainValidationSplit
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cxr_spark import ChestXRayClassifier, ChestXRayEvaluator, patient_folds
@@ -90,11 +90,9 @@ def test_folds_keep_a_patient_together(spark):
         patient_folds(spark.range(3), 3, patientCol="who")
 
 
-def test_cross_validation_works_with_the_classifier(spark, tmp_path):
-    folder = write_prepared(tmp_path / "set", {"train": 40})
-    images = patient_folds(spark.read.parquet(str(folder / "data")), 2)
-    classifier = ChestXRayClassifier(
-        workDir=str(tmp_path / "work"),
+def classifier_in(folder):
+    return ChestXRayClassifier(
+        workDir=str(folder),
         findings=["Effusion", "Mass", "No Finding"],
         architecture="efficientnet_b0",
         inputSize=32,
@@ -102,6 +100,12 @@ def test_cross_validation_works_with_the_classifier(spark, tmp_path):
         globalBatch=10,
         settings=["train.augmentations=[]"],
     )
+
+
+def test_cross_validation_works_with_the_classifier(spark, tmp_path):
+    folder = write_prepared(tmp_path / "set", {"train": 40})
+    images = patient_folds(spark.read.parquet(str(folder / "data")), 2)
+    classifier = classifier_in(tmp_path / "work")
     grid = ParamGridBuilder().addGrid(classifier.learningRate, [1e-3, 1e-5]).build()
     evaluator = ChestXRayEvaluator(metricName="micro_auc")
     found = CrossValidator(
@@ -110,3 +114,21 @@ def test_cross_validation_works_with_the_classifier(spark, tmp_path):
     assert len(found.avgMetrics) == 2
     assert all(0 <= metric <= 1 for metric in found.avgMetrics)
     assert 0 <= evaluator.evaluate(found.bestModel.transform(images)) <= 1
+
+
+def test_a_train_validation_split_takes_the_better_learning_rate(spark, tmp_path):
+    """A learning rate of 1e-12 leaves the network as it was made, so both models differ and their order is known."""
+    folder = write_prepared(tmp_path / "set", {"train": 40})
+    images = spark.read.parquet(str(folder / "data")).cache()
+    classifier = classifier_in(tmp_path / "work")
+    rates = [1e-12, 1e-3]
+    found = TrainValidationSplit(
+        estimator=classifier,
+        estimatorParamMaps=ParamGridBuilder().addGrid(classifier.learningRate, rates).build(),
+        evaluator=ChestXRayEvaluator(metricName="micro_auc"),
+        trainRatio=0.5,
+        seed=1,
+    ).fit(images)
+    assert all(0 <= metric <= 1 for metric in found.validationMetrics)
+    better = rates[int(np.argmax(found.validationMetrics))]
+    assert found.bestModel.metadata.training["train"]["learning_rate"] == better

@@ -11,6 +11,7 @@ import cxr_spark
 from cxr_spark.errors import ConfigError, UsageError
 from cxr_spark.sample_data.writer import write_sample_data
 from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import PreparedDataset
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "python_api.md"
 
@@ -57,6 +58,23 @@ def test_a_job_leaves_the_session_as_it_was(spark, folder):
         cxr_spark.prepare(
             images=[f"{folder}/xrays"], labels=f"{folder}/xrays/Data_Entry_2017.csv", out=prepared, seed=1
         )
+
+
+def test_a_pipeline_runs_the_jobs_of_a_file(folder, tmp_path):
+    """Each job is a process with a JVM of its own, so this runs one job alone."""
+    settings = tmp_path / "pipeline.yaml"
+    settings.write_text(
+        f"prepare: {{images: {folder}/xrays, labels: {folder}/xrays/Data_Entry_2017.csv, split: patient}}\n"
+        f"pipeline: {{out: {tmp_path}/out, steps: [prepare], spark: {{all: {{spark.driver.memory: 1g}}}}}}\n"
+    )
+    checked = cxr_spark.pipeline(config=str(settings), check=True)
+    assert checked.summaries == {}
+    assert not (tmp_path / "out").exists()
+    result = cxr_spark.pipeline(config=str(settings), prepare={"size": 32})
+    assert result.summaries["prepare"]["prepared"] == 60
+    assert PreparedDataset.open(f"file://{tmp_path}/out/prepared").size == 32
+    with pytest.raises(ConfigError, match=r"epocs=\.\.\.: expected a group of settings, one of prepare, model"):
+        cxr_spark.pipeline(config=str(settings), epocs={})
 
 
 def test_settings_as_dicts_win_over_the_file_and_options_over_both(tmp_path):
