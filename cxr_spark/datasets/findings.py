@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cxr_spark.datasets.csv_table import spelling
+from cxr_spark.datasets.synonyms import are_synonyms
 from cxr_spark.errors import DataError
 
 NO_FINDING = "No Finding"
@@ -51,10 +52,10 @@ CHEXPERT_FINDINGS: tuple[str, ...] = (
 
 
 def finding_named(name: str, vocabulary: Sequence[str]) -> str | None:
-    """Returns the finding that a name means, whatever its case, blanks and underscores.
+    """Returns the finding that a name means, whatever its case, blanks and underscores, or by a synonym.
 
-    >>> finding_named("pleural thickening", NIH_FINDINGS)
-    'Pleural_Thickening'
+    >>> finding_named("pleural thickening", NIH_FINDINGS), finding_named("Pleural Effusion", NIH_FINDINGS)
+    ('Pleural_Thickening', 'Effusion')
 
     Args:
         name: the name as a file has it.
@@ -66,7 +67,40 @@ def finding_named(name: str, vocabulary: Sequence[str]) -> str | None:
     if name in vocabulary:
         return name
     like = [finding for finding in vocabulary if spelling(finding) == spelling(name)]
+    like = like or [finding for finding in vocabulary if are_synonyms(finding, name)]
     return like[0] if len(like) == 1 else None
+
+
+def shared_findings(names: Sequence[str], vocabulary: Sequence[str]) -> dict[str, str]:
+    """Returns which findings two vocabularies share; every finding is taken once, equal names first.
+
+    >>> shared_findings(("Mass", "Effusion", "Edema"), CHEXPERT_FINDINGS)
+    {'Edema': 'Edema', 'Effusion': 'Pleural Effusion'}
+
+    Args:
+        names: findings of the one, such as a model's.
+        vocabulary: findings of the other, such as a label file's.
+
+    Returns:
+        From names of the first to what the second calls them.
+    """
+    found = {name: name for name in names if name in vocabulary}
+    for name in names:
+        free = [finding for finding in vocabulary if finding not in found.values()]
+        other = finding_named(name, free) if name not in found else None
+        if other is not None:
+            found[name] = other
+    return found
+
+
+def told_synonyms(found: Mapping[str, str]) -> str | None:
+    """Says which findings were taken for one another though their names differ; None where none were.
+
+    Args:
+        found: from `shared_findings`.
+    """
+    other = [f"{name!r} for {called!r}" for name, called in found.items() if name != called]
+    return f"findings taken for each other by their names: {', '.join(other)}" if other else None
 
 
 def encode(names: Iterable[str], vocabulary: Sequence[str]) -> NDArray[np.float32]:

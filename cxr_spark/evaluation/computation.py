@@ -129,6 +129,8 @@ def evaluate(
     by_split = {split: splits[split]} if split is not None else splits
     result: dict[str, Any] = {
         "task": task,
+        "findings_called": dict(predictions.called),
+        "findings_without_labels": list(predictions.unlabelled),
         "findings": {name: metrics.of_finding(curve) for name, curve in by_finding.items()},
         "macro": metrics.macro(by_finding),
         "micro": metrics.micro(pooled),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from cxr_spark.config import EvaluateSettings, PrepareSettings, Settings
 from cxr_spark.datasets.base import LabelTable
+from cxr_spark.datasets.findings import shared_findings
 from cxr_spark.datasets.registry import dataset_named
 from cxr_spark.evaluation.computation import Evaluation, evaluate
 from cxr_spark.evaluation.reading.columns import Layout
@@ -158,6 +159,8 @@ class EvaluateJob(Job[EvaluateResult]):
         compared = None
         if baseline is not None:
             compared = read_predictions(run.spark, baseline, layout=layout, vocabulary=predictions.findings, task=task)
+            shared = shared_findings(compared.findings, predictions.findings)
+            compared = replace(compared, findings=tuple(shared.get(name, name) for name in compared.findings))
         evaluation = evaluate(
             predictions,
             replicates=settings.replicates,

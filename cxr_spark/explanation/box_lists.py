@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 from cxr_spark.datasets import rsna
 from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
@@ -14,8 +13,6 @@ from cxr_spark.datasets.findings import CHEXPERT_FINDINGS, NIH_FINDINGS, finding
 from cxr_spark.explanation.boxes import Box, BoxList
 
 INDEX, FINDING = "Image Index", "Finding Label"
-#: Findings that the list calls otherwise than the label file.
-_ALIASES: Mapping[str, str] = MappingProxyType({"Infiltrate": "Infiltration"})
 _SIDES = ("x", "y", "w", "h")
 _NOT_LETTERS = re.compile(r"[^a-z]")
 _RSNA_SIDES = ("x", "y", "width", "height")
@@ -38,10 +35,10 @@ def read_box_list(data: bytes, source: str, side: int | None, findings: Sequence
     if rsna.PATIENT in csv.columns:
         opacity = rsna.CLASSES[0]
         return _rsna_boxes(csv, side, opacity if opacity in findings else rsna.FINDING)
-    return _nih_boxes(csv, side)
+    return _nih_boxes(csv, side, findings)
 
 
-def _nih_boxes(csv: CsvTable, side: int | None) -> BoxList:
+def _nih_boxes(csv: CsvTable, side: int | None, known: Sequence[str]) -> BoxList:
     """Reads NIH's boxes.
 
     The header is `Image Index,Finding Label,Bbox [x,y,w,h],,,`: the four numbers are one bracketed name with commas in
@@ -52,7 +49,7 @@ def _nih_boxes(csv: CsvTable, side: int | None) -> BoxList:
     places = [columns.get(name, f"Bbox {name}") for name in _SIDES]
     csv.require([INDEX, FINDING, *places], "NIH's box list (BBox_List_2017.csv) or RSNA's stage_2_train_labels.csv")
     indices = csv.parsed(INDEX, _not_empty)
-    findings = csv.parsed(FINDING, _finding)
+    findings = csv.parsed(FINDING, lambda text: _finding(text, known))
     numbers = [csv.parsed(name, _number) for name in places]
     found: dict[str, dict[str, tuple[Box, ...]]] = {}
     for row, (index, finding, *values) in enumerate(zip(indices, findings, *numbers, strict=True)):
@@ -88,12 +85,11 @@ def _box(csv: CsvTable, row: int, values: Sequence[float], side: int | None) -> 
     return box
 
 
-def _finding(text: str) -> str:
-    """Returns a finding as the label files spell it; one that they do not have stays as it is."""
+def _finding(text: str, findings: Sequence[str]) -> str:
+    """Returns a finding as the model calls it, else as the label files do; one that none has stays as it is."""
     text = _not_empty(text)
-    known = (*NIH_FINDINGS, *(name for name in CHEXPERT_FINDINGS if name not in NIH_FINDINGS), *_ALIASES)
-    name = finding_named(text, known) or text
-    return _ALIASES.get(name, name)
+    own = finding_named(text, findings)
+    return own or finding_named(text, NIH_FINDINGS) or finding_named(text, CHEXPERT_FINDINGS) or text
 
 
 def _not_empty(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from cxr_spark.datasets.findings import shared_findings, told_synonyms
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.listing import ImageFiles
 from cxr_spark.imaging.rejected import DUPLICATE_NAME, REASONS
@@ -168,14 +169,17 @@ def number_of_parts(images: int, cores: int) -> int:
 
 
 def label_order(model: Sequence[str], data: Sequence[str], source: str) -> tuple[int | None, ...]:
-    """Returns, for each finding of a model, its place among a dataset's labels; None where it has no such label.
+    """Returns, for each finding of a model, its place among a dataset's labels, by name or synonym; None without one.
 
     Raises:
         DataError: the two have no finding in common.
     """
-    places = {name: i for i, name in enumerate(data)}
-    if not places.keys() & set(model):
+    found = shared_findings(model, data)
+    if not found:
         raise DataError(
             f"{source} has labels of {', '.join(data)}, the model's findings are {', '.join(model)}: none in common"
         )
-    return tuple(places.get(name) for name in model)
+    told = told_synonyms(found)
+    if told:
+        log.info("%s: %s", source, told)
+    return tuple(data.index(found[name]) if name in found else None for name in model)

@@ -6,10 +6,14 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from cxr_spark.commands import main as cli
+from cxr_spark.datasets.findings import NIH_FINDINGS
+from cxr_spark.tables.schema import PREDICTIONS
 from tests.support.dataset_folders import write_chexpert, write_classes, write_rsna
 
 RNG = np.random.default_rng(12)
@@ -74,3 +78,34 @@ def test_mistakes(spark, tmp_path, monkeypatch, capsys, options, status, said):
     (tmp_path / "p.csv").write_text("Image Index,prob_Edema\na.png,0.5\n")
     assert cli.main(["evaluate", "--predictions", "p.csv", "--out", "out", *options]) == status
     assert said in capsys.readouterr().err
+
+
+def test_a_model_of_one_dataset_on_another_over_the_findings_that_both_have(spark, tmp_path):
+    """Scores as the score job writes them for a model of NIH's findings, against CheXpert's labels."""
+    rows = write_chexpert(tmp_path)
+    names = rows["Path"].str.removeprefix("CheXpert-v1.0-small/")
+    scores = RNG.random((len(rows), len(NIH_FINDINGS))).astype(np.float32)
+    nothing = [None] * len(rows)
+    columns = {field.name: nothing for field in PREDICTIONS}
+    columns |= {"image_index": names, "probabilities": list(scores), "model_id": ["m"] * len(rows)}
+    table = pa.table(columns, schema=PREDICTIONS).replace_schema_metadata({"findings": json.dumps(list(NIH_FINDINGS))})
+    pq.write_table(table, tmp_path / "scores.parquet")
+    labels = [f"--labels={tmp_path}/CheXpert-v1.0-small/{split}.csv" for split in ("train", "valid")]
+    options = [f"--predictions={tmp_path}/scores.parquet", f"--out={tmp_path}/out", "--replicates=0"]
+    assert cli.main(["evaluate", *options, "--dataset=chexpert", *labels]) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    shared = {"Effusion": "Pleural Effusion"} | {
+        name: name
+        for name in ("Atelectasis", "Cardiomegaly", "Pneumonia", "Pneumothorax", "Consolidation", "Edema", "No Finding")
+    }
+    assert set(metrics["findings"]) == set(shared.values())
+    for name, called in shared.items():
+        truth = rows[called].map({"1.0": 1.0, "0.0": 0.0, "": 0.0, "-1.0": np.nan})
+        there = truth.notna()
+        expected = roc_auc_score(truth[there], scores[there, NIH_FINDINGS.index(name)])
+        assert metrics["findings"][called]["auc"] == pytest.approx(expected, abs=1e-12)
+    assert metrics["findings_called"] == {"Effusion": "Pleural Effusion"}
+    left_out = [name for name in NIH_FINDINGS if name not in shared]
+    assert metrics["findings_without_labels"] == left_out
+    assert any(f"are left out: {', '.join(left_out)}" in line for line in metrics["warnings"])
+    assert any("'Effusion' for 'Pleural Effusion'" in line for line in metrics["warnings"])

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pyarrow.parquet as pq
 from pydantic import Field
 
 from cxr_spark.datasets.base import LabelTable
-from cxr_spark.datasets.findings import finding_named
+from cxr_spark.datasets.findings import (
+    CHEXPERT_FINDINGS,
+    NIH_FINDINGS,
+    finding_named,
+    shared_findings,
+    told_synonyms,
+)
 from cxr_spark.errors import DataError
 from cxr_spark.evaluation.reading.columns import PREFIX, Layout, find_columns
 from cxr_spark.evaluation.reading.images import Truth
@@ -25,6 +32,8 @@ from cxr_spark.storage.typed_json import OutsideModel, validated
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger(__name__)
 
 #: What a model's outputs can be: a sigmoid a finding, or one softmax.
 TASKS = ("multi_label", "single_label")
@@ -48,6 +57,8 @@ class Predictions:
         source: URI, for messages.
         truth: labels from a file of their own; None where the rows have them.
         task: the task of the model, `multi_label` or `single_label`; None where the source does not say.
+        called: what the source calls a finding that the labels call otherwise, and what they call it.
+        unlabelled: findings of the source that the labels do not have, and that are left out.
     """
 
     tasks: DataFrame
@@ -56,6 +67,8 @@ class Predictions:
     source: str
     truth: Truth | None = None
     task: str | None = None
+    called: Mapping[str, str] = field(default_factory=dict)
+    unlabelled: tuple[str, ...] = ()
 
 
 def read_predictions(
@@ -141,23 +154,55 @@ def with_labels(
             names are the same.
 
     Returns:
-        Predictions with `truth`. Images that it does not name are left out of the evaluation.
+        Predictions with `truth`, of the findings that both have, by name or synonym. Images that it does not name are
+        left out of the evaluation.
 
     Raises:
-        DataError: a finding is not in the label file's vocabulary.
+        DataError: no finding is in the label file's vocabulary, one is in no vocabulary, or one softmax would lose a
+            class.
     """
-    findings = []
-    for name in predictions.findings:
-        finding = finding_named(name, labels.findings)
-        if finding is None:
-            raise DataError(
-                f"{predictions.source}: {name!r} is not a finding of {source}: expected {PREFIX}NAME with NAME one of "
-                + ", ".join(labels.findings)
-            )
-        if finding in findings:
-            raise DataError(f"{predictions.source}: two columns are both probabilities of {finding!r}: leave one out")
-        findings.append(finding)
+    shared = shared_findings(predictions.findings, labels.findings)
+    unlabelled = tuple(name for name in predictions.findings if name not in shared)
+    _check_left_out(predictions, unlabelled, bool(shared), labels, source)
+    told = list(labels.warnings)
+    for line in (told_synonyms(shared), _told_left_out(unlabelled, source)):
+        if line:
+            log.info("%s: %s", predictions.source, line)
+            told.append(line)
+    kept = tuple(name in shared for name in predictions.findings)
+    findings = tuple(shared[name] for name in predictions.findings if name in shared)
     places = [labels.findings.index(name) for name in findings]
     matrix = labels.table.column("labels").combine_chunks().flatten().to_numpy().reshape(-1, len(labels.findings))
-    truth = Truth(labels.table.drop_columns(["labels"]), matrix[:, places], naming, labels.warnings)
-    return replace(predictions, findings=tuple(findings), truth=truth)
+    return replace(
+        predictions,
+        findings=findings,
+        reader=replace(predictions.reader, kept=kept) if unlabelled else predictions.reader,
+        truth=Truth(labels.table.drop_columns(["labels"]), matrix[:, places], naming, tuple(told)),
+        called={name: called for name, called in shared.items() if name != called},
+        unlabelled=unlabelled,
+    )
+
+
+def _check_left_out(
+    predictions: Predictions, unlabelled: Sequence[str], any_shared: bool, labels: LabelTable, source: str
+) -> None:
+    twice = [name for name in unlabelled if finding_named(name, labels.findings) is not None]
+    if twice:
+        finding = finding_named(twice[0], labels.findings)
+        raise DataError(f"{predictions.source}: two columns are both probabilities of {finding!r}: leave one out")
+    known = tuple(dict.fromkeys((*NIH_FINDINGS, *CHEXPERT_FINDINGS)))
+    of_other_tool = predictions.reader.columns is not None
+    strange = [name for name in unlabelled if of_other_tool and finding_named(name, known) is None]
+    softmax = predictions.task == TASKS[1] or predictions.reader.softmax
+    if unlabelled and (strange or softmax or not any_shared):
+        name = (strange or unlabelled)[0]
+        raise DataError(
+            f"{predictions.source}: {name!r} is not a finding of {source}: expected {PREFIX}NAME with NAME one of "
+            + ", ".join(labels.findings)
+        )
+
+
+def _told_left_out(unlabelled: Sequence[str], source: str) -> str | None:
+    """Says which findings are left out."""
+    names = ", ".join(unlabelled)
+    return f"{len(unlabelled)} findings have no labels in {source} and are left out: {names}" if unlabelled else None

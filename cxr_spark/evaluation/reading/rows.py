@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -39,11 +40,13 @@ class RowReader:
         table: the table.
         columns: the columns that are read from another tool's table; None for the output of the score job.
         softmax: None where the numbers are probabilities; else they are logits, of one softmax or of sigmoids.
+        kept: of each place of the scores whether it is taken; None: all are.
     """
 
     table: Table
     columns: Columns | None
     softmax: bool | None = None
+    kept: tuple[bool, ...] | None = None
 
     def __call__(self, numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Reads what tasks read.
@@ -62,7 +65,8 @@ class RowReader:
     def _read(self, piece: Piece) -> Iterator[pa.RecordBatch]:
         try:
             for batch in self._batches(piece):
-                yield _of_score_job(batch, self.table) if self.columns is None else self._of_other_tool(batch)
+                rows = _of_score_job(batch, self.table) if self.columns is None else self._of_other_tool(batch)
+                yield rows if self.kept is None else _taken(rows, self.kept)
         except (DataError, pa.ArrowException) as error:
             told = first_line(error).removeprefix(self.table.source).lstrip(":, ")
             empty = [pa.nulls(1, field.type) for field in list(ROWS)[:-1]]
@@ -106,6 +110,17 @@ def _of_score_job(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:
     there["scores"] = there["probabilities"]
     there["malformed"] = pa.nulls(batch.num_rows, pa.string())
     return pa.RecordBatch.from_arrays([there[field.name].cast(field.type) for field in ROWS], schema=ROWS)
+
+
+def _taken(rows: pa.RecordBatch, kept: Sequence[bool]) -> pa.RecordBatch:
+    """Takes some places of the scores; a row of another length loses its scores. Labels come from elsewhere then."""
+    scores = rows.column(ROWS.get_field_index("scores")).to_pylist()
+    fits = [row is not None and len(row) == len(kept) for row in scores]
+    values = [list(compress(row, kept)) if fit else None for row, fit in zip(scores, fits, strict=True)]
+    columns = {name: rows.column(i) for i, name in enumerate(ROWS.names)}
+    columns["scores"] = pa.array(values, ROWS.field("scores").type)
+    columns["labels"] = pa.nulls(rows.num_rows, ROWS.field("labels").type)
+    return pa.RecordBatch.from_arrays([columns[name] for name in ROWS.names], schema=ROWS)
 
 
 def _text(values: pa.Array) -> pa.Array:
