@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from cxr_spark.config.labels import LabelSettings, UncertainPolicy
-from cxr_spark.config.section import Section, Seed, as_list
+from cxr_spark.config.section import DicomSettings, Section, Seed, as_list
 
 __all__ = ["PrepareSettings", "SubsetSettings", "UncertainPolicy"]
 
@@ -78,6 +78,7 @@ class PrepareSettings(LabelSettings):
         le=65535,
         description="value that is white in PNG files of 16 bits, such as 4095 where they hold 12 bits; default: 65535",
     )
+    dicom: DicomSettings = Field(DicomSettings(), description=DicomSettings.__doc__)
     seed: Seed = Field(42, description="seed of all draws of splits and samples")
     max_bad_fraction: float = Field(
         0.01, ge=0, le=1, description="largest fraction of bad images; with more of them the job fails"

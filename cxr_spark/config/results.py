@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from cxr_spark.config.section import Section, Seed, from_commas, to_commas
+from cxr_spark.config.section import DicomSettings, Section, Seed, from_commas, to_commas
 
 _SPLITS = ("train", "val", "test")
 #: What is averaged over several models, or views of an image.
@@ -36,6 +36,7 @@ class ScoreSettings(Section):
         description="checked: each file of prepared data is compared with its SHA-256 in the manifest when it is read; "
         "trusted: it is taken as it is",
     )
+    dicom: DicomSettings = Field(DicomSettings(), description=DicomSettings.__doc__)
     average: Average = Field(
         "probabilities",
         description="what is averaged over several models, and over the views of tta; ranks: among the validation "

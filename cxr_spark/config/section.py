@@ -34,6 +34,23 @@ class Section(BaseModel):
         return value
 
 
+class DicomSettings(Section):
+    """What becomes of DICOM images that are no frontal chest radiographs by their headers.
+
+    Each is refuse (it is set aside), warn (it is taken, counted and warned of) or take.
+    """
+
+    modality: Literal["refuse", "warn", "take"] = Field(
+        "refuse", description="images of another Modality than CR, DX, RG or DR, such as CT"
+    )
+    body_part: Literal["refuse", "warn", "take"] = Field(
+        "refuse", description="images whose BodyPartExamined is not the chest"
+    )
+    view: Literal["refuse", "warn", "take"] = Field(
+        "warn", description="images whose ViewPosition is neither PA nor AP"
+    )
+
+
 def is_section(annotation: Any) -> bool:
     """Whether a field is a group of settings."""
     return isinstance(annotation, type) and issubclass(annotation, Section)

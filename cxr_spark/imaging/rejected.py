@@ -14,6 +14,9 @@ UNREADABLE = "unreadable"
 HIDDEN_NAME = "hidden_name"
 UNUSABLE_NAME = "unusable_name"
 DUPLICATE_NAME = "duplicate_name"
+OTHER_MODALITY = "other_modality"
+OTHER_BODY_PART = "other_body_part"
+OTHER_VIEW = "other_view"
 
 #: What each reason code means; the codes are what quarantine tables and manifests hold.
 REASONS: dict[str, str] = {
@@ -26,6 +29,9 @@ REASONS: dict[str, str] = {
     UNREADABLE: "the storage does not give this file: no permission, or gone since it was listed",
     HIDDEN_NAME: "its name, or that of a folder above it, begins with _ or ., which Spark's readers never see",
     UNUSABLE_NAME: "its name has a line break or is not UTF-8",
+    OTHER_MODALITY: "a DICOM image, but no plain radiograph by its Modality",
+    OTHER_BODY_PART: "a DICOM image, but not of the chest by its BodyPartExamined",
+    OTHER_VIEW: "a DICOM image, but neither PA nor AP by its ViewPosition",
     DUPLICATE_NAME: "files in different folders have this name: which of them the label means is not known",
 }
 

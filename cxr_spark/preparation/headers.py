@@ -10,13 +10,14 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from cxr_spark.datasets.base import LabelTable
-from cxr_spark.datasets.columns import MAX_AGE_YEARS, SEXES, VIEWS, parse_age
+from cxr_spark.datasets.columns import MAX_AGE_YEARS
 from cxr_spark.datasets.csv_table import shorten
+from cxr_spark.datasets.persons import Facts, understood
 from cxr_spark.errors import RunError, StorageAwayError
 from cxr_spark.imaging.dicom.person import HEADER_BYTES, LONGER_HEADER_BYTES, HeaderCutError, Person, read_person
 from cxr_spark.imaging.reading import ahead
@@ -32,13 +33,6 @@ log = logging.getLogger(__name__)
 #: The lowest number of headers for one task: starting a task takes as long as reading some hundreds of headers.
 _MIN_PART = 256
 _PARTS_PER_CORE = 4
-
-
-class _Known(NamedTuple):
-    sex: str | None
-    age: float | None
-    view_position: str | None
-    patient_id: str | None = None
 
 
 #: Suffixes of images that are not DICOM, whose headers say nothing of patients.
@@ -61,7 +55,7 @@ def with_headers(
         of the images whose headers were read `ages_unknown`, `sexes_unknown`, `view_positions_unknown` and
         `patients_unknown`: those of which neither the labels nor the header tell it.
     """
-    rows = labels.table.select(["image_index", *_Known._fields]).to_pylist()
+    rows = labels.table.select(["image_index", *Facts._fields]).to_pylist()
     asked = [row for row in rows if row["image_index"] in uris and (patient_first or None in row.values())]
     asked = [row for row in asked if not uris[row["image_index"]].lower().endswith(_NO_DICOM)]
     if not asked:
@@ -99,7 +93,7 @@ def _completed(
     for row, person in zip(asked, people, strict=True):
         if person is None:
             continue
-        read = _understood(person)
+        read = understood(person)
         if read.age is not None and read.age > MAX_AGE_YEARS:
             over, read = over + 1, read._replace(age=None)
         if is_placeholder:
@@ -108,7 +102,7 @@ def _completed(
             if row[name] is None or (name == "patient_id" and patient_first and value is not None):
                 row[name] = value
     table = labels.table
-    for column in _Known._fields:
+    for column in Facts._fields:
         at = table.schema.get_field_index(column)
         values = pa.array([row[column] for row in rows], type=table.schema.field(at).type)
         table = table.set_column(at, table.schema.field(at), values)
@@ -149,12 +143,3 @@ def _read(uri: str) -> Person | None:
 def _parts(uris: Sequence[str], cores: int) -> list[Sequence[str]]:
     size = max(_MIN_PART, -(-len(uris) // (_PARTS_PER_CORE * cores)))
     return [uris[start : start + size] for start in range(0, len(uris), size)]
-
-
-def _understood(person: Person) -> _Known:
-    try:
-        age = parse_age(person.age)
-    except ValueError:
-        age = None
-    view = VIEWS.get(person.view_position.upper())
-    return _Known(SEXES.get(person.sex.upper()), age, view, person.patient_id or None)

@@ -179,7 +179,9 @@ def _run(spark: SparkSession, request: Request, store: Store) -> list[WrittenFil
     """Lets Spark's tasks write, one part each."""
     parts = request.plan.parts
     images = sum(part.images.num_rows for part in parts)
-    writer = PartWriter(store.uri, request.size, request.mode, _spark_schema(request.size), request.white_level)
+    writer = PartWriter(
+        store.uri, request.size, request.mode, _spark_schema(request.size), request.white_level, request.gate
+    )
     log.info("preparing %d images in %d files of %s", images, len(parts), store.uri_of(DATA))
     started = time.monotonic()
     files = run_parts(spark, parts, writer, "preparing")

@@ -20,7 +20,7 @@ from cxr_spark import __version__
 from cxr_spark.datasets.joining import DOUBTFUL
 from cxr_spark.preparation.plan import Counts
 from cxr_spark.preparation.task import WrittenFile
-from cxr_spark.preparation.warnings import of_counts, of_dim_images, of_quarantine, of_splits
+from cxr_spark.preparation.warnings import of_counts, of_dicom, of_dim_images, of_quarantine, of_splits
 from cxr_spark.tables.manifest import FORMAT
 from cxr_spark.tables.schema import SPLITS
 
@@ -59,6 +59,7 @@ def make_manifest(
     Returns:
         A JSON value: `format`, `created`; the counts of `plan.Counts`; `prepared`; `quarantined` (images by reason);
         `png_16_bit_dim` (PNGs of 16 bits that leave the highest ones unused, by the bits that they need);
+        `dicom_doubtful` (DICOM images that were taken though they may be no frontal chest radiographs, by reason);
         `bad_fraction` (labelled images of a split that were not prepared, of all those with a file; images whose label
         is in doubt are among both); `splits` (of each its `images`, `patients` and images with each of the
         `findings`); `findings` (the label order); the settings; `sources`; `notes`; `selection`; `warnings` (what an
@@ -71,6 +72,7 @@ def make_manifest(
     prepared = sum(file.rows for file in data)
     rejected = quarantined(files)
     dim = {} if white_level is not None else _dim(data)
+    doubtful = _added(file.doubts for file in data)
     splits = {split: _split(split, data, findings) for split in SPLITS}
     return {
         "format": FORMAT,
@@ -80,13 +82,21 @@ def make_manifest(
         "prepared": prepared,
         "quarantined": rejected,
         "png_16_bit_dim": dim,
+        "dicom_doubtful": doubtful,
         "bad_fraction": (wanted - prepared) / wanted,
         "splits": splits,
         "findings": list(findings),
         **settings,
         "sources": dict(sources),
         "notes": dict(notes),
-        "warnings": [*warnings, *of_counts(counts), *of_quarantine(rejected), *of_dim_images(dim), *of_splits(splits)],
+        "warnings": [
+            *warnings,
+            *of_counts(counts),
+            *of_quarantine(rejected),
+            *of_dim_images(dim),
+            *of_dicom(doubtful),
+            *of_splits(splits),
+        ],
         "selection": dict(selection),
         "bytes": sum(file.bytes for file in data),
         "files": [
@@ -115,10 +125,14 @@ def _dim(files: Iterable[WrittenFile]) -> dict[str, int]:
 
 def quarantined(files: Iterable[WrittenFile]) -> dict[str, int]:
     """Returns the number of quarantined images by reason."""
-    reasons: Counter[str] = Counter()
-    for file in files:
-        reasons.update(file.reasons)
-    return dict(sorted(reasons.items()))
+    return _added(file.reasons for file in files)
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(sorted(total.items()))
 
 
 def _split(split: str, files: Sequence[WrittenFile], findings: Sequence[str]) -> dict[str, Any]:

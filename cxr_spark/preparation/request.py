@@ -10,6 +10,7 @@ from cxr_spark.config import PrepareSettings
 from cxr_spark.datasets.joining import Joined
 from cxr_spark.datasets.selection import Subset, select
 from cxr_spark.datasets.splits import assign_splits
+from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.imaging.listing import ImageFiles
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.preparation.plan import Plan, make_plan
@@ -32,6 +33,7 @@ class Request:
         selection: what `datasets.selection.select` counted.
         ignored: what the search for images left aside, as `imaging.ignored.Ignored.recorded` gives it.
         white_level: the value of a PNG with 16 bits that is white; None for 65535.
+        gate: which DICOM images are taken.
         warnings: what was guessed or lost before any image was read, in words.
     """
 
@@ -46,6 +48,7 @@ class Request:
     selection: Mapping[str, Any]
     ignored: Mapping[str, Any] = field(default_factory=dict)
     white_level: int | None = None
+    gate: DicomGate = field(default_factory=DicomGate)
     warnings: Sequence[str] = ()
 
 
@@ -98,5 +101,6 @@ def make_request(
         notes={**labels.notes, **assignment.notes},
         selection=selected,
         white_level=settings.white_level,
+        gate=DicomGate(**settings.dicom.model_dump()),
         warnings=(*labels.warnings, *assignment.warnings),
     )

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.imaging.prepare import PreparedImage, prepare_image, use_one_thread
 from cxr_spark.imaging.reading import ahead, read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
@@ -49,6 +50,7 @@ class WrittenFile:
         patients: names of its patients.
         reasons: quarantined images by reason.
         used_bits: PNGs of 16 bits by the bits that their highest value needs.
+        doubts: DICOM images that were taken though they may not be what is wanted, by reason.
     """
 
     name: str
@@ -60,6 +62,7 @@ class WrittenFile:
     patients: frozenset[str] = frozenset()
     reasons: dict[str, int] = field(default_factory=dict)
     used_bits: dict[int, int] = field(default_factory=dict)
+    doubts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class PartWriter:
         mode: how an image becomes a square.
         spark_schema: JSON of the Spark schema of the data files.
         white_level: the value of a PNG with 16 bits that is white; None for 65535.
+        gate: which DICOM images are taken.
     """
 
     out: str
@@ -79,6 +83,7 @@ class PartWriter:
     mode: ResizeMode
     spark_schema: str
     white_level: int | None = None
+    gate: DicomGate = field(default_factory=DicomGate)
 
     def __call__(self, parts: Iterable[Part]) -> Iterator[WrittenFile]:
         """Writes the data and quarantine files of each part.
@@ -101,11 +106,13 @@ class PartWriter:
         rows = part.images.to_pylist()
         for row, content in zip(rows, ahead(rows, _read), strict=True):
             try:
-                image = prepare_image(content.result(), self.size, self.mode, self.white_level)
+                contents = content.result()
+                seen = self.gate.look(contents)
+                image = prepare_image(contents, self.size, self.mode, self.white_level)
             except ImageRejected as error:
                 rejected.append({**row, "reason": error.reason, "detail": error.detail})
                 continue
-            data.append(row, image)
+            data.append(row, image, seen.doubts)
         store = Store(self.out)
         attempt = secrets.token_hex(8)
         written = []
@@ -144,13 +151,15 @@ class _DataFile:
         self._positives = 0
         self._patients: set[str] = set()
         self._used_bits: Counter[int] = Counter()
+        self._doubts: Counter[str] = Counter()
 
-    def append(self, row: dict[str, Any], image: PreparedImage) -> None:
+    def append(self, row: dict[str, Any], image: PreparedImage, doubts: Iterable[str] = ()) -> None:
         cells = {**row, "pixels": image.pixels.tobytes(), "height": image.height, "width": image.width}
         for name, values in self._columns.items():
             values.append(cells[name])
         if image.used_bits is not None:
             self._used_bits[image.used_bits] += 1
+        self._doubts.update(doubts)
         self.rows += 1
         self._positives = self._positives + (np.asarray(row["labels"], dtype=np.float32) == 1)
         if row["patient_id"] is not None:
@@ -172,6 +181,7 @@ class _DataFile:
             positives=positives,
             patients=frozenset(self._patients),
             used_bits=dict(self._used_bits),
+            doubts=dict(self._doubts),
         )
 
     def _flush(self) -> None:

@@ -52,6 +52,20 @@ def of_dim_images(by_bits: Mapping[str, int]) -> Iterator[str]:
         )
 
 
+def of_dicom(doubtful: Mapping[str, int]) -> Iterator[str]:
+    """Says that DICOM images were taken that may be no frontal chest radiographs.
+
+    Args:
+        doubtful: number of images by reason.
+    """
+    if doubtful:
+        counted = ", ".join(f"{reason} {count}" for reason, count in doubtful.items())
+        yield (
+            f"DICOM images were taken that may be no frontal chest radiographs by their headers ({counted}): "
+            "prepare.dicom.modality, prepare.dicom.body_part and prepare.dicom.view say what becomes of them"
+        )
+
+
 def of_splits(splits: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Says that there are no images for training or for testing.
 

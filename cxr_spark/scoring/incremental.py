@@ -19,10 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr_spark.config import ScoreSettings
+from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.imaging.listing import ImageFile, ImageFiles, find_images
 from cxr_spark.imaging.rejected import DUPLICATE_NAME, UNREADABLE
 from cxr_spark.outputs.claim import DONE_NAME, Claim
 from cxr_spark.runtime.tasks import run_parts
+from cxr_spark.scoring.headers import doubts_of
 from cxr_spark.scoring.ledger import STAGED, Entry, Ledger
 from cxr_spark.scoring.models import Models
 from cxr_spark.scoring.plan import APART, NAMINGS, RawPart, raw_parts
@@ -154,9 +156,11 @@ def _score(
         labels=(),
         threads=threads_of_a_task(spark, max(1, len(parts))),
         batch=settings.batch,
+        gate=DicomGate(**settings.dicom.model_dump()),
     )
     started = time.monotonic()
     scored: list[ScoredPart] = run_parts(spark, parts, scorer, "scoring")
+    doubts_of(part.doubts for part in scored)
     images, seconds = sum(part.images for part in scored), time.monotonic() - started
     log.info("scored %d images in %.1f s, %.1f images/s", images, seconds, images / seconds)
     files = {printable(file.uri): file for file in new}

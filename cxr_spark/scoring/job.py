@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 
 from cxr_spark.config import ScoreSettings, Settings
+from cxr_spark.config.section import DicomSettings
 from cxr_spark.errors import DataError, UsageError
+from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.outputs.claim import Claim, digest
 from cxr_spark.outputs.job import Input, Job, JobRun, Plan
 from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.runtime.tasks import run_parts
+from cxr_spark.scoring.headers import doubts_of
 from cxr_spark.scoring.incremental import score_new
 from cxr_spark.scoring.models import Models, open_models
 from cxr_spark.scoring.plan import Part
@@ -44,6 +47,7 @@ class ScoreResult(JobResult):
         images: images that this run scored.
         quarantined: images that could not be read, by reason.
         changed: with `--incremental`: of these images, those scored before with other content.
+        dicom_doubtful: DICOM images that were scored though they may be no frontal chest radiographs, by reason.
         known: with `--incremental`: image files that have been scored or quarantined so far, by all models.
     """
 
@@ -53,6 +57,7 @@ class ScoreResult(JobResult):
     model: dict[str, Any] | None = None
     images: int
     quarantined: dict[str, int]
+    dicom_doubtful: dict[str, int] | None = None
     changed: int | None = None
     known: int | None = None
 
@@ -128,6 +133,8 @@ class ScoreJob(Job[ScoreResult]):
             return self._incremental(run, models)
         work = work_of(run, self.settings, models.first)
         fingerprint = {"model_id": models.model_id, **models.fingerprint, **work.fingerprint}
+        if self.images and self.settings.dicom != DicomSettings():
+            fingerprint["dicom"] = self.settings.dicom.model_dump()
 
         def do(claimed: Claim) -> ScoreResult:
             claimed.clear()  # another version may cut the work into other parts: old files would stay among the new
@@ -139,6 +146,7 @@ class ScoreJob(Job[ScoreResult]):
                 labels=work.labels,
                 threads=threads_of_a_task(run.spark, len(work.parts)),
                 batch=self.settings.batch,
+                gate=DicomGate(**self.settings.dicom.model_dump()),
             )
             counts = score(run.spark, work.parts, work.set_aside, scorer, claimed.lock.check)
             return _result(claimed.store, models, counts)
@@ -207,6 +215,7 @@ def score(
     images, seconds = sum(part.images for part in scored), time.monotonic() - started
     log.info("scored %d images in %.1f s, %.1f images/s", images, seconds, images / seconds)
     check_held()
+    doubts = doubts_of(part.doubts for part in scored)
     delete_strays(store, "score", names)
     if images == 0:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(quarantined.items()))
@@ -214,4 +223,5 @@ def score(
             f"none of the images can be read ({reasons}): {examples(store)}; `cxr-spark quarantine {store.uri}` lists "
             "them all"
         )
-    return {"images": images, "quarantined": dict(sorted(quarantined.items()))}
+    told = {"dicom_doubtful": doubts} if doubts else {}
+    return {"images": images, "quarantined": dict(sorted(quarantined.items())), **told}

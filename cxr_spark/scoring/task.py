@@ -13,17 +13,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from cxr_spark.imaging.dicom.gate import DicomGate, Seen
 from cxr_spark.imaging.prepare import use_one_thread
 from cxr_spark.imaging.reading import ahead, read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.scoring.ensemble import ReadyEnsemble, ShippedEnsemble
+from cxr_spark.scoring.headers import header_facts
 from cxr_spark.scoring.labels import labels_in_order
 from cxr_spark.scoring.plan import Part, PreparedPart, RawImage, RawPart
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import binary_images
 from cxr_spark.tables.prepared_files import naming_damage, read_batches
 from cxr_spark.tables.quarantine import write_quarantine
-from cxr_spark.tables.schema import PREDICTIONS, QUARANTINE
+from cxr_spark.tables.schema import DICOM_UIDS, PREDICTIONS, QUARANTINE, RAW_PREDICTIONS
 
 #: Spark's readers do not look into folders with such a name.
 QUARANTINE_FOLDER = "_quarantine"
@@ -43,11 +45,13 @@ class ScoredPart:
         names: of the files that were written, below the output folder.
         images: number of scored images.
         quarantined: images that could not be read, by reason.
+        doubts: DICOM images that were scored though they may not be what the model is for, by reason.
     """
 
     names: tuple[str, ...]
     images: int
     quarantined: dict[str, int] = field(default_factory=dict)
+    doubts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class PartScorer:
         labels: for each finding of the model its place among the dataset's labels, or None.
         threads: CPU threads of a task.
         batch: images a forward pass.
+        gate: which raw DICOM images are scored.
     """
 
     out: str
@@ -72,6 +77,7 @@ class PartScorer:
     labels: tuple[int | None, ...]
     threads: int
     batch: int
+    gate: DicomGate = field(default_factory=DicomGate)
 
     def __call__(self, parts: Iterable[Part]) -> Iterator[ScoredPart]:
         """Writes the predictions of each part, and the quarantine of its unreadable images.
@@ -109,41 +115,46 @@ class PartScorer:
         return _table(facts, [split] * len(rows), _lists(labels), probabilities, model)
 
     def _raw(self, part: RawPart, model: ReadyEnsemble) -> ScoredPart:
-        def pixels(image: RawImage) -> list[NDArray[np.uint8]]:
-            return model.inputs(read_image_file(image.uri, image.size))
+        def pixels(image: RawImage) -> tuple[list[NDArray[np.uint8]], Seen]:
+            data = read_image_file(image.uri, image.size)
+            seen = self.gate.look(data)
+            return model.inputs(data), seen
 
         def predict(images: list[list[NDArray[np.uint8]]]) -> NDArray[np.float32]:
             return model.predict([np.stack(of_one) for of_one in zip(*images, strict=True)], self.batch)
 
-        names: list[str] = []
+        facts: list[dict[str, Any]] = []
+        doubts: Counter[str] = Counter()
         waiting: list[list[NDArray[np.uint8]]] = []
         results: list[NDArray[np.float32]] = []
         rejected: list[dict[str, str]] = []
         prepared = ahead(part.images, pixels, depth=2 * self.batch, threads=self.threads)
         for image, future in zip(part.images, prepared, strict=True):
             try:
-                waiting.append(future.result())
+                squares, seen = future.result()
             except ImageRejected as error:
                 row = {"image_index": image.image_index, "uri": image.uri}
                 rejected.append({**row, "reason": error.reason, "detail": error.detail})
                 continue
-            names.append(image.image_index)
+            waiting.append(squares)
+            facts.append({"image_index": image.image_index, **header_facts(seen.header)})
+            doubts.update(seen.doubts)
             if len(waiting) == self.batch:
                 results.append(predict(waiting))
                 waiting.clear()
         if waiting:
             results.append(predict(waiting))
         written = []
-        if names:
-            unknown: dict[str, Any] = {name: [None] * len(names) for name in _FACTS}
-            facts = {**unknown, "image_index": names}
-            nothing = [None] * len(names)
-            table = _table(facts, nothing, nothing, np.concatenate(results), model)
+        if facts:
+            columns = {name: [row.get(name) for row in facts] for name in (*_FACTS, *DICOM_UIDS)}
+            nothing = [None] * len(facts)
+            table = _table(columns, nothing, nothing, np.concatenate(results), model, RAW_PREDICTIONS)
             written.append(self._write(part.number, table, model))
         if rejected:
             table = pa.Table.from_pylist(rejected, schema=QUARANTINE)
             written.append(write_quarantine_part(Store(self.out), f"{part.number:05d}-{self.tag}", table))
-        return ScoredPart(tuple(written), len(names), dict(Counter(row["reason"] for row in rejected)))
+        refused = Counter(row["reason"] for row in rejected)
+        return ScoredPart(tuple(written), len(facts), dict(refused), dict(doubts))
 
     def _write(self, number: int, table: pa.Table, model: ReadyEnsemble) -> str:
         about = {
@@ -168,7 +179,12 @@ def _write(store: Store, name: str, table: pa.Table, metadata: dict[bytes, str])
 
 
 def _table(
-    facts: dict[str, Any], splits: list[Any], labels: Any, probabilities: NDArray[np.float32], model: ReadyEnsemble
+    facts: dict[str, Any],
+    splits: list[Any],
+    labels: Any,
+    probabilities: NDArray[np.float32],
+    model: ReadyEnsemble,
+    schema: pa.Schema = PREDICTIONS,
 ) -> pa.Table:
     columns = {
         **facts,
@@ -177,7 +193,7 @@ def _table(
         "probabilities": _lists(probabilities),
         "model_id": [model.model_id] * len(splits),
     }
-    return pa.table(columns, schema=PREDICTIONS)
+    return pa.table(columns, schema=schema)
 
 
 def _lists(matrix: NDArray[np.float32]) -> pa.ListArray:

@@ -47,6 +47,9 @@ QUARANTINE = pa.schema(
     ]
 )
 
+#: The UIDs of a DICOM image, by which an archive finds it again, as DICOM PS3.3 names them.
+DICOM_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+
 #: What the score job writes. For raw images `labels` and everything else that is not known is null.
 PREDICTIONS = pa.schema(
     [
@@ -57,3 +60,6 @@ PREDICTIONS = pa.schema(
         pa.field("model_id", pa.string(), nullable=False),
     ]
 )
+
+#: What it writes of raw images; of files that are no DICOM the UIDs are null.
+RAW_PREDICTIONS = pa.schema([*PREDICTIONS, *(pa.field(name, pa.string()) for name in DICOM_UIDS)])

@@ -17,6 +17,11 @@ _NAMES = {
     "PatientAge": 0x00101010,
     "ViewPosition": 0x00185101,
     "PatientID": 0x00100020,
+    "Modality": 0x00080060,
+    "BodyPartExamined": 0x00180015,
+    "StudyInstanceUID": 0x0020000D,
+    "SeriesInstanceUID": 0x0020000E,
+    "SOPInstanceUID": 0x00080018,
 }
 #: Elements are in the order of their tags: behind this one there is nothing more to find.
 _LAST = max(_NAMES.values())
@@ -30,12 +35,22 @@ class Person(NamedTuple):
         age: PatientAge, such as 058Y.
         view_position: ViewPosition.
         patient_id: PatientID.
+        modality: Modality, such as DX.
+        body_part: BodyPartExamined.
+        study: StudyInstanceUID.
+        series: SeriesInstanceUID.
+        instance: SOPInstanceUID.
     """
 
     sex: str
     age: str
     view_position: str
     patient_id: str = ""
+    modality: str = ""
+    body_part: str = ""
+    study: str = ""
+    series: str = ""
+    instance: str = ""
 
 
 class HeaderCutError(ImageRejected):

@@ -9,10 +9,11 @@ import numpy as np
 import pydicom
 import pytest
 
+from cxr_spark.datasets.persons import understood
 from cxr_spark.imaging.dicom.person import HEADER_BYTES, Person, read_person
 from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.preparation import headers
-from cxr_spark.preparation.headers import _parts, _understood, read_headers
+from cxr_spark.preparation.headers import _parts, read_headers
 from tests.support.dicom_files import BIG, EXPLICIT, IMPLICIT, JPEG_LS, dicom_bytes
 
 PIXELS = np.zeros((300, 300), np.uint8)
@@ -52,8 +53,8 @@ def test_unreadable_files_do_not_stop_the_others(tmp_path: Path) -> None:
         (Person("", "old", "OBLIQUE"), (None, None, None, None)),
     ],
 )
-def test_what_is_understood(person: Person, expected: tuple[object, ...]) -> None:
-    assert _understood(person) == expected
+def test_what_isunderstood(person: Person, expected: tuple[object, ...]) -> None:
+    assert understood(person) == expected
 
 
 def test_every_image_is_in_one_part() -> None:

@@ -12,10 +12,12 @@ import pytest
 
 from cxr_spark.errors import RunError
 from cxr_spark.imaging.decode import decode_grey
+from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.preparation.plan import WORK, Part
 from cxr_spark.preparation.task import SPARK_SCHEMA_KEY, PartWriter
 from cxr_spark.tables.schema import PREPARED
 from tests.support.capabilities import permissions_hold
+from tests.support.dicom_files import dicom_bytes
 
 RNG = np.random.default_rng(5)
 
@@ -192,3 +194,20 @@ def test_what_is_above_the_white_level_is_white():
     grey = decode_grey(content, 4095)
     assert (grey[values >= 4095] == 255).all()
     assert grey.max() == 255
+
+
+def test_dicom_images_that_are_no_frontal_chests_are_set_aside_or_counted(tmp_path):
+    parts = {"a_hand": ("HAND", "PA"), "b_side": ("CHEST", "LL"), "c_front": ("CHEST", "AP")}
+    contents = {
+        f"{name}.dcm": dicom_bytes(np.zeros((20, 20), np.uint8), BodyPartExamined=part, ViewPosition=view)
+        for name, (part, view) in parts.items()
+    }
+    data, aside = writer(tmp_path / "out").write(make_part(tmp_path, contents))
+    assert (data.rows, data.doubts, aside.reasons) == (2, {"other_view": 1}, {"other_body_part": 1})
+    (row,) = pq.read_table(tmp_path / "out" / aside.name).to_pylist()
+    assert (row["image_index"], row["detail"]) == ("a_hand.dcm", "BodyPartExamined 'HAND' is not the chest")
+    gate = DicomGate(body_part="take", view="refuse")
+    data, aside = PartWriter(f"file://{tmp_path}/o2", 32, "squash", "{}", gate=gate).write(
+        make_part(tmp_path, contents)
+    )
+    assert (data.rows, data.doubts, aside.reasons) == (2, {}, {"other_view": 1})

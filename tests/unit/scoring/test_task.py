@@ -15,13 +15,23 @@ from cxr_spark.errors import DataError
 from cxr_spark.imaging.listing import find_images
 from cxr_spark.models import load_model
 from cxr_spark.scoring.ensemble import ShippedEnsemble
-from cxr_spark.scoring.plan import MAX_IMAGES, NAMINGS, label_order, number_of_parts, prepared_parts, raw_parts
+from cxr_spark.scoring.plan import (
+    MAX_IMAGES,
+    NAMINGS,
+    RawImage,
+    RawPart,
+    label_order,
+    number_of_parts,
+    prepared_parts,
+    raw_parts,
+)
 from cxr_spark.scoring.predict import predict
 from cxr_spark.scoring.shipping import ShippedModel
 from cxr_spark.scoring.task import PartScorer
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
-from cxr_spark.tables.schema import PREDICTIONS, QUARANTINE
+from cxr_spark.tables.schema import PREDICTIONS, QUARANTINE, RAW_PREDICTIONS
+from tests.support.dicom_files import dicom_bytes
 from tests.support.prepared_sets import write_prepared
 from tests.support.small_model import write_model
 
@@ -49,7 +59,7 @@ def scorer(tmp_path, data=None, labels=(0, 1, 2), batch=3) -> PartScorer:
 
 def read(tmp_path, name) -> pd.DataFrame:
     table = pq.read_table(tmp_path / "out" / name, partitioning=None)
-    assert table.schema.equals(PREDICTIONS)
+    assert table.schema.equals(PREDICTIONS) or table.schema.equals(RAW_PREDICTIONS)
     assert json.loads(table.schema.metadata[b"findings"]) == list(FINDINGS)
     return table.to_pandas()
 
@@ -91,6 +101,27 @@ def test_labels_take_the_model_s_order(tmp_path):
     assert np.isnan(mine[:, 1]).all()
     with pytest.raises(DataError, match="none in common"):
         label_order(FINDINGS, ("Hernia",), "x")
+
+
+def test_raw_dicom_images_bring_patient_view_and_uids_and_pass_the_gate(tmp_path):
+    write_model(tmp_path / "model")
+    pixels = np.zeros((40, 40), np.uint8)
+    uids = {"StudyInstanceUID": "1.2.1", "SeriesInstanceUID": "1.2.2", "SOPInstanceUID": "1.2.3"}
+    person = {"PatientID": "P7", "PatientSex": "F", "PatientAge": "061Y", "ViewPosition": "LL", "Modality": "DX"}
+    (tmp_path / "chest.dcm").write_bytes(dicom_bytes(pixels, **person, **uids))
+    (tmp_path / "head.dcm").write_bytes(dicom_bytes(pixels, **{**person, "Modality": "CT"}))
+    assert cv2.imwrite(str(tmp_path / "plain.png"), pixels)
+    names = ("chest.dcm", "head.dcm", "plain.png")
+    images = [RawImage(name, f"file://{tmp_path}/{name}", (tmp_path / name).stat().st_size) for name in names]
+    (result,) = scorer(tmp_path)([RawPart(0, tuple(images))])
+    assert (result.images, result.quarantined, result.doubts) == (2, {"other_modality": 1}, {"other_view": 1})
+    rows = read(tmp_path, result.names[0]).astype(object)
+    chest, plain = rows.where(rows.notna(), None).to_dict("records")
+    expected = {"patient_id": "P7", "sex": "F", "age": 61.0, "view_position": "LATERAL", **uids}
+    assert {name: chest[name] for name in expected} == expected
+    assert {name: plain[name] for name in expected} == dict.fromkeys(expected)
+    refused = pq.read_table(tmp_path / "out" / result.names[1]).to_pylist()
+    assert refused[0]["detail"] == "Modality 'CT' is no radiograph, expected one of CR, DR, DX, RG"
 
 
 def test_the_same_work_gives_the_same_file(tmp_path):

@@ -1,0 +1,47 @@
+"""What the headers of raw DICOM images add to the predictions, and what they put into doubt."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cxr_spark.datasets.columns import MAX_AGE_YEARS
+from cxr_spark.datasets.persons import understood
+from cxr_spark.imaging.dicom.person import Person
+from cxr_spark.tables.schema import DICOM_UIDS
+
+log = logging.getLogger(__name__)
+
+
+def header_facts(header: Person | None) -> dict[str, Any]:
+    """Returns what predictions tell of a raw image by its header; nothing where it has none."""
+    if header is None:
+        return {}
+    found = understood(header)
+    too_old = found.age is not None and found.age > MAX_AGE_YEARS
+    uids = dict(zip(DICOM_UIDS, (header.study, header.series, header.instance), strict=True))
+    return {
+        **found._asdict(),
+        **({"age": None} if too_old else {}),
+        **{name: uid or None for name, uid in uids.items()},
+    }
+
+
+def doubts_of(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Adds up the DICOM images that may not be what a model is for, by reason, and warns of them.
+
+    Args:
+        parts: of each part the number of such images by reason.
+    """
+    doubts: Counter[str] = Counter()
+    for part in parts:
+        doubts.update(part)
+    if doubts:
+        log.warning(
+            "DICOM images were scored that may be no frontal chest radiographs by their headers (%s): "
+            "score.dicom.modality, score.dicom.body_part and score.dicom.view say what becomes of them",
+            ", ".join(f"{reason} {count}" for reason, count in sorted(doubts.items())),
+        )
+    return dict(sorted(doubts.items()))
