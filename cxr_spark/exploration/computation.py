@@ -64,6 +64,7 @@ def explore(spark: SparkSession, dataset: PreparedDataset) -> Exploration:
         "size": dataset.size,
         "n_images": counted["n_images"],
         "n_patients": counted["n_patients"],
+        "near_duplicates": dataset.manifest.get("near_duplicates"),
         "positives": positives,
         "information": relative_information(positives),
         "splits": splits,

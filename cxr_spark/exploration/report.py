@@ -47,6 +47,7 @@ def _head(facts: Mapping[str, Any], created: str) -> list[tuple[str, str]]:
         ("Data", facts["data"]),
         ("Images", ", ".join(f"{name} {count(split['images'])}" for name, split in facts["splits"].items())),
         ("Patients", "not known" if patients is None else count(patients)),
+        ("Near-duplicates across splits", _duplicates(facts.get("near_duplicates"))),
         ("Stored as", f"{facts['size']} x {facts['size']} pixels, grey"),
         ("Made", created),
     ]
@@ -70,6 +71,10 @@ def _warnings(facts: Mapping[str, Any]) -> Iterable[str]:
 def _one_shape(shape: Mapping[str, Any]) -> bool:
     """Whether all images have one shape."""
     return bool(shape["smallest"] == shape["largest"])
+
+
+def _duplicates(found: Mapping[str, int] | None) -> str:
+    return "not looked for" if found is None else f"{count(found['images'])} images in {count(found['pairs'])} pairs"
 
 
 def _any_pair(images: Sequence[Sequence[int]]) -> bool:

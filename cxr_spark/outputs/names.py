@@ -58,9 +58,10 @@ OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
         "prepare": OutputNames(
             fixed=frozenset({"manifest.json"}),
             made=re.compile(
-                rf"(data/split=(train|val|test)/part-\d{{5}}|quarantine/part-(\d{{5}}|names))-{_HEX}{{16}}\.parquet"
+                r"(data/split=(train|val|test)/part-\d{5}|quarantine/part-(\d{5}|names)|near_duplicates/part)"
+                rf"-{_HEX}{{16}}\.parquet"
             ),
-            folders=re.compile(r"data(/split=(train|val|test))?|quarantine"),
+            folders=re.compile(r"data(/split=(train|val|test))?|quarantine|near_duplicates"),
         ),
         "train": OutputNames(
             fixed=frozenset(

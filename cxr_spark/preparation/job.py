@@ -20,9 +20,10 @@ from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.preparation.headers import with_headers
 from cxr_spark.preparation.manifest import log_outcome, make_manifest, quarantined
+from cxr_spark.preparation.near_duplicates import near_duplicates
 from cxr_spark.preparation.request import Request, make_request
 from cxr_spark.preparation.sources import find_sources, fingerprint, read_texts
-from cxr_spark.preparation.task import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, quarantine_record
+from cxr_spark.preparation.task import DATA, QUARANTINE_FOLDER, PartWriter, WrittenFile, quarantine_record, table_record
 from cxr_spark.runtime.spark_schema import to_spark
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.storage.store import Store
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
+
+#: The folder of the pairs of near-duplicates, below the output.
+NEAR_DUPLICATES = "near_duplicates"
 
 
 class PrepareResult(JobResult):
@@ -154,7 +158,10 @@ def prepare(spark: SparkSession, request: Request, store: Store, check_held: Cal
         name = f"{QUARANTINE_FOLDER}/part-names-{secrets.token_hex(8)}.parquet"
         files.append(quarantine_record(store, name, request.plan.set_aside))
     files += _run(spark, request, store)
+    alike = near_duplicates(files)
     check_held()
+    if alike.pairs.num_rows:
+        files.append(table_record(store, f"{NEAR_DUPLICATES}/part-{secrets.token_hex(8)}.parquet", alike.pairs))
     delete_strays(store, "prepare", {file.name for file in files})
     manifest = make_manifest(
         request.plan.counts,
@@ -167,6 +174,7 @@ def prepare(spark: SparkSession, request: Request, store: Store, check_held: Cal
         warnings=request.warnings,
         ignored=request.ignored,
         white_level=request.white_level,
+        alike=alike,
     )
     _refuse_too_many_bad(store, request, manifest, files)
     check_held()

@@ -18,9 +18,17 @@ import pyspark
 
 from cxr_spark import __version__
 from cxr_spark.datasets.joining import DOUBTFUL
+from cxr_spark.preparation.near_duplicates import NO_DUPLICATES, NearDuplicates
 from cxr_spark.preparation.plan import Counts
 from cxr_spark.preparation.task import WrittenFile
-from cxr_spark.preparation.warnings import of_counts, of_dicom, of_dim_images, of_quarantine, of_splits
+from cxr_spark.preparation.warnings import (
+    of_counts,
+    of_dicom,
+    of_dim_images,
+    of_near_duplicates,
+    of_quarantine,
+    of_splits,
+)
 from cxr_spark.tables.manifest import FORMAT
 from cxr_spark.tables.schema import SPLITS
 
@@ -41,6 +49,7 @@ def make_manifest(
     ignored: Mapping[str, Any] | None = None,
     white_level: int | None = None,
     warnings: Sequence[str] = (),
+    alike: NearDuplicates = NO_DUPLICATES,
 ) -> dict[str, Any]:
     """Builds the manifest.
 
@@ -55,11 +64,13 @@ def make_manifest(
         warnings: what was guessed or lost before any image was read, in words; what the counts tell is added.
         ignored: what the search for images left aside; stands at the manifest's top level.
         white_level: the setting; None where 16-bit values were taken as they are.
+        alike: images of different splits that are nearly the same.
 
     Returns:
         A JSON value: `format`, `created`; the counts of `plan.Counts`; `prepared`; `quarantined` (images by reason);
         `png_16_bit_dim` (PNGs of 16 bits that leave the highest ones unused, by the bits that they need);
         `dicom_doubtful` (DICOM images that were taken though they may be no frontal chest radiographs, by reason);
+        `near_duplicates` (images that are nearly the same as one in another split, and the pairs of these);
         `bad_fraction` (labelled images of a split that were not prepared, of all those with a file; images whose label
         is in doubt are among both); `splits` (of each its `images`, `patients` and images with each of the
         `findings`); `findings` (the label order); the settings; `sources`; `notes`; `selection`; `warnings` (what an
@@ -83,6 +94,7 @@ def make_manifest(
         "quarantined": rejected,
         "png_16_bit_dim": dim,
         "dicom_doubtful": doubtful,
+        "near_duplicates": {"pairs": alike.pairs.num_rows, "images": alike.images},
         "bad_fraction": (wanted - prepared) / wanted,
         "splits": splits,
         "findings": list(findings),
@@ -95,6 +107,7 @@ def make_manifest(
             *of_quarantine(rejected),
             *of_dim_images(dim),
             *of_dicom(doubtful),
+            *of_near_duplicates(alike),
             *of_splits(splits),
         ],
         "selection": dict(selection),

@@ -5,6 +5,7 @@ No Spark is imported here.
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import secrets
 from collections import Counter
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr_spark.imaging.dicom.gate import DicomGate
+from cxr_spark.imaging.perceptual import both_hashes
 from cxr_spark.imaging.prepare import PreparedImage, prepare_image, use_one_thread
 from cxr_spark.imaging.reading import ahead, read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
@@ -50,6 +52,8 @@ class WrittenFile:
         patients: names of its patients.
         reasons: quarantined images by reason.
         used_bits: PNGs of 16 bits by the bits that their highest value needs.
+        names: `image_index` of its prepared images.
+        hashes: their perceptual hashes, `perceptual.HASH_BYTES` each.
         doubts: DICOM images that were taken though they may not be what is wanted, by reason.
     """
 
@@ -63,6 +67,8 @@ class WrittenFile:
     reasons: dict[str, int] = field(default_factory=dict)
     used_bits: dict[int, int] = field(default_factory=dict)
     doubts: dict[str, int] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    hashes: builtins.bytes = b""
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,15 @@ class PartWriter:
         return written
 
 
+def table_record(store: Store, name: str, table: pa.Table) -> WrittenFile:
+    """Writes a table beside the data, and returns its record."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    content = memoryview(sink.getvalue())
+    store.write_bytes(name, content)
+    return _record(name, content, split=None, rows=table.num_rows)
+
+
 def quarantine_record(store: Store, name: str, table: pa.Table) -> WrittenFile:
     """Writes a quarantine file, columns of `schema.QUARANTINE`, and returns its record."""
     reasons = Counter(table["reason"].to_pylist())
@@ -152,6 +167,8 @@ class _DataFile:
         self._patients: set[str] = set()
         self._used_bits: Counter[int] = Counter()
         self._doubts: Counter[str] = Counter()
+        self._names: list[str] = []
+        self._hashes: list[bytes] = []
 
     def append(self, row: dict[str, Any], image: PreparedImage, doubts: Iterable[str] = ()) -> None:
         cells = {**row, "pixels": image.pixels.tobytes(), "height": image.height, "width": image.width}
@@ -160,6 +177,8 @@ class _DataFile:
         if image.used_bits is not None:
             self._used_bits[image.used_bits] += 1
         self._doubts.update(doubts)
+        self._names.append(row["image_index"])
+        self._hashes.append(both_hashes(image.pixels))
         self.rows += 1
         self._positives = self._positives + (np.asarray(row["labels"], dtype=np.float32) == 1)
         if row["patient_id"] is not None:
@@ -182,6 +201,8 @@ class _DataFile:
             patients=frozenset(self._patients),
             used_bits=dict(self._used_bits),
             doubts=dict(self._doubts),
+            names=tuple(self._names),
+            hashes=b"".join(self._hashes),
         )
 
     def _flush(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cxr_spark.preparation.near_duplicates import NearDuplicates
 from cxr_spark.preparation.plan import Counts
 from cxr_spark.tables.schema import TEST, TRAIN
 
@@ -63,6 +64,17 @@ def of_dicom(doubtful: Mapping[str, int]) -> Iterator[str]:
         yield (
             f"DICOM images were taken that may be no frontal chest radiographs by their headers ({counted}): "
             "prepare.dicom.modality, prepare.dicom.body_part and prepare.dicom.view say what becomes of them"
+        )
+
+
+def of_near_duplicates(alike: NearDuplicates) -> Iterator[str]:
+    """Says that images of different splits are nearly the same, with an example and what to do."""
+    if alike.images:
+        pair = alike.pairs.slice(0, 1).to_pylist()[0]
+        yield (
+            f"{alike.images} images are nearly the same as one in another split ({alike.pairs.num_rows} pairs), such "
+            f"as {pair['image_index']!r} ({pair['split']}) and {pair['other_image_index']!r} ({pair['other_split']}): "
+            "the table near_duplicates below --out names them; leave copies out, or give them one patient"
         )
 
 

@@ -228,8 +228,9 @@ def test_covid_metadata_names_its_patients(
         }
     )
     frame.to_csv(tmp_path / "metadata.csv", index=False)
-    for name in frame["filename"]:
-        write_image(tmp_path / "images" / name, picture())
+    pictures = [picture() for _ in range(20)]
+    for number, name in enumerate(frame["filename"]):
+        write_image(tmp_path / "images" / name, pictures[number % 20])  # the last four are the first again
     files = [f"prepare.images={tmp_path}/images", f"prepare.labels={tmp_path}/metadata.csv", "prepare.dataset=csv"]
     manifest, rows = prepare("demo.yaml", tmp_path / "out", *files)
     assert manifest["findings"] == ["Pneumonia/Bacterial", "Pneumonia/Viral/COVID-19", "No Finding"]
@@ -247,3 +248,13 @@ def test_covid_metadata_names_its_patients(
     told = "SPLITS MAY SHARE PATIENTS: the patient of 24 of 24 images is not known"
     assert any(line.startswith(told) for line in manifest["warnings"])
     assert told in capsys.readouterr().err
+
+    split = rows.set_index("image_index")["split"]
+    copies = [(f"{i:02d}.png", f"{i + 20:02d}.png") for i in range(4)]
+    apart = {pair for pair in copies if split[pair[0]] != split[pair[1]]}
+    assert manifest["near_duplicates"] == {"pairs": len(apart), "images": 2 * len(apart)}
+    assert apart
+    found = pd.read_parquet(tmp_path / "without" / "near_duplicates")
+    named = zip(found["image_index"], found["other_image_index"], strict=True)
+    assert {tuple(sorted(pair)) for pair in named} == apart
+    assert any(f"{2 * len(apart)} images are nearly the same" in line for line in manifest["warnings"])
