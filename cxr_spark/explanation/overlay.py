@@ -99,7 +99,7 @@ def overlay(
         told = "no evidence for the finding: its map is zero everywhere"
         _text(draw, (places[1], _HEAD + SIDE + 10), told, 12, INK, SIDE)
     if boxes:
-        _text(draw, (_MARGIN, _HEAD + SIDE + 10), "boxes: drawn by radiologists", 12, VERMILLION, SIDE)
+        _text(draw, (_MARGIN, _HEAD + SIDE + 10), "boxes: as given by --boxes", 12, VERMILLION, SIDE)
     return _png(page)
 
 

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, RootModel
 
 from cxr_spark.config import TrainSettings
 from cxr_spark.errors import DataError, RunError
-from cxr_spark.outputs.claim import DONE_NAME, digest
+from cxr_spark.outputs.claim import digest
+from cxr_spark.outputs.done import read_done
 from cxr_spark.scoring.task import FINDINGS_KEY
 from cxr_spark.storage.store import NotJsonError, Store, resolve
+from cxr_spark.storage.typed_json import validated_json
 
 _COLUMNS = ["image_index", "probabilities"]
+
+
+class _Findings(
+    RootModel[Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=10_000)]]
+):
+    """The findings that a score output's files name: what each of its probabilities is of."""
+
+    model_config = ConfigDict(strict=True)
 
 
 @dataclass(frozen=True)
@@ -50,15 +60,15 @@ class Teacher:
             DataError: it is not a finished one.
         """
         try:
-            done: Any = Store(uri).read_json(DONE_NAME)
+            done = read_done(Store(uri))
         except (FileNotFoundError, NotADirectoryError, NotJsonError):
             done = None
-        if not isinstance(done, dict) or done.get("job") != "score":
+        if done is None or done.job != "score":
             raise DataError(
                 f"train.soft_labels {uri!r} is not a finished output of the score job: score the training images "
                 "first, with cxr-spark score --split train"
             )
-        return cls(uri, digest(done))
+        return cls(uri, digest(done.model_dump(mode="json")))
 
     def probabilities(self, names: Sequence[str], findings: Sequence[str]) -> NDArray[np.float32]:
         """Reads what the teacher says of some images.
@@ -74,7 +84,11 @@ class Teacher:
             DataError: an image has no row, or several; a finding is not there; a row is damaged.
             RunError: the output was replaced since the driver checked it.
         """
-        if Teacher.open(self.uri) != self:
+        try:
+            found = Teacher.open(self.uri)
+        except DataError:
+            found = None
+        if found != self:
             raise RunError(f"train.soft_labels {self.uri} was replaced while the job ran: run the job again")
         store = Store(self.uri)
         files = [file.name for file in store.files(recursive=False) if file.name.endswith(".parquet")]
@@ -99,12 +113,18 @@ class Teacher:
         uri = store.uri_of(name)
         try:
             table = pq.read_table(pa.BufferReader(store.read_bytes(name)), columns=_COLUMNS)
-            given = json.loads((table.schema.metadata or {})[FINDINGS_KEY])
+            told = (table.schema.metadata or {})[FINDINGS_KEY]
+            given = validated_json(
+                _Findings, told, f"train.soft_labels: {uri} does not say what its numbers are of"
+            ).root
             flat = table["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
             values = flat.astype(np.float32).reshape(len(table), len(given))
         except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
             detail = " ".join(str(error).split())
             raise DataError(f"train.soft_labels: {uri} cannot be read ({detail}): score the images again") from None
+        twice = next((finding for finding in given if given.count(finding) > 1), None)
+        if twice is not None:
+            raise DataError(f"train.soft_labels: {uri} names {twice!r} twice: expected each finding once; score again")
         lacking = [finding for finding in findings if finding not in given]
         if lacking:
             raise DataError(

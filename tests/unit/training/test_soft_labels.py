@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from cxr_spark.config import load_settings
 from cxr_spark.errors import DataError, RunError
+from cxr_spark.scoring.task import FINDINGS_KEY
 from cxr_spark.tables.schema import TRAIN
 from cxr_spark.training.rank.shards import read_index
 from cxr_spark.training.soft_labels import Teacher, soften
@@ -60,6 +62,31 @@ def test_what_cannot_be_learned_from_is_told(tmp_path: Path, probabilities: np.n
     (tmp_path / "scores" / "_done.json").write_text('{"job": "score", "summary": "another"}')
     with pytest.raises(RunError, match="was replaced while the job ran"):
         teacher.probabilities(NAMES, ["A"])
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (b"[" * 200_000, "does not say what its numbers are of"),
+        (b'{"A": 1, "B": 2, "C": 3}', "does not say what its numbers are of"),
+        (b'"ABC"', "does not say what its numbers are of"),
+        (b"[1, 2, 3]", "does not say what its numbers are of"),
+        (b'["A", "B", "A"]', "names 'A' twice"),
+        (b'["A", "B"]', "cannot be read"),
+    ],
+    ids=["deep", "object", "text", "numbers", "twice", "too few"],
+)
+def test_hostile_names_of_findings_are_refused_in_one_line(
+    tmp_path: Path, probabilities: np.ndarray, told: bytes, message: str
+) -> None:
+    teacher = Teacher.open(write_predictions(tmp_path / "scores", NAMES, probabilities, ("A", "B", "C")))
+    file = tmp_path / "scores" / "part-00000-abc.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, FINDINGS_KEY: told}), file)
+    with pytest.raises(DataError, match=message) as caught:
+        teacher.probabilities(NAMES, ["A"])
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
 
 
 def test_the_setting_is_a_full_uri_for_the_ranks(tmp_path: Path, probabilities: np.ndarray) -> None:
