@@ -16,6 +16,8 @@ INPUT_SETTINGS = (
     "prepare.train_list",
     "prepare.test_list",
     "model.weights",
+    "train.soft_labels",
+    "score.calibration_data",
     "evaluate.baseline",
     "explain.boxes",
 )
@@ -28,6 +30,7 @@ INPUT_OPTIONS = (
     "--model",
     "--predictions",
     "--baseline",
+    "--calibration-data",
     "--boxes",
     "--config",
 )
