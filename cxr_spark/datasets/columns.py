@@ -61,6 +61,33 @@ def read_codes(csv: CsvTable, name: str, meaning: Mapping[str, str]) -> tuple[li
     return values, np.array([value is None and cell != "" for value, cell in zip(values, cells, strict=True)])
 
 
+def count_rows(
+    keep: NDArray[np.bool_],
+    patients: list[str | None],
+    *,
+    ages: NDArray[np.bool_],
+    views: NDArray[np.bool_],
+    sexes: NDArray[np.bool_],
+) -> dict[str, int]:
+    """Returns what a label file's notes say of its rows.
+
+    Args:
+        keep: N booleans: the rows that are taken; the others repeat an image.
+        patients: N patients, None where not known.
+        ages: N booleans: the rows with an age that cannot be.
+        views: N booleans: the rows with a view position that is none.
+        sexes: N booleans: the rows with a sex that is none.
+    """
+    return {
+        "rows": len(keep),
+        "duplicates_dropped": len(keep) - int(keep.sum()),
+        "ages_over_120": int(ages[keep].sum()),
+        "patients_unknown": sum(patients[row] is None for row in np.flatnonzero(keep)),
+        "view_positions_unknown": int(views[keep].sum()),
+        "sexes_unknown": int(sexes[keep].sum()),
+    }
+
+
 def first_rows(
     csv: CsvTable,
     index: Sequence[str],

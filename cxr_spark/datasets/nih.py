@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cxr_spark.datasets.base import LabelTable, label_table
-from cxr_spark.datasets.columns import first_rows, read_ages, read_codes, read_sexes
+from cxr_spark.datasets.columns import count_rows, first_rows, read_ages, read_codes, read_sexes
 from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
 from cxr_spark.datasets.findings import NIH_FINDINGS, NO_FINDING, encode
 from cxr_spark.errors import DataError
@@ -69,14 +69,7 @@ def read_nih_labels(data: bytes, source: str) -> LabelTable:
     keep = first_rows(csv, index, labels, patients, lambda row: csv.columns[FINDINGS][row])
     table = label_table(index, patients, labels, view_position=views, sex=sexes, age=ages)
     given = pa.array(csv.columns[SPLIT], type=pa.string()) if SPLIT in csv.columns else None
-    notes = {
-        "rows": len(csv),
-        "duplicates_dropped": len(csv) - int(keep.sum()),
-        "ages_over_120": int(over[keep].sum()),
-        "patients_unknown": sum(patients[row] is None for row in np.flatnonzero(keep)),
-        "view_positions_unknown": int(odd_views[keep].sum()),
-        "sexes_unknown": int(odd_sexes[keep].sum()),
-    }
+    notes = count_rows(keep, patients, ages=over, views=odd_views, sexes=odd_sexes)
     if not keep.all():
         table = table.filter(pa.array(keep))
         given = given.filter(pa.array(keep)) if given is not None else None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cxr_spark.config.labels import LabelSettings
 from cxr_spark.datasets.base import LabelFile, LabelTable, label_table, merged
-from cxr_spark.datasets.columns import SEXES, VIEWS, first_rows, read_ages, read_codes
+from cxr_spark.datasets.columns import SEXES, VIEWS, count_rows, first_rows, read_ages, read_codes
 from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten, spelling
 from cxr_spark.datasets.own_columns import (
     AGE,
@@ -113,12 +113,7 @@ def _read_file(file: _File, findings: tuple[str, ...], settings: LabelSettings) 
     table = label_table(index, patients, labels, view_position=views, sex=sexes, age=ages)
     given = pa.array(csv.columns[columns.facts[SPLIT]], type=pa.string()) if SPLIT in columns.facts else None
     notes = {
-        "rows": len(csv),
-        "duplicates_dropped": len(csv) - int(keep.sum()),
-        "ages_over_120": int(over[keep].sum()),
-        "patients_unknown": sum(patients[row] is None for row in np.flatnonzero(keep)),
-        "view_positions_unknown": int(odd_views[keep].sum()),
-        "sexes_unknown": int(odd_sexes[keep].sum()),
+        **count_rows(keep, patients, ages=over, views=odd_views, sexes=odd_sexes),
         "uncertain": int((observed[keep] == _UNCERTAIN).sum()),
         "blank": int((observed[keep] == BLANK).sum()),
     }

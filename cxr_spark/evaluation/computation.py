@@ -111,7 +111,7 @@ def evaluate(
         points = None
         if chosen is not None:
             points = operating_points(evaluated, chosen, findings, replicates=replicates, seed=seed)
-        calibration = calibration_of(evaluated, held_out, findings)
+        calibration = calibration_of(evaluated, None if held_out is None else held_out.images, findings)
         groups = _groups(curves, findings, subgroups)
         compared = [group for group in subgroups if group.grouping != SPLIT]
         add_differences(groups, evaluated, compared, findings, _thresholds(reports, findings))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cxr_spark.evaluation.counting.distributed import curves_of
 from cxr_spark.evaluation.counting.whole_curves import Curve
@@ -13,7 +13,19 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def held_out_images(labelled: DataFrame, split: str | None) -> DataFrame | None:
+class HeldOut(NamedTuple):
+    """The validation images of an evaluation of other images.
+
+    Attributes:
+        images: rows of `images.IMAGES`, all with labels.
+        n_images: the number of rows.
+    """
+
+    images: DataFrame
+    n_images: int
+
+
+def held_out_images(labelled: DataFrame, split: str | None) -> HeldOut | None:
     """Returns the validation images, where they are not what is evaluated.
 
     Args:
@@ -25,12 +37,13 @@ def held_out_images(labelled: DataFrame, split: str | None) -> DataFrame | None:
     """
     if split in (None, VALIDATION):
         return None
-    held_out = labelled.where(labelled[SPLIT] == VALIDATION)
-    return None if held_out.isEmpty() else held_out
+    images = labelled.where(labelled[SPLIT] == VALIDATION)
+    n_images = images.count()
+    return HeldOut(images, n_images) if n_images else None
 
 
-def validation_curves(held_out: DataFrame, n_findings: int) -> list[Curve | None]:
+def validation_curves(held_out: HeldOut, n_findings: int) -> list[Curve | None]:
     """Returns the curve of each finding on the validation images; None where no label is known there."""
-    n_images = held_out.count()
-    curves = curves_of(held_out, n_images=n_images, n_findings=n_findings, subgroups=(), replicates=0, seed=0)
+    images, n_images = held_out
+    curves = curves_of(images, n_images=n_images, n_findings=n_findings, subgroups=(), replicates=0, seed=0)
     return [curves.get(number) for number in range(n_findings)]

@@ -62,9 +62,9 @@ def may_pass(error: Exception) -> bool:
     """
     if isinstance(error, CxrError):
         return isinstance(error, RunError) and not isinstance(error, DivergedError)
-    return isinstance(error, OSError | RuntimeError | MemoryError) and not isinstance(
-        error, NotImplementedError | RecursionError
-    )
+    if isinstance(error, NotImplementedError | RecursionError):  # kinds of RuntimeError that only code can mend
+        return False
+    return isinstance(error, OSError | RuntimeError | MemoryError)
 
 
 def refuse_to_repeat(store: Store) -> None:
