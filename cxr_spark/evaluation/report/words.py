@@ -33,4 +33,6 @@ def model_in_words(metrics: Mapping[str, Any]) -> str:
 
 
 def _in_words(model: Mapping[str, Any]) -> str:
-    return ", ".join(f"{before}{model[key]}" for before, key in _PARTS if model.get(key) is not None)
+    # `auto` is the setting by which the machine of the training chose a precision; it tells no precision.
+    known = {key: value for key, value in model.items() if value is not None and (key, value) != ("precision", "auto")}
+    return ", ".join(f"{before}{known[key]}" for before, key in _PARTS if key in known)

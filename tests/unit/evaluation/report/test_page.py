@@ -157,6 +157,9 @@ def test_the_model_is_named_by_what_it_is():
     model = {"architecture": "resnet50_v1", "weights": "imagenet.safetensors", "epoch": 7, "precision": "fp32"}
     _, text = page({"Mass": curve()}, model=model)
     assert "resnet50_v1, started from imagenet.safetensors, epoch 7, precision fp32" in text
+    _, text = page({"Mass": curve()}, model={**model, "precision": "auto"})
+    assert "epoch 7" in text
+    assert "precision auto" not in text
 
 
 def test_tables_as_csv_hold_every_digit_and_no_formula():
