@@ -119,10 +119,12 @@ def _rows(column: ImageColumn) -> int:
 
 
 def _grow(images: ImageColumn, results: ImageColumn) -> bool:
-    """Whether results may take more bytes than the images that they are made from."""
-    if images.size == results.size:
-        return results.bytes_per_pixel > images.bytes_per_pixel
-    return (images.row_bytes or 0) < (results.row_bytes or _ASSUMED_ROW_BYTES)
+    """Whether results may take many times the bytes of the images that they are made from.
+
+    Images that keep their size grow four times at most, from uint8 to float32. Spark limits the bytes of what they are
+    made from, so that is left to run in one pass with the stages before and after it.
+    """
+    return images.size != results.size and (images.row_bytes or 0) < (results.row_bytes or _ASSUMED_ROW_BYTES)
 
 
 def _rows_of_a_batch(dataset: DataFrame) -> int:
