@@ -1,1 +1,1 @@
-"""The benchmark job: images per second of each step, beside a plain loop that does the same without Spark."""
+"""The benchmark job: images per second of prepare, train and score, beside plain loops without Spark."""

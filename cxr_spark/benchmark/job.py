@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from cxr_spark.benchmark.measure import benchmark
 from cxr_spark.errors import UsageError
 from cxr_spark.outputs.claim import Claim
-from cxr_spark.outputs.job import Execution, Input, Job, JobRun, Plan
+from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 
 RESULT_NAME = "benchmark.json"
@@ -32,7 +32,7 @@ class BenchmarkResult(JobResult):
 
 @dataclass(frozen=True)
 class BenchmarkJob(Job[BenchmarkResult]):
-    """Measures the images per second of each step on this machine, beside a bare loop.
+    """Measures the images per second of prepare, train and score on this machine, beside a bare loop.
 
     Attributes:
         out: folder of the result.
@@ -69,14 +69,14 @@ class BenchmarkJob(Job[BenchmarkResult]):
         """Returns no inputs: the job makes its images itself."""
         return {}
 
-    def plan(self, run: JobRun) -> Plan[BenchmarkResult]:
+    def read_inputs(self, run: JobRun) -> ReadyJob[BenchmarkResult]:
         """Plans to measure in a temporary folder."""
         numbers = {name: getattr(self, name) for name in (*_LEAST, "seed")}
 
-        def work(claimed: Claim) -> BenchmarkResult:
+        def produce(claimed: Claim) -> BenchmarkResult:
             with tempfile.TemporaryDirectory(prefix="cxr-benchmark-") as folder:
                 measured = benchmark(Path(folder), self.jobs, **numbers)
             claimed.store.write_json(RESULT_NAME, measured)
             return BenchmarkResult(out=claimed.store.uri, **measured)
 
-        return Plan(numbers, work)
+        return ReadyJob(numbers, produce)

@@ -1,4 +1,4 @@
-"""How fast this machine runs each step, beside a plain loop that does the same work without Spark.
+"""How fast this machine runs prepare, train and score, beside a plain loop that does the same work without Spark.
 
 What counts is the ratio of the two, taken one after the other: absolute figures change with the machine and its load.
 """
@@ -38,12 +38,12 @@ _WARM_UP, _TIMED = 3, 10
 
 
 def benchmark(
-    work: Path, execution: Execution, *, images: int, size: int, input_size: int, batch: int, seed: int
+    folder: Path, execution: Execution, *, images: int, size: int, input_size: int, batch: int, seed: int
 ) -> dict[str, Any]:
     """Measures prepare, train and score.
 
     Args:
-        work: local folder for all that is made; empty.
+        folder: an empty local folder for all that is made.
         execution: the place where the jobs run, and the Spark settings.
         images: synthetic images to work on.
         size: side of those images, pixels.
@@ -52,19 +52,19 @@ def benchmark(
         seed: the seed of the images and of the training.
 
     Returns:
-        For each step images/s through Spark, images/s of the bare loop, and the ratio; and what machine it was.
+        Images/s of each job through Spark and of its bare loop, and their ratio; and what machine it was.
     """
     threads = usable_cores()
-    run_job(SampleDataJob(f"file://{work}/images", images, size, seed), execution)
-    files = sorted(str(path) for path in (work / "images").rglob("*.png"))
+    run_job(SampleDataJob(f"file://{folder}/images", images, size, seed), execution)
+    files = sorted(str(path) for path in (folder / "images").rglob("*.png"))
     compute = choose("auto")
     steps = {}
-    through_spark = _timed_prepare(execution, work, len(files), input_size)
+    through_spark = _timed_prepare(execution, folder, len(files), input_size)
     steps["prepare"] = _pair(through_spark, _bare_prepare(files, input_size, threads))
-    through_spark = _timed_train(execution, work, input_size, batch, seed)
+    through_spark = _timed_train(execution, folder, input_size, batch, seed)
     steps["train"] = _pair(through_spark, _bare_train(compute, input_size, batch, threads))
-    through_spark = _timed_score(execution, work, len(files))
-    steps["score"] = _pair(through_spark, _bare_score(work, compute, len(files), input_size, batch))
+    through_spark = _timed_score(execution, folder, len(files))
+    steps["score"] = _pair(through_spark, _bare_score(folder, compute, len(files), input_size, batch))
     return {"steps": steps, "machine": machine(compute), "images": len(files), "size": size, "input_size": input_size}
 
 
@@ -90,9 +90,9 @@ def _pair(spark: float, bare: float) -> dict[str, float]:
     }
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(function: Callable[[], object]) -> float:
     started = time.monotonic()
-    work()
+    function()
     return time.monotonic() - started
 
 
@@ -100,13 +100,13 @@ def _settings(changes: Mapping[str, Any]) -> Settings:
     return Settings().updated(changes)
 
 
-def _timed_prepare(execution: Execution, work: Path, count: int, size: int) -> float:
-    images = f"file://{work}/images"
+def _timed_prepare(execution: Execution, folder: Path, count: int, size: int) -> float:
+    images = f"file://{folder}/images"
     labels = f"{images}/Data_Entry_2017.csv"
     settings = _settings({"prepare.images": images, "prepare.labels": labels, "prepare.size": size})
 
     def prepare(name: str) -> None:
-        run_job(PrepareJob(settings.prepare, f"file://{work}/{name}"), execution)
+        run_job(PrepareJob(settings.prepare, f"file://{folder}/{name}"), execution)
 
     prepare("warm")  # starts the JVM and the Python workers
     return count / _seconds(lambda: prepare("prepared"))
@@ -126,13 +126,13 @@ def _decode(file: str, size: int) -> bytes:
     return small
 
 
-def _timed_train(execution: Execution, work: Path, input_size: int, batch: int, seed: int) -> float:
+def _timed_train(execution: Execution, folder: Path, input_size: int, batch: int, seed: int) -> float:
     settings = _settings(
         {"train.epochs": 2, "train.global_batch": batch, "train.seed": seed, "model.input_size": input_size}
     )
-    run_job(train_job(settings, data=f"file://{work}/prepared", out=f"file://{work}/run"), execution)
+    run_job(train_job(settings, data=f"file://{folder}/prepared", out=f"file://{folder}/run"), execution)
     # The second epoch: the first one warms up.
-    return float(json.loads((work / "run" / "history.json").read_text())[-1]["images_per_second"])
+    return float(json.loads((folder / "run" / "history.json").read_text())[-1]["images_per_second"])
 
 
 def _bare_train(compute: Compute, input_size: int, batch: int, threads: int) -> float:
@@ -157,26 +157,28 @@ def _bare_train(compute: Compute, input_size: int, batch: int, threads: int) -> 
     return _TIMED * batch / _seconds(lambda: steps(_TIMED))
 
 
-def _timed_score(execution: Execution, work: Path, count: int) -> float:
+def _timed_score(execution: Execution, folder: Path, count: int) -> float:
     settings = _settings({"score.split": "all"}).score
 
     def score(name: str) -> None:
-        job = ScoreJob(settings, (f"file://{work}/run/model",), f"file://{work}/{name}", data=f"file://{work}/prepared")
+        job = ScoreJob(
+            settings, (f"file://{folder}/run/model",), f"file://{folder}/{name}", data=f"file://{folder}/prepared"
+        )
         run_job(job, execution)
 
     score("warm-scores")  # loads the model in the Python workers
     return count / _seconds(lambda: score("scores"))
 
 
-def _bare_score(work: Path, compute: Compute, count: int, input_size: int, batch: int) -> float:
-    network = compute.place(load_model(Store(f"{work}/run/model")).module).eval()
+def _bare_score(folder: Path, compute: Compute, count: int, input_size: int, batch: int) -> float:
+    network = compute.place(load_model(Store(f"{folder}/run/model")).module).eval()
     pixels = torch.randint(0, 256, (batch, input_size, input_size), dtype=torch.uint8)
 
-    def passes(number: int) -> None:
+    def run_forward(number: int) -> None:
         with torch.inference_mode(), compute.autocast():
             for _ in range(number):
                 network(imagenet_bgr(pixels.to(compute.device), torch.channels_last)).cpu()
 
-    passes(2)
+    run_forward(2)
     number = max(1, count // batch)
-    return number * batch / _seconds(lambda: passes(number))
+    return number * batch / _seconds(lambda: run_forward(number))

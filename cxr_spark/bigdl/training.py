@@ -1,4 +1,4 @@
-"""The training loop of the BigDL backend, on the driver: calls of BigDL, between them validation and checkpoints."""
+"""The training loop of the BigDL backend, on the driver: rounds of BigDL, between them validation and checkpoints."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cxr_spark.bigdl.engine.call import Caller
 from cxr_spark.bigdl.engine.jvm import Bridge
 from cxr_spark.bigdl.engine.methods import Moments, Rate
+from cxr_spark.bigdl.engine.rounds import RoundRunner
 from cxr_spark.bigdl.engine.session import Cluster
 from cxr_spark.bigdl.executor.feed import Feed, Steps
-from cxr_spark.bigdl.executor.passes import Passes
+from cxr_spark.bigdl.executor.forward import ForwardPasses
 from cxr_spark.bigdl.limits import check_message
 from cxr_spark.bigdl.model.network import Network
 from cxr_spark.bigdl.model.objective import make_criterion, terms_of_batch
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The part of an executor's storage memory that the images of one call may take.
-_MEMORY_SHARE = 1 / 3
+#: The fraction of an executor's storage memory that the images of one round may take.
+_MEMORY_FRACTION = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,15 @@ class BigDLTraining:
         terms = terms_of_batch(spec.model.task, index.labels, replica_batch)
         self._feed = Feed(spec.model_dump_json(), shared, weights, terms, cluster.nodes)
         held = self._context.broadcast(read_index(dataset, VALIDATION))
-        self._passes = Passes(spark, spec, shared, held, Objective(spec.model.task))
+        self._forward = ForwardPasses(spark, spec, shared, held, Objective(spec.model.task))
         node_batch = self._settings.global_batch // cluster.nodes
         self._steps = math.ceil(math.ceil(len(index) / cluster.nodes) / node_batch)
-        self._steps_per_call = max(1, _images_per_call(self._context, spec) // node_batch)
+        self._steps_per_round = max(1, _images_per_round(self._context, spec) // node_batch)
         self._record = Record(spec, self._steps)
-        self._call = Caller(self._context, cluster, self._settings, make_criterion(spec.model.task))
+        self._run_round = RoundRunner(self._context, cluster, self._settings, make_criterion(spec.model.task))
         log.info(
             "training: %d images, %d for validation, BigDL %s on %d executors of %d cores, batch norms see %d images, "
-            "%d steps an epoch, %d a call",
+            "%d steps an epoch, %d a round",
             len(index),
             len(held.value),
             self._settings.bigdl_engine,
@@ -92,7 +92,7 @@ class BigDLTraining:
             cluster.cores,
             replica_batch,
             self._steps,
-            self._steps_per_call,
+            self._steps_per_round,
         )
 
     def run(self) -> None:
@@ -104,7 +104,7 @@ class BigDLTraining:
         """
         start = Checkpoints(self._spec.checkpoints).load()
         if start is None:
-            raise RuntimeError(f"no checkpoint in {self._spec.checkpoints.uri}: `plan` writes the first one")
+            raise RuntimeError(f"no checkpoint in {self._spec.checkpoints.uri}: `training.start` writes the first one")
         module = build(
             self._spec.model.architecture,
             len(self._spec.findings),
@@ -129,7 +129,7 @@ class BigDLTraining:
         total, steps = progress.sums[0] if progress.sums else (0.0, 0.0)
         rate = Rate(0.0)
         while progress.step < self._steps:
-            rate, end = self._rate(progress), self._end_of_call(progress)
+            rate, end = self._rate(progress), self._end_of_round(progress)
             losses, state = self._train(network, progress, end, rate, state)
             total, steps = total + float(losses.sum()), steps + len(losses)
             progress = replace(
@@ -142,13 +142,13 @@ class BigDLTraining:
             if end < self._steps and self._settings.checkpoint_every_steps:
                 self._record.save(_checkpoint(progress, state))
         trained = time.monotonic() - began
-        state = replace(state, network=self._passes.reestimate(state.network, progress.epoch))
+        state = replace(state, network=self._forward.reestimate(state.network, progress.epoch))
         result = EpochResult(
             train_loss=total / steps,
             learning_rate=rate.first + rate.growth * (progress.step - 1),
             images=self._steps * self._settings.global_batch,
             train_seconds=trained,
-            reached=self._passes.validate(state.network),
+            reached=self._forward.validate(state.network),
             seconds=time.monotonic() - began,
         )
         progress = close_epoch(progress, self._settings, result)
@@ -167,14 +167,14 @@ class BigDLTraining:
 
         steps = Steps(progress.epoch, progress.step, end, self._steps)
         samples = self._feed.samples(self._context, steps)
-        moments, losses = self._call(network, samples, len(steps), rate, state.moments, tell)
+        moments, losses = self._run_round(network, samples, len(steps), rate, state.moments, tell)
         wrong = np.flatnonzero(~np.isfinite(losses))
         if len(wrong):
             raise DivergedError.in_step(progress.epoch, progress.step + int(wrong[0]), rate.first)
         return losses, _State(network.read(state.network), moments)
 
     def _rate(self, progress: Progress) -> Rate:
-        """Returns the learning rate of the steps of the next call, over which it changes by a constant amount."""
+        """Returns the learning rate of the steps of the next round, over which it changes by a constant amount."""
         first, second = (
             schedule.learning_rate(
                 self._settings.schedule,
@@ -188,13 +188,13 @@ class BigDLTraining:
         )
         return Rate(first, second - first) if progress.global_step < self._warmup_steps() else Rate(first)
 
-    def _end_of_call(self, progress: Progress) -> int:
-        """Returns the step of the epoch at which the next call of BigDL ends.
+    def _end_of_round(self, progress: Progress) -> int:
+        """Returns the step of the epoch at which the next round ends.
 
         That is the end of the epoch, unless a checkpoint is due before it, the warm-up ends before it, or the images of
         so many steps would not fit into memory.
         """
-        ends = [self._steps, progress.step + self._steps_per_call]
+        ends = [self._steps, progress.step + self._steps_per_round]
         every = self._settings.checkpoint_every_steps
         if every:
             ends.append(progress.step + every - progress.global_step % every)
@@ -211,11 +211,11 @@ def _checkpoint(progress: Progress, state: _State) -> Checkpoint:
     return Checkpoint(progress, state.network, state.moments.tensors() if state.moments else {})
 
 
-def _images_per_call(context: SparkContext, spec: TrainingSpec) -> int:
+def _images_per_round(context: SparkContext, spec: TrainingSpec) -> int:
     """Returns how many images each executor can hold at once, as float32 BGR."""
     managers = context._jsc.sc().env().blockManager().master().getMemoryStatus().toList()
     all_of_them = [managers.apply(i) for i in range(managers.size())]
     # The driver holds no images, except in local mode.
     executors = [one for one in all_of_them if not one._1().isDriver()] or all_of_them
     least = min(int(one._2()._1()) for one in executors)
-    return max(1, math.floor(least * _MEMORY_SHARE / (3 * 4 * spec.input_size**2)))
+    return max(1, math.floor(least * _MEMORY_FRACTION / (3 * 4 * spec.input_size**2)))

@@ -77,7 +77,7 @@ def assign_splits(
         method: one of `METHODS`.
         train_list: text of the list of training (and validation) images, one `image_index` a line.
         test_list: text of the list of test images.
-        val_fraction: part of the training patients that is set aside for validation, 0 <= f < 1.
+        val_fraction: fraction of the training patients that is set aside for validation, 0 <= f < 1.
         test_fraction: part of all patients that is set aside for testing by `patient`, 0 <= f < 1.
         seed: seed of the draws.
 

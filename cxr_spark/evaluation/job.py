@@ -20,7 +20,7 @@ from cxr_spark.evaluation.reading.truth import Naming, label_settings, read_trut
 from cxr_spark.evaluation.report.published import beside_published
 from cxr_spark.evaluation.report.write import write
 from cxr_spark.outputs.claim import Claim
-from cxr_spark.outputs.job import Execution, Input, Job, JobRun, Plan
+from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.reporting.provenance import is_synthetic, model_of, prepared_as
 from cxr_spark.storage.store import Store
@@ -123,7 +123,7 @@ class EvaluateJob(Job[EvaluateResult]):
             "--baseline": Input.of(self.settings.baseline),
         }
 
-    def plan(self, run: JobRun) -> Plan[EvaluateResult]:
+    def read_inputs(self, run: JobRun) -> ReadyJob[EvaluateResult]:
         """Reads the labels and lists the files of the predictions."""
         settings, labelling = self.settings, self.labelling
         predictions, baseline = run.needed_uri("--predictions"), run.uri("--baseline")
@@ -141,12 +141,12 @@ class EvaluateJob(Job[EvaluateResult]):
             "baseline_files": _digest_of_files(baseline) if baseline else None,
         }
 
-        def work(claimed: Claim) -> EvaluateResult:
+        def produce(claimed: Claim) -> EvaluateResult:
             evaluation = self._evaluate(run, truth, label_uris)
             write(claimed.store, evaluation)
             return _result(claimed.store, evaluation.metrics)
 
-        return Plan(fingerprint, work)
+        return ReadyJob(fingerprint, produce)
 
     def _evaluate(self, run: JobRun, truth: LabelTable | None, label_uris: list[str]) -> Evaluation:
         settings, uri, baseline = self.settings, run.needed_uri("--predictions"), run.uri("--baseline")

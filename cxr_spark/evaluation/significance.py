@@ -25,8 +25,8 @@ def normal_p(difference: float, variance: float) -> float:
 def bootstrap_p(differences: NDArray[np.float64]) -> float | None:
     """Returns the two-sided p-value of a difference from its bootstrap replicates.
 
-    It is twice the part of the replicates on the rarer side of 0. The sample counts as one of them, so it is never 0
-    (Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 4.2.4).
+    It is twice the fraction of the replicates on the rarer side of 0. The sample counts as one of them, so it is never
+    0 (Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 4.2.4).
 
     Args:
         differences: shape (replicates,); NaN where a replicate has one class only.

@@ -14,7 +14,7 @@ from cxr_spark.imaging.resize import ResizeMode
 
 
 class Box(NamedTuple):
-    """A rectangle, in pixels or in parts of a square image's side.
+    """A rectangle, in pixels or in fractions of a square image's side.
 
     Attributes:
         x: the left edge.
@@ -100,7 +100,7 @@ def in_square(box: Box, *, drawn_on: int | None, height: int, width: int, size: 
         mode: how the image was made square, see `imaging.resize`.
 
     Returns:
-        The box in parts of the square's side, cut at its edges; None where all of it was cut off.
+        The box in fractions of the square's side, cut at its edges; None where all of it was cut off.
     """
     x_scale, y_scale = (width / drawn_on, height / drawn_on) if drawn_on else (1.0, 1.0)
     x, y, w, h = box.x * x_scale, box.y * y_scale, box.w * x_scale, box.h * y_scale

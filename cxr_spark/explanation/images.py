@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_spark.explanation.overlay import SIDE
-from cxr_spark.explanation.plan import Selection
+from cxr_spark.explanation.plan import ChosenPart
 from cxr_spark.imaging.decode import decode_grey
 from cxr_spark.imaging.grey import WHITE_LEVEL
 from cxr_spark.imaging.reading import ahead, read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.imaging.resize import ResizeMode, resize
 from cxr_spark.models.folder import Preprocessing
-from cxr_spark.scoring.plan import RawImage, RawPart
+from cxr_spark.scoring.plan import Part, RawImage, RawPart
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import binary_images
-from cxr_spark.tables.prepared_files import naming_damage, read_batches
+from cxr_spark.tables.prepared_files import naming_damage, read_batches, read_columns
 
 _COLUMNS = ("image_index", "labels", "height", "width", "pixels")
 
@@ -46,11 +46,11 @@ class ViewedImage:
     labels: tuple[str, ...] | None
 
 
-def prepared_images(selection: Selection, data: str, findings: tuple[str, ...], batch: int) -> Iterator[ViewedImage]:
+def prepared_images(chosen: ChosenPart, data: str, findings: tuple[str, ...], batch: int) -> Iterator[ViewedImage]:
     """Reads the images of a prepared file.
 
     Args:
-        selection: the file, and which of its images are wanted.
+        chosen: the file, and which of its images are wanted.
         data: the URI of the dataset.
         findings: the names of the findings, in the order of the labels.
         batch: the number of rows to read at a time.
@@ -59,16 +59,16 @@ def prepared_images(selection: Selection, data: str, findings: tuple[str, ...], 
         DataError: the file is damaged.
         RunError: the file cannot be read.
     """
-    store, part = Store(data), selection.part
+    store, part = Store(data), chosen.part
     if isinstance(part, RawPart):
         raise TypeError("expected a file of a prepared dataset, got raw images")
-    left = None if selection.names is None else len(selection.names)
+    left = None if chosen.names is None else len(chosen.names)
     for rows in read_batches(store, part.name, _COLUMNS, batch, part.sha256):
         with naming_damage(store.uri_of(part.name)):
             pixels = binary_images(rows["pixels"])
             facts = rows.select(["image_index", "labels", "height", "width"]).to_pylist()
         for row, square in zip(facts, pixels, strict=True):
-            if selection.names is not None and row["image_index"] not in selection.names:
+            if chosen.names is not None and row["image_index"] not in chosen.names:
                 continue
             with naming_damage(store.uri_of(part.name)):
                 image = _prepared(row, square, findings)
@@ -76,6 +76,23 @@ def prepared_images(selection: Selection, data: str, findings: tuple[str, ...], 
             left = None if left is None else left - 1
         if left == 0:
             return
+
+
+def image_names(part: Part, data: Store | None) -> list[str]:
+    """Returns the names of the images of a part; of a prepared file they are read from it.
+
+    Args:
+        part: the images of one task of the score job.
+        data: the prepared dataset; None for raw images.
+
+    Raises:
+        DataError: the prepared file cannot be read.
+    """
+    if isinstance(part, RawPart):
+        return [image.image_index for image in part.images]
+    store = data or Store("")
+    table = read_columns(store, part.name, ["image_index"])
+    return [str(name) for name in table["image_index"].to_pylist()]
 
 
 def raw_images(part: RawPart, preprocessing: Preprocessing, threads: int) -> Iterator[ViewedImage | dict[str, str]]:

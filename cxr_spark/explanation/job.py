@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
@@ -17,19 +18,20 @@ from cxr_spark.config import ExplainSettings, Settings
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.explanation.box_lists import read_box_list
 from cxr_spark.explanation.boxes import BoxList
+from cxr_spark.explanation.images import image_names
 from cxr_spark.explanation.layers import check_layers
 from cxr_spark.explanation.localization import BoxOverlap
-from cxr_spark.explanation.plan import Selection, image_names, select
+from cxr_spark.explanation.plan import ChosenPart, choose
 from cxr_spark.explanation.summary import localization
 from cxr_spark.explanation.task import TOP, PartExplainer
 from cxr_spark.models.folder import ModelMetadata, load_metadata
 from cxr_spark.outputs.claim import Claim
-from cxr_spark.outputs.job import Input, Job, JobRun, Plan
+from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.runtime.tasks import run_parts
+from cxr_spark.scoring.request import Request, check_source, request_of
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, write_quarantine_part
-from cxr_spark.scoring.work import Work, check_source, work_of
 from cxr_spark.storage.store import Store, read_uri
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class ExplainResult(JobResult):
         images: images that were explained.
         quarantined: images that could not be read, by reason.
         boxes_met: boxes of images that were explained; None where no boxes were given.
-        pointing_game: part of the maps whose maximum lies in a box; None where it is not defined.
+        pointing_game: fraction of the maps whose maximum lies in a box; None where it is not defined.
     """
 
     model_id: str
@@ -127,7 +129,7 @@ class ExplainJob(Job[ExplainResult]):
             "--boxes": Input.of(self.settings.boxes, on_executors=False),
         }
 
-    def plan(self, run: JobRun) -> Plan[ExplainResult]:
+    def read_inputs(self, run: JobRun) -> ReadyJob[ExplainResult]:
         """Opens the model, reads the boxes, and lists the images."""
         settings = self.settings
         model_uri = run.needed_uri("--model")
@@ -136,47 +138,49 @@ class ExplainJob(Job[ExplainResult]):
             _check_finding(settings.finding, metadata.findings)
         check_layers(metadata, settings.layers)
         boxes = _read_boxes(run.uri("--boxes"), settings.box_side, metadata)
-        work = work_of(run, settings, metadata)
+        request = request_of(run, settings, metadata)
         fingerprint = {
             "model_id": metadata.model_id,
-            **work.fingerprint,
+            **request.fingerprint,
             **settings.model_dump(mode="json", exclude={"batch", "split", "image_index", "boxes", "storage"}),
             "boxes": boxes.digest,
         }
 
-        def do(claimed: Claim) -> ExplainResult:
+        def produce(claimed: Claim) -> ExplainResult:
             claimed.clear()
-            return self._explain(run, claimed, metadata, work, boxes)
+            return self._explain(run, claimed, metadata, request, boxes)
 
-        return Plan(fingerprint, do)
+        return ReadyJob(fingerprint, produce)
 
-    def _explain(self, run: JobRun, claimed: Claim, metadata: ModelMetadata, work: Work, boxes: Boxes) -> ExplainResult:
+    def _explain(
+        self, run: JobRun, claimed: Claim, metadata: ModelMetadata, request: Request, boxes: Boxes
+    ) -> ExplainResult:
         settings, store, used = self.settings, claimed.store, boxes.used
-        data = work.dataset.store if work.dataset else None
+        data = request.dataset.store if request.dataset else None
         warnings: list[str] = []
         if used is not None:
-            used, warnings = used.for_images([name for part in work.parts for name in image_names(part, data)])
+            used, warnings = used.for_images([name for part in request.parts for name in image_names(part, data)])
             for line in warnings:
                 log.warning("%s", line)
         only = used.by_image if used and settings.only == "boxed" else None
-        selections = select(work.parts, data, only, settings.limit)
+        chosen_parts = choose(request.parts, partial(image_names, data=data), only, settings.limit)
         model, _ = ship_model(run.spark, run.needed_uri("--model"), metadata)
         explainer = PartExplainer(
             out=store.uri,
             model=model,
-            data=work.data,
-            data_findings=work.dataset.findings if work.dataset else (),
-            resize=work.resize or metadata.preprocessing.resize,
+            data=request.data,
+            data_findings=request.dataset.findings if request.dataset else (),
+            resize=request.resize or metadata.preprocessing.resize,
             finding=settings.finding,
             layers=settings.layers,
             boxes=used.by_image if used else {},
             box_side=settings.box_side,
             threshold=settings.threshold,
-            threads=threads_of_a_task(run.spark, len(selections)),
+            threads=threads_of_a_task(run.spark, len(chosen_parts)),
             batch=settings.batch,
             foreign=claimed.foreign,
         )
-        counts, overlaps = explain(run.spark, selections, work.set_aside, explainer)
+        counts, overlaps = explain(run.spark, chosen_parts, request.set_aside, explainer)
         about = {
             "model_id": metadata.model_id,
             "boxes": boxes.uri,
@@ -210,13 +214,13 @@ def _read_boxes(uri: str | None, side: int | None, metadata: ModelMetadata) -> B
 
 
 def explain(
-    spark: SparkSession, selections: Sequence[Selection], set_aside: pa.Table, explainer: PartExplainer
+    spark: SparkSession, chosen_parts: Sequence[ChosenPart], set_aside: pa.Table, explainer: PartExplainer
 ) -> tuple[dict[str, Any], list[BoxOverlap]]:
     """Writes the pictures of all images.
 
     Args:
         spark: the session.
-        selections: the images to explain, one selection for each task.
+        chosen_parts: the images to explain, one part for each task.
         set_aside: columns of `schema.QUARANTINE`: images that are not even read.
         explainer: explains a part.
 
@@ -232,7 +236,7 @@ def explain(
     if set_aside.num_rows:
         write_quarantine_part(store, "names", set_aside)
     started = time.monotonic()
-    done = run_parts(spark, selections, explainer, "explaining")
+    done = run_parts(spark, chosen_parts, explainer, "explaining")
     for part in done:
         quarantined.update(part.quarantined)
     images, seconds = sum(part.images for part in done), time.monotonic() - started

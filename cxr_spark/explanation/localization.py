@@ -46,8 +46,8 @@ class BoxOverlap(NamedTuple):
         hit: whether the maximum of the map lies in a box.
         iou: the IoU of the whole thresholded map with all boxes together.
         best_iou: the largest IoU of a region with a box.
-        best_iobb: the largest part of a region that lies in a box.
-        area: the part of the square that the boxes cover.
+        best_iobb: the largest fraction of a region that lies in a box.
+        area: the fraction of the square that the boxes cover.
     """
 
     finding: str
@@ -62,7 +62,10 @@ class BoxOverlap(NamedTuple):
 
 
 def seen(preprocessing: Preprocessing) -> tuple[float, float]:
-    """Returns edge and side of the network's input within the prepared square, in parts of the square's side."""
+    """Returns where the network's input lies in the prepared square: its left (and upper) edge, and its side.
+
+    Both are fractions of the square's side.
+    """
     if not preprocessing.crop:
         return 0.0, 1.0
     margin = (preprocessing.stored_size - preprocessing.input_size) // 2
@@ -80,8 +83,8 @@ def on_square(cam: NDArray[np.float32], preprocessing: Preprocessing, side: int 
     Returns:
         float32 (side, side): 0 to 1, where 1 is the maximum of the map; 0 where the network saw nothing.
     """
-    start, part = seen(preprocessing)
-    first, inner = round(start * side), max(1, round(part * side))
+    start, width = seen(preprocessing)
+    first, inner = round(start * side), max(1, round(width * side))
     highest = float(cam.max())
     square = np.zeros((side, side), np.float32)
     if highest > 0:
@@ -102,9 +105,9 @@ def compare_with_boxes(
     Args:
         finding: the name of the finding.
         cam: float32 (h, w), not negative.
-        boxes: the boxes in parts of the prepared square's side; None for a box outside of it.
+        boxes: the boxes in fractions of the prepared square's side; None for a box outside of it.
         preprocessing: the preprocessing of the model.
-        threshold: the part of the map's maximum from which on a pixel belongs to the thresholded map.
+        threshold: the fraction of the map's maximum from which on a pixel belongs to the thresholded map.
     """
     visible = [box for box in boxes if box is not None]
     if not visible:
@@ -158,9 +161,9 @@ def by_finding(overlaps: Sequence[BoxOverlap]) -> dict[str, dict[str, Any]]:
 def _maximum_in(cam: NDArray[np.float32], boxes: Iterable[Box], preprocessing: Preprocessing) -> bool:
     """Whether the maximum lies in a box. It is at the middle of a cell: interpolation never rises above the cells."""
     row, column = np.unravel_index(int(cam.argmax()), cam.shape)
-    start, part = seen(preprocessing)
-    x = start + part * (column + 0.5) / cam.shape[1]
-    y = start + part * (row + 0.5) / cam.shape[0]
+    start, width = seen(preprocessing)
+    x = start + width * (column + 0.5) / cam.shape[1]
+    y = start + width * (row + 0.5) / cam.shape[0]
     return any(box.x <= x <= box.x + box.w and box.y <= y <= box.y + box.h for box in boxes)
 
 
@@ -170,7 +173,7 @@ def _pixels(start: float, length: float) -> slice:
 
 
 def _regions(mask: NDArray[np.bool_]) -> list[Box]:
-    """Returns the upright rectangles around connected (also by corners) pixels, in parts of the side."""
+    """Returns the upright rectangles around connected (also by corners) pixels, in fractions of the side."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     found = stats[1:, : cv2.CC_STAT_HEIGHT + 1] / len(mask)  # the first region is the background
     return [Box(*map(float, row)) for row in found]

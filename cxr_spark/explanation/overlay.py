@@ -24,7 +24,7 @@ MAX_TILES = 64
 
 _MARGIN, _GAP, _HEAD, _FOOT = 14, 10, 84, 34
 _TILE, _TILE_GAP, _COLUMNS = 96, 6, 8
-#: The strongest colour covers this part of the image. Where the map is zero, the image stays as it is.
+#: The opacity of the strongest colour of a heat map, from 0 to 1. Where the map is zero, the image stays as it is.
 _OPACITY = 0.65
 
 
@@ -50,7 +50,7 @@ class DrawnBox(NamedTuple):
     """A box to draw.
 
     Attributes:
-        box: its place, in parts of the image's side.
+        box: its place, in fractions of the image's side.
         finding: the finding that it belongs to.
         is_own: whether that is the finding of the map.
     """

@@ -19,11 +19,11 @@ from cxr_spark.datasets.findings import NO_FINDING
 from cxr_spark.errors import RunError, UsageError
 from cxr_spark.explanation.boxes import Box, in_square
 from cxr_spark.explanation.gradcam import GradCam
-from cxr_spark.explanation.images import ViewedImage, prepared_images, raw_images
+from cxr_spark.explanation.images import ViewedImage, image_names, prepared_images, raw_images
 from cxr_spark.explanation.localization import BoxOverlap, compare_with_boxes, on_square
 from cxr_spark.explanation.names import file_name
 from cxr_spark.explanation.overlay import SIDE, Caption, DrawnBox, contact_sheet, overlay
-from cxr_spark.explanation.plan import Selection, image_names
+from cxr_spark.explanation.plan import ChosenPart
 from cxr_spark.imaging.prepare import use_one_thread
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.models.architectures import architecture
@@ -71,7 +71,7 @@ class PartExplainer:
         layers: the names of the layers whose maps are drawn.
         boxes: the boxes by image_index and finding, in pixels of the image that they were drawn on.
         box_side: the side of that image in pixels; None where it is the original image.
-        threshold: the part of a map's maximum from which on it counts as overlap with boxes.
+        threshold: the fraction of a map's maximum from which on it counts as overlap with boxes.
         threads: the number of CPU threads of a task.
         batch: the number of images in a forward pass.
         foreign: the names in the output folder that the job did not write, and must not replace.
@@ -91,7 +91,7 @@ class PartExplainer:
     batch: int
     foreign: frozenset[str] = field(default=frozenset(), repr=False)
 
-    def __call__(self, selections: Iterable[Selection]) -> Iterator[ExplainedPart]:
+    def __call__(self, chosen_parts: Iterable[ChosenPart]) -> Iterator[ExplainedPart]:
         """Writes the pictures of each part, and the quarantine of its unreadable images.
 
         Raises:
@@ -100,17 +100,17 @@ class PartExplainer:
             RunError: a file cannot be read or written.
         """
         use_one_thread()
-        for selection in selections:
-            self._note(selection)
+        for chosen in chosen_parts:
+            self._note(chosen)
             model = self.model.on_worker(self.threads)
             layer = architecture(model.metadata.architecture).last_conv
             with GradCam(model.module, layer, also=self.layers) as cam:
-                yield self._part(selection, model, cam)
+                yield self._part(chosen, model, cam)
 
-    def _note(self, selection: Selection) -> None:
+    def _note(self, chosen: ChosenPart) -> None:
         """Notes the names of a part's pictures before any is written: they are all that tells whose a picture is."""
         data = None if self.data is None else Store(self.data)
-        images = selection.names if selection.names is not None else image_names(selection.part, data)
+        images = chosen.names if chosen.names is not None else image_names(chosen.part, data)
         names = [file_name(name) for name in images]
         names += [f"layers/{layer}/{name}" for layer in self.layers for name in names]
         taken = self.foreign.intersection(names)
@@ -121,14 +121,14 @@ class PartExplainer:
             )
         note(Store(self.out), names)
 
-    def _part(self, selection: Selection, model: ReadyModel, cam: GradCam) -> ExplainedPart:
+    def _part(self, chosen: ChosenPart, model: ReadyModel, cam: GradCam) -> ExplainedPart:
         overlaps: list[BoxOverlap] = []
         rejected: list[dict[str, str]] = []
         waiting: list[ViewedImage] = []
         images = 0
         with ExitStack() as stack:
             writer = _Writer(Store(self.out), stack.enter_context(ThreadPoolExecutor(_WRITERS)))
-            for image in self._images(selection, model):
+            for image in self._images(chosen, model):
                 if not isinstance(image, ViewedImage):
                     rejected.append(image)
                     continue
@@ -142,13 +142,13 @@ class PartExplainer:
             writer.finish()
         if rejected:
             table = pa.Table.from_pylist(rejected, schema=QUARANTINE)
-            write_quarantine_part(Store(self.out), f"{selection.part.number:05d}", table)
+            write_quarantine_part(Store(self.out), f"{chosen.part.number:05d}", table)
         return ExplainedPart(images, dict(Counter(row["reason"] for row in rejected)), tuple(overlaps))
 
-    def _images(self, selection: Selection, model: ReadyModel) -> Iterator[ViewedImage | dict[str, str]]:
-        if isinstance(selection.part, RawPart):
-            return raw_images(selection.part, model.metadata.preprocessing, self.threads)
-        return prepared_images(selection, self.data or "", self.data_findings, self.batch)
+    def _images(self, chosen: ChosenPart, model: ReadyModel) -> Iterator[ViewedImage | dict[str, str]]:
+        if isinstance(chosen.part, RawPart):
+            return raw_images(chosen.part, model.metadata.preprocessing, self.threads)
+        return prepared_images(chosen, self.data or "", self.data_findings, self.batch)
 
     def _explain(
         self, images: list[ViewedImage], model: ReadyModel, cam: GradCam, writer: _Writer

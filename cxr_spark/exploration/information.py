@@ -11,8 +11,8 @@ def relative_information(positives: Mapping[str, int]) -> dict[str, Any]:
     """Measures class balance by Shannon's entropy (1948) of a label drawn at random from all positive labels.
 
     p_c is the share of class c among the positive labels, and H is the sum of -p_c log2 p_c over all classes. The
-    relative information of a class is its part of that sum, -p_c log2 p_c / H. It is near 0 for a class with hardly any
-    images, and also for a class that nearly all images have.
+    relative information of a class is its fraction of that sum, -p_c log2 p_c / H. It is near 0 for a class with hardly
+    any images, and also for a class that nearly all images have.
 
     >>> relative_information({"Mass": 30, "Nodule": 30})["entropy_bits"]
     1.0

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from cxr_spark.config import Settings
 from cxr_spark.exploration.computation import explore, write
 from cxr_spark.outputs.claim import Claim, digest
-from cxr_spark.outputs.job import Input, Job, JobRun, Plan
+from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.tables.prepared import PreparedDataset
 
@@ -53,12 +53,12 @@ class ExploreJob(Job[ExploreResult]):
         """Returns the prepared data."""
         return {"--data": Input.of(self.data)}
 
-    def plan(self, run: JobRun) -> Plan[ExploreResult]:
+    def read_inputs(self, run: JobRun) -> ReadyJob[ExploreResult]:
         """Opens the prepared data."""
         uri = run.needed_uri("--data")
         dataset = PreparedDataset.open(uri)
 
-        def work(claimed: Claim) -> ExploreResult:
+        def produce(claimed: Claim) -> ExploreResult:
             exploration = explore(run.spark, dataset)
             write(claimed.store, exploration)
             facts: dict[str, Any] = exploration.facts
@@ -70,4 +70,4 @@ class ExploreJob(Job[ExploreResult]):
                 evenness=facts["information"]["evenness"],
             )
 
-        return Plan({"data": uri, "manifest": digest(dataset.manifest)}, work)
+        return ReadyJob({"data": uri, "manifest": digest(dataset.manifest)}, produce)

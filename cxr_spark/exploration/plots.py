@@ -28,7 +28,7 @@ _MOST_LINEAR = 20
 
 
 def class_balance(findings: Sequence[str], splits: Splits, target: IO[bytes], vector: IO[bytes] | None = None) -> None:
-    """Draws, as PNG and SVG, the part of each split's known images that have each finding, the most frequent on top."""
+    """Draws, as PNG and SVG, the fraction of each split's known images with each finding, the most frequent on top."""
     positives = {name: sum(split["findings"][name]["positive"] for split in splits.values()) for name in findings}
     ranked = sorted(findings, key=lambda name: -positives[name])
     height = 0.8 / len(splits)

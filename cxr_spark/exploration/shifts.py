@@ -11,7 +11,7 @@ from cxr_spark.exploration.distributions import NOT_KNOWN
 
 #: A share is shifted where it differs by this factor, or by so much, from that of the first split.
 RATIO, POINTS = 1.5, 0.10
-#: Ages are shifted where the means differ by this part of the standard deviation (Cohen's small effect, 1988).
+#: Ages are shifted where the means differ by this fraction of the standard deviation (Cohen's small effect, 1988).
 EFFECT = 0.2
 #: A shift must also be beyond chance: its p-value, corrected for the number of comparisons, below this.
 LEVEL = 0.05

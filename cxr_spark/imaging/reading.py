@@ -23,20 +23,20 @@ Result = TypeVar("Result")
 
 
 def ahead(
-    items: Iterable[Item], work: Callable[[Item], Result], depth: int = READ_AHEAD, threads: int = READ_AHEAD
+    items: Iterable[Item], function: Callable[[Item], Result], depth: int = READ_AHEAD, threads: int = READ_AHEAD
 ) -> Iterator[Future[Result]]:
-    """Works on items in other threads, in advance, and yields the results in the order of the items.
+    """Calls a function for items in other threads, in advance, and yields the results in the order of the items.
 
     Args:
         items: the arguments of the calls, in order.
-        work: the function that is called with each item.
+        function: the function that is called with each item.
         depth: the highest number of results that wait to be taken.
-        threads: the number of items that are worked on at the same time.
+        threads: the number of calls that run at the same time.
     """
     with ThreadPoolExecutor(threads, thread_name_prefix="read-ahead") as pool:
         waiting: deque[Future[Result]] = deque()
         for item in items:
-            waiting.append(pool.submit(work, item))
+            waiting.append(pool.submit(function, item))
             if len(waiting) > depth:
                 yield waiting.popleft()
         yield from waiting

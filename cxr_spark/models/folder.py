@@ -43,11 +43,11 @@ class ModelFolder(Protocol):
 _MAX_METADATA_BYTES = 16 << 20
 
 
-class _Part(BaseModel):
+class _MetadataModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Preprocessing(_Part):
+class Preprocessing(_MetadataModel):
     """How an image becomes the network's input.
 
     Attributes:
@@ -75,7 +75,7 @@ class Preprocessing(_Part):
         return self
 
 
-class BuildArguments(_Part):
+class BuildArguments(_MetadataModel):
     """The arguments of `build` that shape the network."""
 
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -83,7 +83,7 @@ class BuildArguments(_Part):
     batch_norm_epsilon: float | None = Field(None, gt=0, lt=1)
 
 
-class ModelMetadata(_Part):
+class ModelMetadata(_MetadataModel):
     """All that is known about a model, as `metadata.json` holds it.
 
     Attributes:

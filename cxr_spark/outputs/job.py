@@ -1,4 +1,4 @@
-"""What a job is: what it reads, what decides its result, and its work. `run_job.py` runs every job in one way."""
+"""A job: what it reads, what decides its result, and how it makes that. `run_job.py` runs every job in one way."""
 
 from __future__ import annotations
 
@@ -90,22 +90,23 @@ class JobRun:
 
 
 @dataclass(frozen=True)
-class Plan(Generic[Result]):
-    """The work of one run.
+class ReadyJob(Generic[Result]):
+    """A job that has read its inputs, and has not written anything yet.
 
     Attributes:
-        fingerprint: all that decides the result, as JSON values.
-        work: does the work in the claimed folder, and returns the result.
-        check: checks that need Spark, made before the folder is claimed; not made where the work is finished already.
+        fingerprint: all that decides the result, as JSON values. Output of the same fingerprint is not made again.
+        produce: makes the output in the claimed folder, and returns the result.
+        check: makes the checks that need Spark. It is called before the folder is claimed, and not at all where the
+            output is there already.
     """
 
     fingerprint: Mapping[str, Any]
-    work: Callable[[Claim], Result]
+    produce: Callable[[Claim], Result]
     check: Callable[[], None] = lambda: None
 
 
 class Job(ABC, Generic[Result]):
-    """A job: what it reads, what decides its result, and its work.
+    """A job: what it reads, what decides its result, and how it makes that.
 
     Attributes:
         name: the name of the job's command.
@@ -138,8 +139,8 @@ class Job(ABC, Generic[Result]):
         """Returns all that the job reads, by option. No input may overlap with the output folder."""
 
     @abstractmethod
-    def plan(self, run: JobRun) -> Plan[Result]:
-        """Reads the inputs and plans the work. Nothing is written yet.
+    def read_inputs(self, run: JobRun) -> ReadyJob[Result]:
+        """Reads what decides the result. Nothing is written yet.
 
         Raises:
             CxrError: the inputs or settings cannot work.

@@ -1,9 +1,9 @@
 """How every job runs: its application, the check of its folders, the claim, the mark of finished work and the status.
 
-A job says what it reads, what decides its result, and how it does its work. `run_job` does the rest in one way for all:
+A job says what it reads, what decides its result, and how it makes that. `run_job` does the rest in one way for all:
 
 1. paths become full URIs, and inputs that overlap with the output are refused;
-2. the job reads its inputs and tells the fingerprint of its work (`Job.plan`);
+2. the job reads its inputs and tells the fingerprint of its result (`Job.read_inputs`);
 3. work that is finished already is recognised, and its result returned;
 4. otherwise the output folder is locked, the work done, and marked as finished;
 5. `_status.json` in the output folder tells how the run ended, well or not.
@@ -85,15 +85,15 @@ def _open(job: Job[Result], execution: Execution) -> JobRun:
 
 
 def _run(job: Job[Result], run: JobRun, overwrite: bool) -> Result:
-    plan = job.plan(run)
+    ready = job.read_inputs(run)
     if not overwrite and not job.adds:
-        finished = finished_before(run.store, job.name, plan.fingerprint)
+        finished = finished_before(run.store, job.name, ready.fingerprint)
         if finished is not None:
             return cast(Result, finished_result(job.result, job.name, run.store.uri, finished))
-    plan.check()
-    with claim(run.store, job.name, plan.fingerprint, overwrite) as claimed:
+    ready.check()
+    with claim(run.store, job.name, ready.fingerprint, overwrite) as claimed:
         if claimed.finished is not None and not job.adds:  # by another run, meanwhile
             return cast(Result, finished_result(job.result, job.name, run.store.uri, claimed.finished))
-        result = plan.work(claimed)
+        result = ready.produce(claimed)
         claimed.done(result.summary())
     return result

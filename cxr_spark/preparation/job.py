@@ -15,7 +15,7 @@ from cxr_spark.datasets.registry import LabelSource, dataset_named
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.imaging.listing import survey_images
 from cxr_spark.outputs.claim import Claim
-from cxr_spark.outputs.job import Input, Job, JobRun, Plan
+from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.preparation.headers import with_headers
@@ -101,7 +101,7 @@ class PrepareJob(Job[PrepareResult]):
             "--test-list": Input.of(settings.test_list, on_executors=False),
         }
 
-    def plan(self, run: JobRun) -> Plan[PrepareResult]:
+    def read_inputs(self, run: JobRun) -> ReadyJob[PrepareResult]:
         """Lists the images and reads the labels."""
         settings = self.settings
         sources = find_sources(run.uris, settings)
@@ -114,7 +114,7 @@ class PrepareJob(Job[PrepareResult]):
         source = LabelSource(texts.labels, list(images), settings, settings.positive_class)
         joined = join_names(dataset, images, dataset.read_labels(source))
 
-        def work(claimed: Claim) -> PrepareResult:
+        def produce(claimed: Claim) -> PrepareResult:
             labels = joined.labels
             known = with_headers(run.spark, labels, joined.uris, patient_first=dataset.header_tells_patient)
             cores = run.spark.sparkContext.defaultParallelism
@@ -132,7 +132,7 @@ class PrepareJob(Job[PrepareResult]):
                 warnings=tuple(manifest["warnings"]),
             )
 
-        return Plan(fingerprint(settings, sources, texts, found), work)
+        return ReadyJob(fingerprint(settings, sources, texts, found), produce)
 
 
 def prepare(spark: SparkSession, request: Request, store: Store, check_held: Callable[[], None]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ MIN_FILE_ROWS = 32
 MIN_FILES = 4
 
 #: What a part holds of each image: its labels and the file to read.
-WORK: pa.Schema = (
+PART_COLUMNS: pa.Schema = (
     LABELS.remove(LABELS.get_field_index("split"))
     .append(pa.field("uri", pa.string()))
     .append(pa.field("size", pa.int64()))
@@ -47,7 +47,7 @@ class Part:
     Attributes:
         number: position among all parts; in the file's name.
         split: split of all its images.
-        images: columns of `WORK`, in order of image_index.
+        images: columns of `PART_COLUMNS`, in order of image_index.
     """
 
     number: int
@@ -175,7 +175,7 @@ def _cut(files: pd.DataFrame, labels: pa.Table, size: int, cores: int) -> list[P
     images = images.sort_by("image_index")
     parts: list[Part] = []
     for split in SPLITS:
-        of_split = images.filter(pa.compute.equal(images["split"], split)).select(WORK.names).cast(WORK)
+        of_split = images.filter(pa.compute.equal(images["split"], split)).select(PART_COLUMNS.names).cast(PART_COLUMNS)
         if not of_split.num_rows:
             continue
         cuts = np.linspace(0, of_split.num_rows, number_of_files(of_split.num_rows, size, cores) + 1).astype(int)

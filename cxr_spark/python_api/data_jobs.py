@@ -56,7 +56,7 @@ def prepare(
         split: official, patient or column.
         train_list: official list of training images; by default beside the labels.
         test_list: official list of test images; by default beside the labels.
-        val_fraction: part of the training patients for validation.
+        val_fraction: fraction of the training patients for validation.
         test_fraction: part of all patients for testing, with `split="patient"`.
         size: side of the stored images, in pixels.
         resize: squash, pad or crop.

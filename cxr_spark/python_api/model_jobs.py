@@ -152,7 +152,7 @@ def explain(
         limit: explain the first so many images.
         image_index: what a raw image is called: name or path.
         box_side: side of the images on which the boxes were drawn, in pixels.
-        threshold: part of a map's maximum from which it counts as overlap with a box.
+        threshold: fraction of a map's maximum from which it counts as overlap with a box.
         batch: images per forward pass.
         explain: further settings of the group `explain`.
         config: URI of a settings file.

@@ -30,7 +30,7 @@ def pipeline(*, config: str, check: bool = False, overwrite: bool = False, **gro
     Raises:
         UsageError: a setting or an input cannot work.
         DataError: an input is not what it should be.
-        StepError: a job failed; it has told why on standard error.
+        ChildJobError: a job failed; it has told why on standard error.
     """
     check_torch("cxr_spark.pipeline")
     from cxr_spark.recipes.job import run_pipeline

@@ -10,8 +10,8 @@ from cxr_spark.config import Settings
 from cxr_spark.datasets.registry import dataset_named
 from cxr_spark.errors import ConfigError, CxrError, DataError, UsageError
 from cxr_spark.outputs.ownership import check_ownership
+from cxr_spark.recipes.child_jobs import ChildJob
 from cxr_spark.recipes.overlaps import overlaps
-from cxr_spark.recipes.steps import Step
 from cxr_spark.storage.store import Store, parent_and_name
 from cxr_spark.tables.prepared import PreparedDataset
 
@@ -23,7 +23,7 @@ class PipelineCheck:
 
     Args:
         settings: the settings of the pipeline.
-        plan: its jobs that are to run.
+        jobs: those of its jobs that are to run.
         resolve: turns a path into its full URI.
         config: the settings file as the user wrote it; None where there is none.
         hadoop: Hadoop's settings, as `Application.hadoop_settings` gives them.
@@ -32,7 +32,7 @@ class PipelineCheck:
     def __init__(
         self,
         settings: Settings,
-        plan: Sequence[Step],
+        jobs: Sequence[ChildJob],
         resolve: Callable[[str], str],
         *,
         config: str | None = None,
@@ -42,7 +42,7 @@ class PipelineCheck:
         self._config = config
         self._hadoop = hadoop
         self._resolve = resolve
-        self._steps = {step.name: step for step in plan}
+        self._jobs = {job.name: job for job in jobs}
         self._problems: list[CxrError] = []
 
     def run(self) -> None:
@@ -56,21 +56,21 @@ class PipelineCheck:
         else:
             self._check_outputs()
             self._problems += overlaps(
-                self._settings, list(self._steps.values()), self._config, self._resolve, self._hadoop
+                self._settings, list(self._jobs.values()), self._config, self._resolve, self._hadoop
             )
-        if "prepare" in self._steps:
+        if "prepare" in self._jobs:
             self._check_prepare()
         if self._settings.pipeline.out:
             self._check_inputs()
-        if "train" in self._steps:
+        if "train" in self._jobs:
             self._check_train()
-        if "score" in self._steps and self._settings.score.calibration_data:
+        if "score" in self._jobs and self._settings.score.calibration_data:
             with self._collected():
                 PreparedDataset.open(self._resolve(self._settings.score.calibration_data))
-        if "evaluate" in self._steps and self._settings.evaluate.baseline:
+        if "evaluate" in self._jobs and self._settings.evaluate.baseline:
             with self._collected():
                 self._check_input("evaluate.baseline", self._settings.evaluate.baseline)
-        if "explain" in self._steps:
+        if "explain" in self._jobs:
             self._check_explain()
         if self._problems:
             kinds = (UsageError, DataError)
@@ -85,9 +85,9 @@ class PipelineCheck:
             self._problems.append(error)
 
     def _check_outputs(self) -> None:
-        for step in self._steps.values():
+        for job in self._jobs.values():
             with self._collected():
-                check_ownership(Store(self._resolve(step.out)), step.name)
+                check_ownership(Store(self._resolve(job.out)), job.name)
 
     def _check_prepare(self) -> None:
         prepare = self._settings.prepare
@@ -119,11 +119,11 @@ class PipelineCheck:
 
     def _check_inputs(self) -> None:
         """Checks what a job needs and no job before it makes."""
-        for step in self._steps.values():
+        for job in self._jobs.values():
             for option, maker in (("--data", "prepare"), ("--model", "train"), ("--predictions", "score")):
-                if option in step.options and maker not in self._steps:
+                if option in job.options and maker not in self._jobs:
                     with self._collected():
-                        self._check_input(option, step.options[step.options.index(option) + 1])
+                        self._check_input(option, job.options[job.options.index(option) + 1])
 
     def _check_input(self, option: str, value: str) -> None:
         uri = self._resolve(value)
@@ -165,7 +165,7 @@ class PipelineCheck:
                 self._check_file("explain.boxes", explain.boxes)
         elif explain.only == "boxed":
             self._problems.append(ConfigError("explain.only is boxed, but explain.boxes is not set: give the list"))
-        if "train" in self._steps and explain.layers:
+        if "train" in self._jobs and explain.layers:
             from cxr_spark.explanation.layers import check_layer_names
 
             with self._collected():
@@ -173,16 +173,16 @@ class PipelineCheck:
 
     def _check_sizes(self, name: str, side: int, minimum: int) -> None:
         from cxr_spark.augmentation.building import from_config
-        from cxr_spark.training.plan import held_side
+        from cxr_spark.training.start import held_side
 
         augmentations = from_config(self._settings.train.augmentations)
         if side < minimum:
             raise ConfigError(f"model.input_size {side} is too small for {name}: it needs {minimum} or more")
         prepared = self._settings.prepare.size
-        if "prepare" not in self._steps:
+        if "prepare" not in self._jobs:
             try:
-                step = self._steps["train"]
-                uri = self._resolve(step.options[step.options.index("--data") + 1])
+                job = self._jobs["train"]
+                uri = self._resolve(job.options[job.options.index("--data") + 1])
                 prepared = PreparedDataset.open(uri).size
             except (CxrError, FileNotFoundError):
                 return  # told by the check of inputs

@@ -12,8 +12,8 @@ from cxr_spark.config import load_settings
 from cxr_spark.errors import ConfigError
 from cxr_spark.outputs.claim import DONE_NAME
 from cxr_spark.outputs.results import table
-from cxr_spark.recipes import steps as running
 from cxr_spark.recipes.check import PipelineCheck
+from cxr_spark.recipes.child_jobs import child_jobs, inherited, run_child_job
 from cxr_spark.runtime.application import Application
 from cxr_spark.runtime.session import under_spark_submit
 from cxr_spark.storage.store import Store
@@ -72,23 +72,21 @@ def run_pipeline(
     shared, asked = spark_settings.get("all", {}), dict(conf or {})
     hadoop = {key: value for key, value in {**shared, **asked}.items() if key.startswith("spark.hadoop.")}
     application = Application("cxr-spark pipeline", None, hadoop)
-    plan = running.steps(settings)
-    pending = plan
+    jobs = child_jobs(settings)
+    pending = jobs
     if settings.pipeline.out and not check and not overwrite:
-        # A job that has finished checks for itself whether its work is still the one that is asked for.
-        pending = [step for step in plan if not Store(application.resolve(step.out)).exists(DONE_NAME)]
+        # A job that has finished checks for itself whether its result is still the one that is asked for.
+        pending = [job for job in jobs if not Store(application.resolve(job.out)).exists(DONE_NAME)]
     PipelineCheck(settings, pending, application.resolve, config=config, hadoop=application.hadoop_settings).run()
     if check:
-        log.info("settings and inputs are good: %s", ", ".join(step.name for step in plan))
+        log.info("settings and inputs are good: %s", ", ".join(job.name for job in jobs))
         return PipelineResult(summaries={})
-    submitted_master, submitted = running.inherited(under_spark_submit())
+    submitted_master, submitted = inherited(under_spark_submit())
     common = [f"--config={config}", *(f"--set={text}" for text in overrides)]
     common += [flag for flag, given in (("--overwrite", overwrite), ("--debug", debug)) if given]
     summaries: dict[str, dict[str, Any]] = {}
-    for step in plan:
-        own = {**shared, **spark_settings.get(step.name, {})}
-        uri = application.resolve(step.out)
-        summaries[step.name] = running.run_step(
-            step, uri, common, master or submitted_master, {**submitted, **own, **asked}
-        )
+    for job in jobs:
+        own = {**shared, **spark_settings.get(job.name, {})}
+        uri = application.resolve(job.out)
+        summaries[job.name] = run_child_job(job, uri, common, master or submitted_master, {**submitted, **own, **asked})
     return PipelineResult(summaries=summaries)

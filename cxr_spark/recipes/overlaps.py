@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from cxr_spark.config import Settings
 from cxr_spark.models.initial_weights import uri_of_weights
 from cxr_spark.outputs.overlap import OverlapError, config_inputs, refuse_overlap
-from cxr_spark.recipes.steps import Step
+from cxr_spark.recipes.child_jobs import ChildJob
 
 
 def overlaps(
     settings: Settings,
-    plan: Sequence[Step],
+    jobs: Sequence[ChildJob],
     config: str | None,
     resolve: Callable[[str], str],
     hadoop: Mapping[str, str] | None,
@@ -21,7 +21,7 @@ def overlaps(
 
     Args:
         settings: the settings of the pipeline.
-        plan: the jobs that are to run.
+        jobs: the jobs that are to run.
         config: the settings file as the user wrote it.
         resolve: turns a path into its full URI.
         hadoop: Hadoop's settings.
@@ -29,25 +29,25 @@ def overlaps(
     Yields:
         At most one error for each job.
     """
-    for step in plan:
-        inputs = {name: [resolve(path) for path in paths] for name, paths in _inputs(settings, step.name).items()}
-        weights = uri_of_weights(settings.model.weights, resolve("/")) if step.name == "train" else None
+    for job in jobs:
+        inputs = {name: [resolve(path) for path in paths] for name, paths in _inputs(settings, job.name).items()}
+        weights = uri_of_weights(settings.model.weights, resolve("/")) if job.name == "train" else None
         try:
             refuse_overlap(
-                resolve(step.out),
+                resolve(job.out),
                 {**inputs, "model.weights": [weights], "--config": config_inputs(config)},
                 hadoop,
-                sees_links=step.name == "prepare",
+                sees_links=job.name == "prepare",
             )
         except OverlapError as error:
             yield error
 
 
-def _inputs(settings: Settings, step: str) -> dict[str, Sequence[str]]:
+def _inputs(settings: Settings, name: str) -> dict[str, Sequence[str]]:
     """Returns the paths of a job's inputs, by setting. The next run of prepare reads images wherever a job writes."""
     prepare = settings.prepare
     images = {"prepare.images": prepare.images}
-    match step:
+    match name:
         case "prepare":
             lists = {"prepare.train_list": prepare.train_list, "prepare.test_list": prepare.test_list}
             return {**images, "prepare.labels": prepare.labels, **{name: _given(path) for name, path in lists.items()}}

@@ -49,7 +49,7 @@ HARM = "it is damaged or made to harm; copy it again"
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
 
 
-class Parts(NamedTuple):
+class FileContent(NamedTuple):
     """What a reader finds in a file.
 
     Attributes:
@@ -62,7 +62,7 @@ class Parts(NamedTuple):
 
 
 #: Bytes of a file, and its name for messages, to what it holds. It is a function of a module, not a lambda.
-Reader = Callable[[bytes, str], Parts]
+Reader = Callable[[bytes, str], FileContent]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Limits:
     seconds: int = 900
 
 
-def read_apart(reader: Reader, data: bytes, what: str, limits: Limits) -> Parts:
+def read_apart(reader: Reader, data: bytes, what: str, limits: Limits) -> FileContent:
     """Runs a reader in a child process.
 
     Args:
@@ -101,7 +101,7 @@ def read_apart(reader: Reader, data: bytes, what: str, limits: Limits) -> Parts:
             folder = Path(name)
             (folder / SOURCE).write_bytes(data)
             _run(folder, reader, what, limits)
-            return _parts(folder, what, limits)
+            return _content(folder, what, limits)
     except OSError as error:
         raise RunError(
             f"{what} cannot be handed to the process that reads it, through {tempfile.gettempdir()} ({error}): set "
@@ -155,7 +155,7 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _parts(folder: Path, what: str, limits: Limits) -> Parts:
+def _content(folder: Path, what: str, limits: Limits) -> FileContent:
     """Reads what the child left. It may have been taken over: nothing of it is believed."""
     try:
         answer = json.loads(_bytes(folder / ANSWER, _MAX_ANSWER))
@@ -166,7 +166,7 @@ def _parts(folder: Path, what: str, limits: Limits) -> Parts:
         if len(names) != len(arrays) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"{len(arrays)} arrays have {len(names)} names")
         by_name = {name: np.require(arrays[str(i)], requirements="W") for i, name in enumerate(names)}
-        return Parts(by_name, answer["note"])
+        return FileContent(by_name, answer["note"])
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, FileNotFoundError) as error:
         reason = _one_line(f"{type(error).__name__} {error}")
         raise DataError(f"{what} came out of its reader damaged ({reason}): it is made to harm") from None

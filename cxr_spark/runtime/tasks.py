@@ -1,4 +1,4 @@
-"""Runs work on Spark's executors in parts, one task each, and tells why one failed in its own words."""
+"""Runs a function on Spark's executors, in one task for each part, and tells why a task failed in its own words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LOST_DRIVER = "Spark's driver is gone, most often for lack of memory: raise spar
 def run_parts(
     spark: SparkSession,
     parts: Sequence[Part],
-    work: Callable[[Iterable[Part]], Iterator[Result]],
+    task: Callable[[Iterable[Part]], Iterator[Result]],
     doing: str,
 ) -> list[Result]:
     """Runs a function over parts, each in a task of its own, and shows how many are done.
@@ -42,7 +42,8 @@ def run_parts(
     Args:
         spark: the session.
         parts: one for each task. They must be small, because they travel with the tasks.
-        work: a function from a part to its result. The result must be small, because it comes back to the driver.
+        task: what a task does: a function from its one part to the result of that. The result must be small, because
+            it comes back to the driver.
         doing: a word for what the tasks do, for messages.
 
     Returns:
@@ -58,7 +59,7 @@ def run_parts(
     done = context.accumulator(0)
 
     def counted(here: Iterable[Part]) -> Iterator[Result]:
-        yield from work(here)
+        yield from task(here)
         done.add(1)
 
     with watched(doing, len(parts), lambda: done.value):
@@ -66,25 +67,25 @@ def run_parts(
 
 
 def barrier_parts(
-    spark: SparkSession, count: int, work: Callable[[Iterable[int]], Iterator[Result]], doing: str
+    spark: SparkSession, count: int, task: Callable[[Iterable[int]], Iterator[Result]], doing: str
 ) -> list[Result]:
     """Runs a function in tasks that all run at the same time, and know of each other (`BarrierTaskContext`).
 
     Args:
         spark: the session.
-        count: how many tasks.
-        work: gets the task's number; its results come back to the driver.
-        doing: what this is, for messages.
+        count: the number of tasks.
+        task: what a task does: a function from its number to the results that come back to the driver.
+        doing: a word for what the tasks do, for messages.
 
     Raises:
         CxrError: as `run_parts`.
     """
-    return _collect(spark.sparkContext.parallelize(range(count), count).barrier().mapPartitions(work), doing)
+    return _collect(spark.sparkContext.parallelize(range(count), count).barrier().mapPartitions(task), doing)
 
 
-def _collect(work: Any, doing: str) -> list[Any]:
+def _collect(rdd: Any, doing: str) -> list[Any]:
     try:
-        return list(work.collect())
+        return list(rdd.collect())
     except Exception as error:
         if not is_of_spark(error):
             raise

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from cxr_spark.errors import UsageError
 from cxr_spark.outputs.claim import Claim
-from cxr_spark.outputs.job import Input, Job, JobRun, Plan
+from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.sample_data.drawing import MARK_WIDTH
 from cxr_spark.sample_data.writer import LABELS_NAME, TEST_LIST_NAME, TRAIN_LIST_NAME, write_sample_data
@@ -63,10 +63,10 @@ class SampleDataJob(Job[SampleDataResult]):
         """Returns nothing: all is drawn."""
         return {}
 
-    def plan(self, run: JobRun) -> Plan[SampleDataResult]:
+    def read_inputs(self, run: JobRun) -> ReadyJob[SampleDataResult]:
         """Plans to draw all images, without Spark."""
 
-        def work(claimed: Claim) -> SampleDataResult:
+        def produce(claimed: Claim) -> SampleDataResult:
             claimed.clear()  # what a killed run left may be of other options
             store = claimed.store
             facts: dict[str, Any] = write_sample_data(store, self.images, self.size, self.seed, claimed.note)
@@ -77,7 +77,7 @@ class SampleDataJob(Job[SampleDataResult]):
             }
             return SampleDataResult(**{**facts, "out": store.uri})
 
-        return Plan({"images": self.images, "size": self.size, "seed": self.seed}, work)
+        return ReadyJob({"images": self.images, "size": self.size, "seed": self.seed}, produce)
 
 
 def _within(option: str, value: int, low: int, high: int) -> None:

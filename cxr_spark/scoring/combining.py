@@ -88,7 +88,7 @@ def sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def ranks(probabilities: Probabilities, reference: Probabilities) -> NDArray[np.float64]:
-    """Returns which part of the reference images has a lower probability, equal ones counted half.
+    """Returns the fraction of the reference images with a lower probability; those with an equal one count half.
 
     Args:
         probabilities: (N, K).

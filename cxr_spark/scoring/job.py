@@ -16,7 +16,7 @@ from cxr_spark.config.section import DicomSettings
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.outputs.claim import Claim, digest
-from cxr_spark.outputs.job import Input, Job, JobRun, Plan
+from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.runtime.tasks import run_parts
@@ -24,9 +24,9 @@ from cxr_spark.scoring.headers import doubts_of
 from cxr_spark.scoring.incremental import score_new
 from cxr_spark.scoring.models import Models, open_models
 from cxr_spark.scoring.plan import Part
+from cxr_spark.scoring.request import check_source, request_of
 from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import PartScorer, write_quarantine_part
-from cxr_spark.scoring.work import check_source, work_of
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.quarantine import examples
 
@@ -125,35 +125,35 @@ class ScoreJob(Job[ScoreResult]):
             "--calibration-data": Input.of(self.settings.calibration_data),
         }
 
-    def plan(self, run: JobRun) -> Plan[ScoreResult]:
+    def read_inputs(self, run: JobRun) -> ReadyJob[ScoreResult]:
         """Opens the models and lists the images."""
         reference = run.uri("--calibration-data") or run.uri("--data")
         models = open_models(run.uris["--model"], self.settings, reference)
         if self.incremental:
             return self._incremental(run, models)
-        work = work_of(run, self.settings, models.first)
-        fingerprint = {"model_id": models.model_id, **models.fingerprint, **work.fingerprint}
+        request = request_of(run, self.settings, models.first)
+        fingerprint = {"model_id": models.model_id, **models.fingerprint, **request.fingerprint}
         if self.images and self.settings.dicom != DicomSettings():
             fingerprint["dicom"] = self.settings.dicom.model_dump()
 
-        def do(claimed: Claim) -> ScoreResult:
-            claimed.clear()  # another version may cut the work into other parts: old files would stay among the new
+        def produce(claimed: Claim) -> ScoreResult:
+            claimed.clear()  # another version may cut the images into other parts: old files would stay among the new
             scorer = PartScorer(
                 out=claimed.store.uri,
                 tag=digest(fingerprint)[:12],
                 model=models.ship(run.spark),
-                data=work.data,
-                labels=work.labels,
-                threads=threads_of_a_task(run.spark, len(work.parts)),
+                data=request.data,
+                labels=request.labels,
+                threads=threads_of_a_task(run.spark, len(request.parts)),
                 batch=self.settings.batch,
                 gate=DicomGate(**self.settings.dicom.model_dump()),
             )
-            counts = score(run.spark, work.parts, work.set_aside, scorer, claimed.lock.check)
+            counts = score(run.spark, request.parts, request.set_aside, scorer, claimed.lock.check)
             return _result(claimed.store, models, counts)
 
-        return Plan(fingerprint, do)
+        return ReadyJob(fingerprint, produce)
 
-    def _incremental(self, run: JobRun, models: Models) -> Plan[ScoreResult]:
+    def _incremental(self, run: JobRun, models: Models) -> ReadyJob[ScoreResult]:
         fingerprint = {
             "incremental": True,
             "findings": list(models.first.findings),
@@ -161,11 +161,11 @@ class ScoreJob(Job[ScoreResult]):
             **models.fingerprint,
         }
 
-        def work(claimed: Claim) -> ScoreResult:
+        def produce(claimed: Claim) -> ScoreResult:
             counts = score_new(run.application, claimed, run.uris["--images"], self.settings, models)
             return _result(claimed.store, models, counts)
 
-        return Plan(fingerprint, work)
+        return ReadyJob(fingerprint, produce)
 
 
 def _result(store: Store, models: Models, counts: Mapping[str, Any]) -> ScoreResult:

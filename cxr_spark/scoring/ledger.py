@@ -3,7 +3,7 @@
 The ledger is one Parquet file, replaced as a whole: that is the commit of a nightly run. What it does not name is not
 there, whatever lies in the folder; what it names and is not yet in its place lies staged, and is put there next.
 
-Structured Streaming with `availableNow` would keep such a list, too, but by path alone: it passes over a file that has
+Structured Streaming with `availableNow` would keep such a list, too, but by path alone: it skips a file that has
 changed, knows nothing of models, and makes the folder exact only for Spark's own readers, through `_spark_metadata`.
 """
 

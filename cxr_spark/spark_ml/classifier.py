@@ -23,7 +23,7 @@ from cxr_spark.spark_ml.stages.metadata import image_field, pending_augmentation
 from cxr_spark.spark_ml.stages.params import HasImageIndexCol
 from cxr_spark.spark_ml.training import train
 from cxr_spark.storage.store import Store
-from cxr_spark.training.plan import fingerprint
+from cxr_spark.training.start import fingerprint
 
 #: Params that are settings of the train job under another name.
 _SETTINGS = {
@@ -167,9 +167,9 @@ class ChestXRayClassifier(Estimator, HasScoringColumns, HasImageIndexCol, Defaul
         pending = pending_augmentations(image_field(dataset.schema, self.getImageCol()))
         settings = self.training_settings(pending)
         spark = dataset.sparkSession
-        work = Store(resolve_shared(spark, self.getOrDefault(self.workDir), "workDir"))
-        prepared = export(dataset, work, self._columns(), self.getOrDefault(self.findings))
-        run = work.child(f"run-{digest(fingerprint(settings, prepared))[:16]}")
+        folder = Store(resolve_shared(spark, self.getOrDefault(self.workDir), "workDir"))
+        prepared = export(dataset, folder, self._columns(), self.getOrDefault(self.findings))
+        run = folder.child(f"run-{digest(fingerprint(settings, prepared))[:16]}")
         result = train(spark, settings, prepared, run)
         model = ChestXRayModel(result.model)
         model._resetUid(self.uid)

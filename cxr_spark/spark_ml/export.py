@@ -50,12 +50,12 @@ class Columns:
     validation: str | None
 
 
-def export(dataset: DataFrame, work: Store, columns: Columns, findings: Sequence[str]) -> PreparedDataset:
+def export(dataset: DataFrame, folder: Store, columns: Columns, findings: Sequence[str]) -> PreparedDataset:
     """Writes a DataFrame as a prepared dataset; one of the same contents, written before, is taken instead.
 
     Args:
         dataset: images and labels.
-        work: folder to write under.
+        folder: the folder to write under.
         columns: the names of the columns that are exported.
         findings: names of the labels; empty for NIH's 15.
 
@@ -65,21 +65,21 @@ def export(dataset: DataFrame, work: Store, columns: Columns, findings: Sequence
     Raises:
         DataError: a column is missing or of the wrong type, a value is null, or there are no images.
     """
-    delete_dead_exports(work)
+    delete_dead_exports(folder)
     name = new_name()
     rows = dataset.select(*_values(dataset, columns))
-    lock = Lock(work.child(name), "fit")
+    lock = Lock(folder.child(name), "fit")
     try:
-        manifest = _write(rows, work.uri_of(f"{name}/data"), columns, findings)
-        kept = _same_or_new(work, name, manifest)
+        manifest = _write(rows, folder.uri_of(f"{name}/data"), columns, findings)
+        kept = _same_or_new(folder, name, manifest)
     except BaseException:
-        delete_export(work, name)
+        delete_export(folder, name)
         raise
     finally:
         lock.release()
     if kept != name:
-        delete_export(work, name)
-    return PreparedDataset.open(work.uri_of(kept))
+        delete_export(folder, name)
+    return PreparedDataset.open(folder.uri_of(kept))
 
 
 def _write(rows: DataFrame, uri: str, columns: Columns, findings: Sequence[str]) -> dict[str, object]:
@@ -111,10 +111,10 @@ def _values(dataset: DataFrame, columns: Columns) -> list[Column]:
     pixels = column_of(dataset, columns.image)
     if content.is_bgr:
         limit_arrow_batches(dataset, content)
-        work = functools.partial(map_images, source=Source(columns.image, content, "error"), kernel=grey_from_bgr)
+        function = functools.partial(map_images, source=Source(columns.image, content, "error"), kernel=grey_from_bgr)
 
         def to_grey(values: pd.Series) -> pd.Series:
-            grey: pd.Series = pd.Series(work(values.to_numpy()), dtype=object)
+            grey: pd.Series = pd.Series(function(values.to_numpy()), dtype=object)
             return grey
 
         pixels = sf.pandas_udf(to_grey, BinaryType())(pixels)
@@ -194,14 +194,14 @@ def _findings(names: Sequence[str], width: int) -> Sequence[str]:
     return names
 
 
-def _same_or_new(work: Store, name: str, manifest: dict[str, object]) -> str:
+def _same_or_new(folder: Store, name: str, manifest: dict[str, object]) -> str:
     """Returns the folder of an earlier export of the same contents, else completes the new one."""
-    for earlier in exports(work):
+    for earlier in exports(folder):
         try:
-            if earlier != name and work.read_json(f"{earlier}/{MANIFEST_NAME}") == manifest:
-                log.info("the same images were exported before: %s", work.uri_of(earlier))
+            if earlier != name and folder.read_json(f"{earlier}/{MANIFEST_NAME}") == manifest:
+                log.info("the same images were exported before: %s", folder.uri_of(earlier))
                 return earlier
         except (FileNotFoundError, NotJsonError):  # not complete, or damaged: such an export is not used
             continue
-    work.write_json(f"{name}/{MANIFEST_NAME}", manifest)
+    folder.write_json(f"{name}/{MANIFEST_NAME}", manifest)
     return name

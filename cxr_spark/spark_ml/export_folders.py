@@ -34,35 +34,35 @@ def new_name() -> str:
     return f"data-{secrets.token_hex(8)}"
 
 
-def exports(work: Store) -> list[str]:
+def exports(folder: Store) -> list[str]:
     """Returns the sorted names of all exports, those that are being written too."""
     try:
-        return [name for name in work.names() if _NAME.fullmatch(name)]
+        return [name for name in folder.names() if _NAME.fullmatch(name)]
     except FileNotFoundError:
         return []
 
 
-def delete_export(work: Store, name: str) -> None:
+def delete_export(folder: Store, name: str) -> None:
     """Deletes the files of an export, and its folders where nothing else is in them."""
     try:
-        files = work.tree(name).files
+        files = folder.tree(name).files
     except FileNotFoundError:
         return
     for file in files:
         below = file[len(name) + 1 :]
         if _OWN_FILE.fullmatch(below) or below.startswith(LOCK_PREFIX) or is_temporary(below):
-            work.delete(file)
-    work.remove_empty_folders(name)
-    if not work.remove_folder(name) and work.exists(name):
-        log.warning("%s holds files that `fit` did not write, and they stay", work.uri_of(name))
+            folder.delete(file)
+    folder.remove_empty_folders(name)
+    if not folder.remove_folder(name) and folder.exists(name):
+        log.warning("%s holds files that `fit` did not write, and they stay", folder.uri_of(name))
 
 
-def delete_dead_exports(work: Store) -> None:
+def delete_dead_exports(folder: Store) -> None:
     """Deletes what a `fit` that was killed has left: exports that are not complete and that nobody writes."""
-    for name in exports(work):
-        if not work.exists(f"{name}/{MANIFEST_NAME}") and _is_dead(work.child(name)):
-            log.warning("deleting %s, left by a `fit` that was killed", work.uri_of(name))
-            delete_export(work, name)
+    for name in exports(folder):
+        if not folder.exists(f"{name}/{MANIFEST_NAME}") and _is_dead(folder.child(name)):
+            log.warning("deleting %s, left by a `fit` that was killed", folder.uri_of(name))
+            delete_export(folder, name)
 
 
 def _is_dead(export: Store) -> bool:

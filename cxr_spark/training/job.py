@@ -1,4 +1,4 @@
-"""The train job: a whole training on the driver, claimed, planned, launched and finished.
+"""The train job: a whole training on the driver, claimed, started, launched and finished.
 
 The job and Spark ML's `fit` share it. Both hand over the backend that trains, since the driver knows none of them.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cxr_spark.config import Settings
 from cxr_spark.models.initial_weights import uri_of_weights
 from cxr_spark.outputs.claim import Claim, claim
-from cxr_spark.outputs.job import Execution, Input, Job, JobRun, Plan
+from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult, finished_result
 from cxr_spark.runtime.session import default_fs
 from cxr_spark.storage.store import Store
@@ -20,8 +20,8 @@ from cxr_spark.tables.prepared import MAY_SHARE_PATIENTS, PreparedDataset
 from cxr_spark.training.backend import Backend
 from cxr_spark.training.driver.cluster import check_cluster, rank_threads
 from cxr_spark.training.driver.finish import MODEL, finish
-from cxr_spark.training.plan import fingerprint, plan
 from cxr_spark.training.soft_labels import Teacher
+from cxr_spark.training.start import fingerprint, start_training
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -96,18 +96,18 @@ class TrainJob(Job[TrainResult]):
             "train.soft_labels": Input.of(self.settings.train.soft_labels),
         }
 
-    def plan(self, run: JobRun) -> Plan[TrainResult]:
+    def read_inputs(self, run: JobRun) -> ReadyJob[TrainResult]:
         """Opens the prepared data, and the soft labels where there are any."""
         dataset = PreparedDataset.open(run.needed_uri("--data"), verify=self.settings.train.storage == "checked")
         soft = run.uri("train.soft_labels")
         teacher = Teacher.open(soft) if soft else None
 
-        def work(claimed: Claim) -> TrainResult:
+        def produce(claimed: Claim) -> TrainResult:
             return _train(run.spark, self.settings, dataset, claimed, self.setup)
 
-        return Plan(
+        return ReadyJob(
             fingerprint(self.settings, dataset, teacher),
-            work,
+            produce,
             check=lambda: check_cluster(run.spark, self.settings.train),
         )
 
@@ -141,7 +141,7 @@ def train(
 def _train(
     spark: SparkSession, settings: Settings, dataset: PreparedDataset, claimed: Claim, setup: TrainingSetup
 ) -> TrainResult:
-    job = plan(
+    spec = start_training(
         settings,
         dataset,
         claimed.store.uri,
@@ -149,8 +149,8 @@ def _train(
         lock_token=claimed.lock.token,
         default_fs=default_fs(spark),
     )
-    setup.backend.launch(spark, job)
-    metadata = finish(job, str(dataset.manifest.get("resize", "squash")), dataset.manifest.get("white_level"))
+    setup.backend.launch(spark, spec)
+    metadata = finish(spec, str(dataset.manifest.get("resize", "squash")), dataset.manifest.get("white_level"))
     model = claimed.store.uri_of(MODEL)
     setup.save_params(spark, model)
     facts: dict[str, Any] = {"model": model, "model_id": metadata.model_id, **metadata.metrics}

@@ -9,8 +9,8 @@ from typing import Any
 from cxr_spark.config import EarlyStopSettings, ScheduleSettings, TrainSettings
 from cxr_spark.training.checkpoints import BEST
 
-#: The one-cycle policy with the values of torch's OneCycleLR: the part of all steps in which the rate rises, what it
-#: starts from as a part of the peak, and what it ends at as a part of the start.
+#: The one-cycle policy with the values of torch's OneCycleLR: the fraction of all steps in which the rate
+#: rises, its first value as a fraction of the peak, and its last value as a fraction of the first.
 _RISE, _START, _END = 0.3, 1 / 25, 1e-4
 
 History = Sequence[Mapping[str, Any]]

@@ -1,4 +1,4 @@
-"""Soft labels: the probabilities that other models give the training images, as a part of the labels. No Spark."""
+"""Soft labels: the probabilities that other models give the training images, mixed into the labels. No Spark."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLUMNS = ["image_index", "probabilities"]
 class _Findings(
     RootModel[Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=1, max_length=10_000)]]
 ):
-    """The findings that a score output's files name: what each of its probabilities is of."""
+    """The findings that the files of a score output name, in the order of the probabilities."""
 
     model_config = ConfigDict(strict=True)
 
@@ -37,7 +37,7 @@ class Teacher:
 
     Attributes:
         uri: full URI of the output.
-        sha256: of its mark of finished work, by which ranks know that it is what the driver checked.
+        sha256: SHA-256 of its mark of finished work, by which ranks know that it is what the driver checked.
     """
 
     uri: str
@@ -136,13 +136,13 @@ class Teacher:
         return table["image_index"].to_numpy(), values[:, [given.index(finding) for finding in findings]]
 
 
-def soften(labels: NDArray[np.float32], probabilities: NDArray[np.float32], part: float) -> NDArray[np.float32]:
+def soften(labels: NDArray[np.float32], probabilities: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
     """Mixes labels with a teacher's probabilities. Labels that are not known stay so, and cost nothing.
 
     Args:
         labels: (N, K), 0 or 1; NaN where not known.
         probabilities: (N, K).
-        part: the teacher's part, 0 to 1; with 0 the labels are as they were, bit for bit.
+        weight: the weight of the probabilities, 0 to 1; with 0 the labels are as they were, bit for bit.
     """
-    mixed: NDArray[np.float32] = np.float32(1 - part) * labels + np.float32(part) * probabilities
+    mixed: NDArray[np.float32] = np.float32(1 - weight) * labels + np.float32(weight) * probabilities
     return mixed

@@ -14,7 +14,7 @@ CHECKPOINTS = "checkpoints"
 
 
 class TrainingSpec(BaseModel):
-    """The specification of one training. `plan` makes it on the driver; ranks and BigDL's executors read it.
+    """The specification of one training. `training.start` makes it on the driver; ranks and BigDL's executors read it.
 
     Attributes:
         run_uri: URI of the run's folder.

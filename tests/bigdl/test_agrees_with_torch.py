@@ -15,9 +15,9 @@ from cxr_spark.bigdl.training import BigDLTraining
 from cxr_spark.config import load_settings
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.checkpoints import Checkpoints
-from cxr_spark.training.plan import plan
 from cxr_spark.training.rank import task as rank
 from cxr_spark.training.rank.process_group import ProcessGroup
+from cxr_spark.training.start import start_training
 from tests.bigdl.conftest import ENGINE
 from tests.support.prepared_sets import write_prepared
 
@@ -62,7 +62,7 @@ def data(tmp_path_factory):
 def planned(data, out, backend, engine, overrides):
     settings = load_settings(None, [*COMMON, *overrides, f"train.backend={backend}", f"train.bigdl_engine={engine}"])
     dataset = PreparedDataset.open(str(data))
-    return plan(settings, dataset, f"file://{out}", threads=1, lock_token=None, default_fs="file:///")
+    return start_training(settings, dataset, f"file://{out}", threads=1, lock_token=None, default_fs="file:///")
 
 
 def trained_by_both(spark, cluster, engine, data, folder, overrides):

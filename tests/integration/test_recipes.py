@@ -17,7 +17,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from cxr_spark.commands.main import main
 from cxr_spark.outputs.claim import DONE_NAME
-from cxr_spark.recipes.steps import Step
+from cxr_spark.recipes.child_jobs import ChildJob
 from cxr_spark.sample_data.writer import write_sample_data
 from cxr_spark.storage.store import Store
 from tests.support.dataset_folders import write_chexpert, write_classes, write_image, write_rsna
@@ -27,15 +27,17 @@ SMALL = ("model.weights=random", "train.epochs=1", "train.global_batch=8", "eval
 SIDE = ("prepare.size=64", "model.input_size=64", "train.augmentations=[random_horizontal_flip]")
 
 
-def run_here(step: Step, out_uri: str, common: list[str], master: str | None, conf: dict[str, str]) -> dict[str, Any]:
+def run_here(
+    job: ChildJob, out_uri: str, common: list[str], master: str | None, conf: dict[str, str]
+) -> dict[str, Any]:
     """Stands in for the process that the pipeline starts for a job."""
-    assert main([step.name, f"--out={step.out}", *step.options, *common]) == 0
+    assert main([job.name, f"--out={job.out}", *job.options, *common]) == 0
     return dict(Store(out_uri).read_json(DONE_NAME)["summary"])
 
 
 @pytest.fixture
 def recipe(spark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    monkeypatch.setattr("cxr_spark.recipes.steps.run_step", run_here)
+    monkeypatch.setattr("cxr_spark.recipes.job.run_child_job", run_here)
 
     def run(name: str, *changes: str) -> Path:
         every = (*SMALL, *changes, f"pipeline.out={tmp_path}/out")

@@ -21,7 +21,7 @@ from cxr_spark.config import load_settings
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.checkpoints import Checkpoints
-from cxr_spark.training.plan import plan
+from cxr_spark.training.start import start_training
 from tests.support.predictions import write_predictions
 from tests.support.prepared_sets import write_prepared
 from tests.support.ranks import start_by_torchrun, start_ranks
@@ -57,7 +57,7 @@ def scores(data, tmp_path_factory):
 
 def planned(data, out, *overrides, threads=1):
     settings = load_settings(None, [*RUN, *overrides])
-    spec = plan(
+    spec = start_training(
         settings,
         PreparedDataset.open(str(data)),
         f"file://{out}",

@@ -1,1 +1,1 @@
-"""The way to BigDL in the JVM: its installation, the session, vectors and optimisers there, and one call of BigDL."""
+"""BigDL in the JVM: its installation, the session, vectors and optimisers there, and the rounds of its training."""

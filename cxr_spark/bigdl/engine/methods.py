@@ -1,7 +1,7 @@
-"""BigDL's optimisers, with moments that are kept from one call of BigDL to the next.
+"""BigDL's optimisers, with moments that are kept from one round to the next.
 
 Each node updates its own slice of the parameter vector, with an optimiser object of its own that holds the moments of
-that slice. BigDL drops them at the end of a call; here they are read, kept, and given to the next call.
+that slice. BigDL drops them at the end of a round; here they are read, kept, and given to the next round.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COUNTER = "evalCounter"
 
 @dataclass(frozen=True)
 class Rate:
-    """The learning rate over the steps of one call.
+    """The learning rate over the steps of one round.
 
     Attributes:
         first: the rate of the first step.

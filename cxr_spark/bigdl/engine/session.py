@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _OPTION = "bigdl.engineType"
 _DRIVER, _EXECUTORS = "spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"
-#: The part of the machine's memory that the driver's JVM may take: in local mode BigDL trains inside it.
+#: The fraction of the machine's memory that the driver's JVM may take: in local mode BigDL trains inside it.
 _LOCAL_MEMORY = 0.6
 #: A class of BigDL's jars, and the type that py4j shows in its place where it is not there.
 _PROBE, _MISSING = "com.intel.analytics.bigdl.dllib.utils.Engine", "JavaPackage"

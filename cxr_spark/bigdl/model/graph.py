@@ -18,7 +18,7 @@ Node = Any
 
 
 @dataclass(frozen=True)
-class Part:
+class LayerParameters:
     """The parameters of one BigDL layer, and where in the network's state they come from.
 
     Attributes:
@@ -45,7 +45,7 @@ class Graph:
 
     module: nn.Module
     decay: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    parts: list[Part] = field(default_factory=list)
+    layers: list[LayerParameters] = field(default_factory=list)
     norms: dict[str, Any] = field(default_factory=dict)
 
     def conv_norm(self, node: Node, conv_name: str, norm_name: str) -> Node:
@@ -58,13 +58,13 @@ class Graph:
         norm = cast(nn.BatchNorm2d, self.module.get_submodule(norm_name))
         if not (_is_trained(conv) or _is_trained(norm)):
             layer = self._convolution(conv, conv_name, with_bias=True)
-            self.parts.append(Part(layer, folded=(conv_name, norm_name)))
+            self.layers.append(LayerParameters(layer, folded=(conv_name, norm_name)))
             return layer(node)
         layer = self._convolution(conv, conv_name, with_bias=False)
-        self.parts.append(Part(layer, f"{conv_name}.weight"))
+        self.layers.append(LayerParameters(layer, f"{conv_name}.weight"))
         node = layer(node)
         layer = _layers().SpatialBatchNormalization(norm.num_features, norm.eps, norm.momentum)
-        self.parts.append(Part(layer, f"{norm_name}.weight", f"{norm_name}.bias"))
+        self.layers.append(LayerParameters(layer, f"{norm_name}.weight", f"{norm_name}.bias"))
         self.norms[norm_name] = layer
         return layer.set_name(norm_name)(node)
 
@@ -76,7 +76,7 @@ class Graph:
             .Linear(linear.in_features, linear.out_features, wRegularizer=self._regularizer(f"{name}.weight"))
             .set_name(name)
         )
-        self.parts.append(Part(layer, f"{name}.weight", f"{name}.bias"))
+        self.layers.append(LayerParameters(layer, f"{name}.weight", f"{name}.bias"))
         return layer(node)
 
     def max_pool(self, node: Node, pool: nn.MaxPool2d) -> Node:
@@ -199,7 +199,7 @@ def fold(weight: NDArray[Any], norm: Mapping[str, NDArray[Any]], epsilon: float)
 def frozen_layers(graph: Graph) -> Collection[str]:
     """Returns the names of the BigDL layers that are not trained."""
     trained = {name for name, parameter in graph.module.named_parameters() if parameter.requires_grad}
-    return [part.layer.name() for part in graph.parts if part.weight not in trained]
+    return [layer.layer.name() for layer in graph.layers if layer.weight not in trained]
 
 
 def _is_trained(layer: nn.Module) -> bool:

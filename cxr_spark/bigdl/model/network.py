@@ -12,7 +12,7 @@ from torch import nn
 
 from cxr_spark.bigdl.engine.jvm import Bridge
 from cxr_spark.bigdl.engine.session import quiet
-from cxr_spark.bigdl.model.graph import BUILDERS, Graph, Part, fold, frozen_layers
+from cxr_spark.bigdl.model.graph import BUILDERS, Graph, LayerParameters, fold, frozen_layers
 
 State = Mapping[str, torch.Tensor]
 
@@ -41,9 +41,9 @@ class Network:
             if frozen:
                 self.model.freeze(frozen)
                 self.model.stop_gradient(frozen)
-        self._parts, self._norms = graph.parts, graph.norms
-        self.model.value.getParameters()  # makes all parameters parts of one vector
-        self._tensors = [tensor for part in self._parts for tensor in _tensors(part)]
+        self._layers, self._norms = graph.layers, graph.norms
+        self.model.value.getParameters()  # puts all parameters into one vector
+        self._tensors = [tensor for layer in self._layers for tensor in _tensors(layer)]
 
     @property
     def parameters(self) -> int:
@@ -52,7 +52,7 @@ class Network:
 
     def load(self, state: State) -> None:
         """Copies a network's state into the graph."""
-        values = [value.ravel() for part in self._parts for value in self._values(part, state)]
+        values = [value.ravel() for layer in self._layers for value in self._values(layer, state)]
         self._bridge.write(np.concatenate(values, dtype=np.float32), self._tensors)
         self.model.value.zeroGradParameters()
         for norm, name in ((kind, name) for name in self._norms for kind in ("running_mean", "running_var")):
@@ -63,12 +63,12 @@ class Network:
     def read(self, state: State) -> dict[str, torch.Tensor]:
         """Returns a network's state with the trained parameters replaced by those of the graph.
 
-        Frozen layers stay as they were, and so do the statistics of batch norms, which `passes` estimates anew.
+        Frozen layers stay as they were, and so do the statistics of batch norms, which `ForwardPasses` estimates anew.
         """
         values = self._bridge.read(self._tensors)
         found, position = dict(state), 0
-        for part in self._parts:
-            for name, tensor in zip((part.weight, part.bias), _tensors(part), strict=False):
+        for layer in self._layers:
+            for name, tensor in zip((layer.weight, layer.bias), _tensors(layer), strict=False):
                 length = int(tensor.nElement())
                 if name in self._trained:
                     chunk = torch.from_numpy(values[position : position + length].copy())
@@ -76,9 +76,9 @@ class Network:
                 position += length
         return found
 
-    def _values(self, part: Part, state: State) -> list[NDArray[Any]]:
-        if part.folded is not None:
-            conv, norm = part.folded
+    def _values(self, layer: LayerParameters, state: State) -> list[NDArray[Any]]:
+        if layer.folded is not None:
+            conv, norm = layer.folded
             statistics = ("weight", "bias", "running_mean", "running_var")
             return list(
                 fold(
@@ -87,13 +87,15 @@ class Network:
                     self._epsilon[norm],
                 )
             )
-        return [_array(state[name]) for name in (part.weight, part.bias) if name is not None]
+        return [_array(state[name]) for name in (layer.weight, layer.bias) if name is not None]
 
 
-def _tensors(part: Part) -> list[Any]:
+def _tensors(layer: LayerParameters) -> list[Any]:
     """Returns a layer's parameters in the JVM: its weight, and its bias where it has one."""
-    layer = part.layer.value
-    return [layer.weight()] if part.bias is None and part.folded is None else [layer.weight(), layer.bias()]
+    jvm_layer = layer.layer.value
+    if layer.bias is None and layer.folded is None:
+        return [jvm_layer.weight()]
+    return [jvm_layer.weight(), jvm_layer.bias()]
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:

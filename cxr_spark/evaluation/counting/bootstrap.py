@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cxr_spark.augmentation.splitmix import GOLDEN_GAMMA, mix
 
-#: An interval needs this part of the replicates to have both classes. 3 positive patients give 95 %, for example.
+#: An interval needs this fraction of the replicates to have both classes. 3 positive patients give 95 %, for example.
 MIN_DEFINED = 0.95
 
 _ROWS_AT_ONCE = 4096

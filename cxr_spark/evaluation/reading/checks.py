@@ -51,8 +51,8 @@ class Inventory:
 
 def checked(predictions: Predictions) -> DataFrame:
     """Returns rows of `images.IMAGES`: labels joined, every fault written down."""
-    work = then(predictions.reader, checker(predictions.findings, predictions.truth))
-    return predictions.tasks.mapInArrow(work, to_spark(IMAGES))
+    read = then(predictions.reader, checker(predictions.findings, predictions.truth))
+    return predictions.tasks.mapInArrow(read, to_spark(IMAGES))
 
 
 def check_rows(frame: DataFrame, source: str) -> str | None:

@@ -16,7 +16,7 @@ from cxr_spark.evaluation.decisions.classification import RULES
 from cxr_spark.reporting.style import BLUE, INK, display_name, empty_note, figure
 
 _COLOURS = LinearSegmentedColormap.from_list("cxr", ["#ffffff", BLUE])
-#: A cell that holds at least this part of its row is so dark that its text is white.
+#: A cell that holds at least this fraction of its row is so dark that its text is white.
 _DARK = 0.7
 #: The number of small matrices side by side.
 _COLUMNS = 5
@@ -79,10 +79,10 @@ def _draw_each(findings: Mapping[str, Mapping[str, Any]], rule: str, target: str
 
 
 def _cells(axes: Axes, counts: NDArray[np.int64], size: float, shares: bool) -> None:
-    """Draws a matrix. A cell is the darker the larger its part of the row is, and `shares` writes that part into it."""
+    """Draws a matrix. The larger the fraction of its row a cell holds, the darker it is; `shares` writes that in."""
     totals = counts.sum(axis=1, keepdims=True)
-    parts = counts / np.maximum(totals, 1)
-    axes.imshow(parts, cmap=_COLOURS, vmin=0, vmax=1)
+    fractions = counts / np.maximum(totals, 1)
+    axes.imshow(fractions, cmap=_COLOURS, vmin=0, vmax=1)
     axes.grid(visible=False)
     axes.tick_params(length=0)
     for edge in axes.spines.values():
@@ -91,6 +91,6 @@ def _cells(axes: Axes, counts: NDArray[np.int64], size: float, shares: bool) -> 
         empty_note(axes, "no image with one known label")
         return
     for (row, column), count in np.ndenumerate(counts):
-        text = f"{count:,}" + (f"\n{100 * parts[row, column]:.0f} %" if shares and totals[row, 0] else "")
-        colour = "white" if parts[row, column] > _DARK else INK
+        text = f"{count:,}" + (f"\n{100 * fractions[row, column]:.0f} %" if shares and totals[row, 0] else "")
+        colour = "white" if fractions[row, column] > _DARK else INK
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)

@@ -15,7 +15,7 @@ from cxr_spark.errors import DataError
 from cxr_spark.models.importers.keras_model import KerasModel, read_config, role_of
 from cxr_spark.models.limits import array_limit, check_sum, reading_limits
 from cxr_spark.models.tensors import sha256
-from cxr_spark.runtime.isolation import Parts, read_apart
+from cxr_spark.runtime.isolation import FileContent, read_apart
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 #: VGG-16's first dense layer, the largest there is, has a fifth of this.
@@ -44,7 +44,7 @@ def read_h5(data: bytes, what: str) -> KerasModel:
     return KerasModel(what=what, kind="keras_h5", sha256=sha256(data), layers=layers, config=config)
 
 
-def parse_h5(data: bytes, what: str) -> Parts:
+def parse_h5(data: bytes, what: str) -> FileContent:
     """Reads a Keras .h5 file in this process: the part of `read_h5` that runs in the child.
 
     Returns:
@@ -72,7 +72,7 @@ def parse_h5(data: bytes, what: str) -> Parts:
         raise
     except Exception as error:  # HDF5 may raise any error at a damaged file
         raise DataError(f"{what} cannot be read as a Keras .h5 file ({error}): copy it again") from None
-    return Parts(arrays, {"places": places, "config": config})
+    return FileContent(arrays, {"places": places, "config": config})
 
 
 def _weights(file: h5py.File, root: Any, what: str) -> Iterator[tuple[str, str, Any]]:

@@ -18,7 +18,7 @@ from cxr_spark.models.architectures import Architecture, architecture, batch_nor
 from cxr_spark.models.importers.fold import fold_rgb_input
 from cxr_spark.models.limits import MAX_OUTPUTS, check_sum, reading_limits
 from cxr_spark.models.weights import Weights, WeightsHeader
-from cxr_spark.runtime.isolation import Parts, read_apart
+from cxr_spark.runtime.isolation import FileContent, read_apart
 
 #: Classifiers of GoogLeNet and Inception that only help to train from scratch.
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
@@ -54,7 +54,7 @@ def _check_torch() -> None:
         )
 
 
-def parse_pth(data: bytes, what: str) -> Parts:
+def parse_pth(data: bytes, what: str) -> FileContent:
     """Reads a `state_dict` in this process: the part of `read_pth` that runs in the child.
 
     Returns:
@@ -82,7 +82,7 @@ def parse_pth(data: bytes, what: str) -> Parts:
         if tensor.dtype not in _DTYPES:
             raise DataError(f"{what}: {name!r} is {tensor.dtype}, expected floating-point or whole numbers")
         arrays[name] = tensor.detach().numpy()
-    return Parts(arrays, None)
+    return FileContent(arrays, None)
 
 
 def _check_records(data: bytes, what: str) -> None:

@@ -54,8 +54,8 @@ class ImageTransformer(Transformer, HasImageColumns, HasInvalidPolicy, DefaultPa
         column = image_column(dataset.schema, name)
         output = self.output_column(column)
         source = Source(name, column, self.getHandleInvalid())
-        work = partial(map_images, source=source, kernel=self.kernel())
-        return map_column(dataset, work, [column_of(dataset, name)], source, self.getOutputCol(), output)
+        function = partial(map_images, source=source, kernel=self.kernel())
+        return map_column(dataset, function, [column_of(dataset, name)], source, self.getOutputCol(), output)
 
 
 class RandomStage(
@@ -149,8 +149,10 @@ class RandomStage(
             )
         output = ImageColumn(_size_after(augmentation, column.size), column.is_bgr, column.augmentations)
         source = Source(name, column, self.getHandleInvalid())
-        work = partial(augment_images, source=source, augmentation=augmentation, seed=seed, epoch=epoch)
-        return map_column(dataset, work, [column_of(dataset, name), image_index], source, self.getOutputCol(), output)
+        function = partial(augment_images, source=source, augmentation=augmentation, seed=seed, epoch=epoch)
+        return map_column(
+            dataset, function, [column_of(dataset, name), image_index], source, self.getOutputCol(), output
+        )
 
     def _fit(self, dataset: DataFrame) -> RandomStageModel:
         self.check_params()

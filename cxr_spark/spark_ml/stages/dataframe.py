@@ -60,7 +60,7 @@ def image_index_column(dataset: DataFrame, name: str, is_set: bool) -> Column | 
 
 def map_column(
     dataset: DataFrame,
-    work: Callable[..., Any],
+    function: Callable[..., Any],
     arguments: list[Column],
     source: Source,
     output_name: str,
@@ -70,21 +70,21 @@ def map_column(
 
     Args:
         dataset: any DataFrame.
-        work: a function from arrays of objects, one for each argument, to an array of bytes or None.
-        arguments: the columns that `work` gets, the images first.
+        function: a function from arrays of objects, one for each argument, to an array of bytes or None.
+        arguments: the columns that `function` gets, the images first.
         source: the input column, and the policy for rows without a usable image.
         output_name: the name of the new column.
         output: the content of the new column, which goes into its metadata.
     """
     limit_arrow_batches(dataset, source.column, output)
 
-    def function(*columns: pd.Series) -> pd.Series:
-        images: pd.Series = pd.Series(work(*(_objects(column) for column in columns)))
+    def of_series(*columns: pd.Series) -> pd.Series:
+        images: pd.Series = pd.Series(function(*(_objects(column) for column in columns)))
         return images
 
     rows = _rows(output)
     sliced = _grow(source.column, output) and not 0 < _rows_of_a_batch(dataset) <= rows
-    mapped = sf.pandas_udf(_in_slices(function, rows) if sliced else function, BinaryType())
+    mapped = sf.pandas_udf(_in_slices(of_series, rows) if sliced else of_series, BinaryType())
     if source.on_invalid == "skip":
         # Else the optimiser copies the function into the filter below, and every image is worked on twice.
         mapped = mapped.asNondeterministic()

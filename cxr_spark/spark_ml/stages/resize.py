@@ -94,6 +94,6 @@ class Resize(ImageTransformer, HasSize, HasImageIndexCol):
             return super()._transform(dataset)
         source = Source(name, image_column(dataset.schema, name), self.getHandleInvalid())
         image_index = image_index_column(dataset, self.getImageIndexCol(), self.isSet(self.imageIndexCol))
-        work = partial(decode_images, source=source, size=self.getSize(), mode=self.getMode())
+        function = partial(decode_images, source=source, size=self.getSize(), mode=self.getMode())
         arguments = [column_of(dataset, name), *([] if image_index is None else [image_index])]
-        return map_column(dataset, work, arguments, source, self.getOutputCol(), self.output_column(source.column))
+        return map_column(dataset, function, arguments, source, self.getOutputCol(), self.output_column(source.column))

@@ -18,7 +18,7 @@ class WeightAverage:
 
     Args:
         module: the network in training, on its device.
-        decay: the part of the average that a step keeps, at most; from 0 to 1.
+        decay: the largest fraction of the average that a step keeps, from 0 to 1.
 
     Attributes:
         module: the averaged network, which is validated and becomes the model.

@@ -23,7 +23,7 @@ class Objective:
         task: `multi_label` has a sigmoid for each finding, `single_label` one softmax over all classes.
         weights: float32 (K,), the weight of a positive label (`multi_label`) or of an image of the class
             (`single_label`); None for a weight of 1.
-        smoothing: the part of every label that is spread evenly over all answers, from 0 to less than 1.
+        smoothing: the fraction of every label that is spread evenly over all answers, from 0 to less than 1.
         focus: what replaces the cross-entropy of a finding, with `multi_label`; None for plain cross-entropy.
     """
 
@@ -46,7 +46,7 @@ class Objective:
     def summed(self, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums the loss of a batch.
 
-        The loss of a smoothed label is the mean of the losses of its answers, weighted by their parts.
+        The loss of a smoothed label is the mean of the losses of its answers, weighted by the fractions of the label.
 
         Args:
             logits: float32 (N, K).
@@ -87,7 +87,7 @@ class Objective:
         return float(total / terms) if terms else None
 
     def accuracy(self, labels: NDArray[np.float32], logits: NDArray[np.float32]) -> float | None:
-        """Returns the part of the known labels (or images) that is predicted right; None where no label is known."""
+        """Returns the fraction of the known labels (or images) predicted right; None where no label is known."""
         if self.task == "single_label":
             rows = ~np.isnan(labels).any(axis=1)
             right = logits[rows].argmax(axis=1) == labels[rows].argmax(axis=1)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 
-def draw_part(alpha: float, *, seed: int, rank: int, step: int, part: int) -> float:
-    """Draws the part of the first image of every pair, from Beta(alpha, alpha).
+def draw_weight(alpha: float, *, seed: int, rank: int, step: int, micro_batch: int) -> float:
+    """Draws the weight of the first image of every pair, from Beta(alpha, alpha); that of the second is the rest to 1.
 
     It depends on nothing but its arguments, so a training that goes on from a checkpoint draws the same.
 
@@ -16,9 +16,9 @@ def draw_part(alpha: float, *, seed: int, rank: int, step: int, part: int) -> fl
         seed: the seed of the training.
         rank: number of the rank.
         step: number of steps done before, in all epochs.
-        part: number of the part of the step, where it is gone through in parts.
+        micro_batch: number of the micro-batch in the step, from 1: with `train.accumulate` a step has several.
     """
-    return float(np.random.Generator(np.random.PCG64([seed, rank, step, part])).beta(alpha, alpha))
+    return float(np.random.Generator(np.random.PCG64([seed, rank, step, micro_batch])).beta(alpha, alpha))
 
 
 def partners(batch: torch.Tensor) -> torch.Tensor:
@@ -30,11 +30,11 @@ def partners(batch: torch.Tensor) -> torch.Tensor:
     return batch.roll(1, 0)
 
 
-def blend(images: torch.Tensor, part: float) -> torch.Tensor:
+def blend(images: torch.Tensor, weight: float) -> torch.Tensor:
     """Blends each image with its partner.
 
     Args:
         images: floating point (N, ...).
-        part: the part of the image itself, from 0 to 1.
+        weight: the weight of the image itself, from 0 to 1; its partner has the rest to 1.
     """
-    return images * part + partners(images) * (1 - part)
+    return images * weight + partners(images) * (1 - weight)

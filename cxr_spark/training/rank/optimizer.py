@@ -13,7 +13,7 @@ from cxr_spark.models.blocks import block_depths
 from cxr_spark.models.compiler import import_compiler
 from cxr_spark.models.head import head_name
 
-#: In a group of parameters: its learning rate as a part of the head's.
+#: The key of a group of parameters under which its learning rate stands, as a fraction of the head's.
 _SCALE = "scale"
 
 

@@ -17,8 +17,8 @@ class Sampler:
 
     Without up-sampling a rank goes through its own block of the split: each image comes once, and the first ones again
     to fill the last batch. With up-sampling the images of an epoch are drawn once for all ranks from the whole split,
-    and every rank takes its part of each global batch. So neither the chances nor the images of a step depend on the
-    number of ranks, as they would if every rank drew from its own block: the images of one class lie side by side.
+    and every rank takes its own piece of each global batch. So neither the chances nor the images of a step depend on
+    the number of ranks, as they would if every rank drew from its own block: the images of one class lie side by side.
 
     Args:
         settings: how to train.

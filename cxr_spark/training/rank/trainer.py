@@ -22,7 +22,7 @@ from cxr_spark.training.checkpoints import Checkpoint, Progress
 from cxr_spark.training.rank.average import WeightAverage
 from cxr_spark.training.rank.focus import Focus
 from cxr_spark.training.rank.loss import Objective
-from cxr_spark.training.rank.mixup import blend, draw_part, partners
+from cxr_spark.training.rank.mixup import blend, draw_weight, partners
 from cxr_spark.training.rank.optimizer import make_optimizer, optimizer_state, restore_optimizer, set_rate
 from cxr_spark.training.rank.process_group import ProcessGroup
 from cxr_spark.training.rank.sampler import Sampler
@@ -162,13 +162,14 @@ class Trainer:
         # DDP averages gradients over the ranks. With masked labels each rank must count by its number of known labels.
         divisor = self._group.sum(terms) / self._group.world if self._masked else terms
         self._optimizer.zero_grad(set_to_none=True)
-        parts = np.split(chosen, self._settings.accumulate)
+        micro_batches = np.split(chosen, self._settings.accumulate)
         total = torch.zeros((), device=self._compute.device)
-        for number, (part, of_part) in enumerate(zip(parts, labels.tensor_split(len(parts)), strict=True), start=1):
-            last = number == len(parts)
+        split_labels = labels.tensor_split(len(micro_batches))
+        for number, (images, own_labels) in enumerate(zip(micro_batches, split_labels, strict=True), start=1):
+            last = number == len(micro_batches)
             with nullcontext() if last else self._group.without_exchange(parallel):
-                mixed = self._part_of_pairs(global_step, number)
-                loss = self._loss(parallel, part, of_part, epoch, mixed)
+                mixed = self._weight_of_pairs(global_step, number)
+                loss = self._loss(parallel, images, own_labels, epoch, mixed)
                 torch.autograd.backward(loss / divisor.clamp(min=1))
             total += loss.detach()
         if self._settings.clip_norm:
@@ -179,10 +180,10 @@ class Trainer:
             self._average.update(global_step)
         return torch.stack([total, terms]).double()
 
-    def _part_of_pairs(self, global_step: int, number: int) -> float | None:
-        """Returns the part of the first image in each blended pair; None where images are not blended."""
-        alpha, seed = self._settings.mixup, self._settings.seed
-        return draw_part(alpha, seed=seed, rank=self._group.rank, step=global_step, part=number) if alpha else None
+    def _weight_of_pairs(self, global_step: int, micro_batch: int) -> float | None:
+        """Returns the weight of the first image in each blended pair; None where images are not blended."""
+        alpha, seed, rank = self._settings.mixup, self._settings.seed, self._group.rank
+        return draw_weight(alpha, seed=seed, rank=rank, step=global_step, micro_batch=micro_batch) if alpha else None
 
     def _loss(
         self, parallel: nn.Module, chosen: NDArray[np.int64], labels: torch.Tensor, epoch: int, mixed: float | None

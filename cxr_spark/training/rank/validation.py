@@ -1,4 +1,4 @@
-"""Loss, accuracy and AUCs on the validation images. Every rank computes a part of the outputs."""
+"""Loss, accuracy and AUCs on the validation images. Every rank computes the outputs of its own images."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Validation:
 
     Attributes:
         loss: mean cross-entropy over the known labels, without class weights; None where no label is known.
-        accuracy: part of the known labels (with `single_label`: of the images) that the network gets right; None where
-            no label is known.
+        accuracy: fraction of the known labels (with `single_label`: of the images) that the network gets right; None
+            where no label is known.
         macro_auc: mean of the AUCs of all findings that have both classes; None where no finding has both.
         micro_auc: AUC of all known (image, finding) pairs; None where they are of one class only.
     """

@@ -22,7 +22,7 @@ from cxr_spark import commands, errors
 from cxr_spark.commands import main as cli
 from cxr_spark.commands.main import COMMANDS, main
 from cxr_spark.outputs.claim import Claim
-from cxr_spark.outputs.job import Input, Job, JobRun, Plan
+from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -280,8 +280,8 @@ class NumberJob(Job[NumberResult]):
     def inputs(self) -> dict[str, Input]:
         return {}
 
-    def plan(self, run: JobRun) -> Plan[NumberResult]:
-        return Plan({"n": self.n}, lambda claimed: self.work(claimed, self.n))
+    def read_inputs(self, run: JobRun) -> ReadyJob[NumberResult]:
+        return ReadyJob({"n": self.n}, lambda claimed: self.work(claimed, self.n))
 
 
 def test_status_of_success_and_failure_is_left_in_the_output(folder_job: SimpleNamespace, tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from cxr_spark.commands import main as cli
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.job import Job, Plan
+from cxr_spark.outputs.job import Job, ReadyJob
 
 def add_arguments(parser):
     parser.add_argument("--out")
@@ -389,8 +389,8 @@ class SlowJob(Job):
     def inputs(self):
         return {}
 
-    def plan(self, run):
-        return Plan({}, self.work)
+    def read_inputs(self, run):
+        return ReadyJob({}, self.work)
 
     def work(self, claimed):
         print("working", flush=True)

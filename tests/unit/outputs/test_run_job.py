@@ -15,7 +15,7 @@ import pytest
 
 from cxr_spark.errors import DataError, RunError, UsageError
 from cxr_spark.outputs.claim import Claim
-from cxr_spark.outputs.job import Execution, Input, Job, JobRun, Plan
+from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.outputs.run_job import run_job
 
@@ -43,15 +43,15 @@ class SumJob(Job[SumResult]):
     def inputs(self) -> dict[str, Input]:
         return {"--numbers": Input.of(self.numbers, on_executors=False)}
 
-    def plan(self, run: JobRun) -> Plan[SumResult]:
+    def read_inputs(self, run: JobRun) -> ReadyJob[SumResult]:
         numbers = [int(word) for word in Path(run.needed_uri("--numbers").removeprefix("file://")).read_text().split()]
 
-        def work(claimed: Claim) -> SumResult:
+        def produce(claimed: Claim) -> SumResult:
             self.before()
             claimed.store.write_json("sum.json", sum(numbers))
             return SumResult(out=claimed.store.uri, total=sum(numbers), mean=sum(numbers) / len(numbers), most=9)
 
-        return Plan({"numbers": numbers}, work)
+        return ReadyJob({"numbers": numbers}, produce)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from cxr_spark.errors import RunError
 from cxr_spark.imaging.decode import decode_grey
 from cxr_spark.imaging.dicom.gate import DicomGate
-from cxr_spark.preparation.plan import WORK, Part
+from cxr_spark.preparation.plan import PART_COLUMNS, Part
 from cxr_spark.preparation.task import SPARK_SCHEMA_KEY, PartWriter
 from cxr_spark.tables.schema import PREPARED
 from tests.support.capabilities import permissions_hold
@@ -42,7 +42,7 @@ def make_part(folder, contents, split="train"):
                 "size": len(content),
             }
         )
-    return Part(3, split, pa.Table.from_pylist(rows, schema=WORK))
+    return Part(3, split, pa.Table.from_pylist(rows, schema=PART_COLUMNS))
 
 
 def writer(out, size=32):

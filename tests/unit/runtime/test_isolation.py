@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from cxr_spark.errors import DataError, RunError, UsageError
-from cxr_spark.runtime.isolation import Limits, Parts, Reader, read_apart
+from cxr_spark.runtime.isolation import FileContent, Limits, Reader, read_apart
 from tests.support import harmful_readers as readers
 
 SMALL = Limits(memory=256 << 20, file=2 << 30)
 
 
-def read(reader: Reader, data: bytes = b"data", limits: Limits = SMALL) -> Parts:
+def read(reader: Reader, data: bytes = b"data", limits: Limits = SMALL) -> FileContent:
     return read_apart(reader, data, "w.h5", limits)
 
 

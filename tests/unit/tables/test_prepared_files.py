@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,16 @@ from hypothesis import strategies as st
 
 from cxr_spark.config import ModelSettings, TrainSettings
 from cxr_spark.errors import CxrError, DataError, RunError
-from cxr_spark.explanation.images import prepared_images
-from cxr_spark.explanation.plan import Selection, select
+from cxr_spark.explanation.images import image_names, prepared_images
+from cxr_spark.explanation.plan import ChosenPart, choose
 from cxr_spark.exploration.task import PixelSummer
 from cxr_spark.models.device import Compute
 from cxr_spark.models.folder import ModelMetadata, Preprocessing
 from cxr_spark.scoring.ensemble import ReadyEnsemble, ShippedEnsemble
 from cxr_spark.scoring.plan import PreparedPart, prepared_parts
+from cxr_spark.scoring.request import prepared_request
 from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
 from cxr_spark.scoring.task import PartScorer
-from cxr_spark.scoring.work import prepared_work
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.prepared_files import read_batches, read_columns
@@ -79,7 +80,7 @@ def explain(dataset: PreparedDataset) -> list[bytes]:
     return [
         image.pixels.tobytes()
         for part in parts
-        for image in prepared_images(Selection(part), dataset.store.uri, dataset.findings, 5)
+        for image in prepared_images(ChosenPart(part), dataset.store.uri, dataset.findings, 5)
     ]
 
 
@@ -151,10 +152,10 @@ def test_jobs_check_files_unless_a_setting_says_that_storage_is_trusted(folder: 
     dataset = specified.dataset()
     preprocessing = Preprocessing(input_size=32, stored_size=32)
     metadata = ModelMetadata(architecture="small_cnn", findings=dataset.findings, preprocessing=preprocessing)
-    work = prepared_work(str(folder), SPLIT, metadata, check_files=not trusting)
+    request = prepared_request(str(folder), SPLIT, metadata, check_files=not trusting)
     expected = None if trusting else sha256
     assert [dataset.sha256(name) for name in dataset.files(SPLIT)] == [expected]
-    assert [part.sha256 for part in work.parts if isinstance(part, PreparedPart)] == [expected]
+    assert [part.sha256 for part in request.parts if isinstance(part, PreparedPart)] == [expected]
 
 
 @pytest.mark.parametrize("read", READERS)
@@ -211,7 +212,7 @@ def test_a_fault_in_the_middle_of_a_file_is_no_damage(
     with pytest.raises(RunError, match="cannot read"):
         read_index(dataset, SPLIT)
     with pytest.raises(RunError, match="cannot read"):
-        select(prepared_parts(dataset, SPLIT), dataset.store, None, 2)
+        choose(prepared_parts(dataset, SPLIT), partial(image_names, data=dataset.store), None, 2)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

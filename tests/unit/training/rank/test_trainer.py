@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.checkpoints import Checkpoints
-from cxr_spark.training.rank.mixup import draw_part
+from cxr_spark.training.rank.mixup import draw_weight
 from cxr_spark.training.rank.sampler import Sampler
 from cxr_spark.training.rank.shards import load_images, load_shard, read_index
 from cxr_spark.training.record import Record
@@ -144,7 +144,7 @@ def test_blended_images_and_labels_are_those_of_torchvision(tmp_path):
     optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
     for step, (pixels, labels) in enumerate(batches(spec)):
         mix = v2.MixUp(alpha=0.7, num_classes=labels.shape[1])
-        part = draw_part(0.7, seed=spec.train.seed, rank=0, step=step, part=1)
+        part = draw_weight(0.7, seed=spec.train.seed, rank=0, step=step, micro_batch=1)
         blended, target = mix.transform(pixels, {"lam": part, "labels": None, "batch_size": BATCH}), labels
         target = mix.transform(labels, {"lam": part, "labels": labels, "batch_size": BATCH})
         optimizer.zero_grad()
@@ -160,7 +160,7 @@ def test_an_unknown_label_counts_in_no_pair(data, tmp_path):
     optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
     cost = torch.nn.functional.binary_cross_entropy_with_logits
     for step, (pixels, labels) in enumerate(batches(spec)):
-        part = draw_part(0.7, seed=spec.train.seed, rank=0, step=step, part=1)
+        part = draw_weight(0.7, seed=spec.train.seed, rank=0, step=step, micro_batch=1)
         logits = network(part * pixels + (1 - part) * torch.cat([pixels[-1:], pixels[:-1]]))
         optimizer.zero_grad()
         for weight, target in ((part, labels), (1 - part, torch.cat([labels[-1:], labels[:-1]]))):
@@ -171,7 +171,7 @@ def test_an_unknown_label_counts_in_no_pair(data, tmp_path):
 
 
 def test_the_parts_of_pairs_are_those_of_a_beta_distribution():
-    draws = np.array([draw_part(0.4, seed=1, rank=0, step=step, part=1) for step in range(4000)])
+    draws = np.array([draw_weight(0.4, seed=1, rank=0, step=step, micro_batch=1) for step in range(4000)])
     assert draws.mean() == pytest.approx(0.5, abs=0.03)
     assert draws.var() == pytest.approx(1 / (4 * (2 * 0.4 + 1)), abs=0.01)
 

@@ -1,4 +1,4 @@
-"""What there is to score or explain, of prepared data or of raw images, and what identifies it. No Spark."""
+"""The request of a score or explain job: which images of prepared data, or which raw images. No Spark."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Work:
-    """What there is to do.
+class Request:
+    """What to score or to explain.
 
     Attributes:
-        parts: of the work, one a task.
-        set_aside: quarantine rows of images that are not even read.
-        fingerprint: all that decides the result, beside the model.
-        dataset: where they are prepared; None for raw images.
-        labels: for each finding of the model its place among the dataset's labels.
+        parts: the images, cut into one part for each task.
+        set_aside: columns of `schema.QUARANTINE`: images that are refused for their names and never read.
+        fingerprint: all that decides the result beside the model, as JSON values.
+        dataset: the prepared dataset that the images are in; None for raw images.
+        labels: for each finding of the model the position of its label in the dataset's label lists; None where the
+            dataset has no such label.
     """
 
     parts: Sequence[Part]
@@ -49,22 +50,22 @@ class Work:
 
     @property
     def resize(self) -> ResizeMode | None:
-        """How the prepared images were made square, where that is known."""
+        """How the prepared images were made square; None for raw images and where the manifest does not tell."""
         found = self.dataset.manifest.get("resize") if self.dataset else None
         return found if found in MODES else None
 
 
-def prepared_work(uri: str, split: str, metadata: ModelMetadata, check_files: bool = True) -> Work:
-    """Plans the work on a split of a prepared dataset.
+def prepared_request(uri: str, split: str, metadata: ModelMetadata, check_files: bool = True) -> Request:
+    """Opens a prepared dataset and cuts a split of it into parts.
 
     Args:
-        uri: of the dataset.
+        uri: the full URI of the dataset.
         split: a name of `schema.SPLITS`, several with commas between them, or `all`.
-        metadata: of the model.
+        metadata: the metadata of the model.
         check_files: whether each file is compared with its SHA-256 in the manifest when it is read.
 
     Raises:
-        DataError: there is no such dataset, it has no images there, or no finding in common with the model.
+        DataError: there is no such dataset, it has no images in the split, or it has no finding of the model.
     """
     dataset = PreparedDataset.open(uri, verify=check_files)
     labels = label_order(metadata.findings, dataset.findings, uri)
@@ -74,7 +75,7 @@ def prepared_work(uri: str, split: str, metadata: ModelMetadata, check_files: bo
     made, wanted = dataset.manifest.get("resize"), metadata.preprocessing.resize
     if made not in (None, wanted):
         log.warning("the data were made square by %s, the model was trained on %s: expect worse AUCs", made, wanted)
-    return Work(
+    return Request(
         prepared_parts(dataset, split),
         QUARANTINE.empty_table(),
         {"data": uri, "split": split, "manifest": digest(dataset.manifest)},
@@ -83,13 +84,13 @@ def prepared_work(uri: str, split: str, metadata: ModelMetadata, check_files: bo
     )
 
 
-def raw_work(patterns: list[str], image_index: str, cores: int) -> Work:
-    """Plans the work on raw images.
+def raw_request(patterns: list[str], image_index: str, cores: int) -> Request:
+    """Lists raw images and cuts them into parts.
 
     Args:
         patterns: full URIs of folders or globs.
-        image_index: what an image is called: a key of `plan.NAMINGS`.
-        cores: tasks that run at the same time.
+        image_index: how an image is named: a key of `plan.NAMINGS`.
+        cores: the number of tasks that run at the same time.
 
     Raises:
         DataError: there are no images.
@@ -99,7 +100,7 @@ def raw_work(patterns: list[str], image_index: str, cores: int) -> Work:
     parts, set_aside = raw_parts(found, NAMINGS[image_index], cores)
     listed = "".join(f"{file.uri}\0{file.size}\0{file.modified}\n" for file in found.files)
     hashed = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
-    return Work(parts, set_aside, {"images": patterns, "image_index": image_index, "image_files": hashed})
+    return Request(parts, set_aside, {"images": patterns, "image_index": image_index, "image_files": hashed})
 
 
 def check_source(data: str | None, images: Sequence[str] | str | None, split: object) -> tuple[str, ...]:
@@ -116,9 +117,13 @@ def check_source(data: str | None, images: Sequence[str] | str | None, split: ob
     return patterns
 
 
-def work_of(run: JobRun, settings: ScoreSettings | ExplainSettings, metadata: ModelMetadata) -> Work:
-    """Returns the work on the prepared data or the raw images that a job was given; see `prepared_work`, `raw_work`."""
+def request_of(run: JobRun, settings: ScoreSettings | ExplainSettings, metadata: ModelMetadata) -> Request:
+    """Returns the request for the prepared data or the raw images that a job was given.
+
+    Raises:
+        DataError: see `prepared_request` and `raw_request`.
+    """
     data = run.uri("--data")
     if data is not None:
-        return prepared_work(data, settings.split, metadata, settings.storage == "checked")
-    return raw_work(list(run.uris["--images"]), settings.image_index, run.spark.sparkContext.defaultParallelism)
+        return prepared_request(data, settings.split, metadata, settings.storage == "checked")
+    return raw_request(list(run.uris["--images"]), settings.image_index, run.spark.sparkContext.defaultParallelism)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from cxr_spark.config import load_settings
-from cxr_spark.training.plan import _check_images, fingerprint
+from cxr_spark.training.start import _check_images, fingerprint
 
 
 def dataset(findings, may_share_patients=False):

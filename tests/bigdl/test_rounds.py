@@ -1,4 +1,4 @@
-"""Several steps in one call of BigDL, and a second call that goes on, against torch's optimisers."""
+"""A round of several steps of BigDL, and a second round that goes on, against torch's optimisers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from cxr_spark.augmentation.kernels import imagenet_bgr
-from cxr_spark.bigdl.engine.call import Caller
 from cxr_spark.bigdl.engine.methods import Moments, Rate
+from cxr_spark.bigdl.engine.rounds import RoundRunner
 from cxr_spark.bigdl.model.network import Network
 from cxr_spark.bigdl.model.objective import make_criterion, targets
 from cxr_spark.config import TrainSettings
@@ -49,10 +49,10 @@ def of_bigdl(spark, cluster, bridge, network, settings, images, labels):
     made = targets("multi_label", labels, None, labels.size)
     samples = [Sample.from_ndarray(image, target) for image, target in zip(images.numpy(), made, strict=True)]
     rdd = spark.sparkContext.parallelize(samples, 1)
-    call = Caller(spark.sparkContext, cluster, settings, make_criterion("multi_label"))
+    run_round = RoundRunner(spark.sparkContext, cluster, settings, make_criterion("multi_label"))
     moments, losses = None, []
     for rate in RATES[settings.optimizer]:  # all images are one batch, so each step sees them all
-        moments, found = call(network, rdd, STEPS, rate, moments, lambda done, loss: None)
+        moments, found = run_round(network, rdd, STEPS, rate, moments, lambda done, loss: None)
         losses += found.tolist()
         moments = Moments.from_tensors(moments.tensors())  # as a resumed training reads them
     return losses, moments
@@ -60,7 +60,7 @@ def of_bigdl(spark, cluster, bridge, network, settings, images, labels):
 
 @pytest.mark.skipif(ENGINE == "mkldnn", reason="mkldnn does not freeze; settings refuse it")
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_steps_of_two_calls_are_those_of_torch(spark, cluster, bridge, optimizer):
+def test_steps_of_two_rounds_are_those_of_torch(spark, cluster, bridge, optimizer):
     settings = TrainSettings(optimizer=optimizer, global_batch=IMAGES)
     module = build("googlenet", 3, seed=2)
     freeze(module, {"until": "inception5a"})

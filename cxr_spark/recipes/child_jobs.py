@@ -29,8 +29,8 @@ _SUBMITTED = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET", "PYSPARK_SUBMIT_
 _OF_ONE_APPLICATION = ("spark.app.", "spark.driver.host", "spark.driver.port", "spark.submit.", "spark.master")
 
 
-class StepError(CxrError):
-    """A job of the pipeline failed; it has said why itself."""
+class ChildJobError(CxrError):
+    """A job of the pipeline failed. It has told why itself, on standard error."""
 
     def __init__(self, message: str, exit_status: int) -> None:
         super().__init__(message)
@@ -38,8 +38,8 @@ class StepError(CxrError):
 
 
 @dataclass(frozen=True)
-class Step:
-    """One job of the pipeline.
+class ChildJob:
+    """One job of the pipeline, which runs in a child process.
 
     Attributes:
         name: the name of the command.
@@ -52,29 +52,29 @@ class Step:
     options: tuple[str, ...]
 
 
-def steps(settings: Settings) -> list[Step]:
+def child_jobs(settings: Settings) -> list[ChildJob]:
     """Returns the jobs with their inputs and outputs below `pipeline.out`, which must be set."""
     root = (settings.pipeline.out or "").rstrip("/")
     prepared, run, scores = (f"{root}/{name}" for name in ("prepared", "run", "scores"))
     data, model = ("--data", prepared), ("--model", f"{run}/model")
     known = {
-        "prepare": Step("prepare", prepared, ()),
-        "explore": Step("explore", f"{root}/exploration", data),
-        "train": Step("train", run, data),
-        "score": Step("score", scores, (*data, *model)),
-        "evaluate": Step("evaluate", f"{root}/evaluation", ("--predictions", scores)),
-        "explain": Step("explain", f"{root}/explanation", (*data, *model)),
+        "prepare": ChildJob("prepare", prepared, ()),
+        "explore": ChildJob("explore", f"{root}/exploration", data),
+        "train": ChildJob("train", run, data),
+        "score": ChildJob("score", scores, (*data, *model)),
+        "evaluate": ChildJob("evaluate", f"{root}/evaluation", ("--predictions", scores)),
+        "explain": ChildJob("explain", f"{root}/explanation", (*data, *model)),
     }
     return [known[name] for name in settings.pipeline.steps]
 
 
-def run_step(
-    step: Step, out_uri: str, common: Sequence[str], master: str | None, conf: Mapping[str, str]
+def run_child_job(
+    job: ChildJob, out_uri: str, common: Sequence[str], master: str | None, conf: Mapping[str, str]
 ) -> dict[str, Any]:
     """Runs one job as `cxr-spark NAME` in a process of its own.
 
     Args:
-        step: the job.
+        job: the job.
         out_uri: full URI of its output folder.
         common: options of every command.
         master: Spark master.
@@ -84,29 +84,29 @@ def run_step(
         The job's summary.
 
     Raises:
-        StepError: it failed, with its exit status.
+        ChildJobError: it failed, with its exit status.
         KeyboardInterrupt: this process was told to end; the job has ended too.
     """
-    command = [sys.executable, "-m", "cxr_spark.commands.main", step.name, f"--out={step.out}", *step.options, *common]
+    command = [sys.executable, "-m", "cxr_spark.commands.main", job.name, f"--out={job.out}", *job.options, *common]
     if master:
         command.append(f"--master={master}")
     command += [f"--spark={key}={value}" for key, value in conf.items()]
-    log.info("%s: %s", step.name, out_uri)
+    log.info("%s: %s", job.name, out_uri)
     started = time.monotonic()
     environment = {key: value for key, value in os.environ.items() if key not in _SUBMITTED}
     status = run_child(command, environment, stdout=sys.__stderr__ or sys.stderr)
     if status:
         told = f"exit status {status}" if status > 0 else f"signal {-status}"
-        raise StepError(
-            f"{step.name} failed with {told}: mend what it says above and run the pipeline again; what is finished is "
+        raise ChildJobError(
+            f"{job.name} failed with {told}: mend what it says above and run the pipeline again; what is finished is "
             "left alone",
             status if status in (2, 3) else 4,
         )
-    log.info("%s: done in %.1f s", step.name, time.monotonic() - started)
+    log.info("%s: done in %.1f s", job.name, time.monotonic() - started)
     try:
         return read_done(Store(out_uri)).summary
     except FileNotFoundError:
-        raise RunError(f"{step.name} left no {DONE_NAME} in {out_uri}: was it deleted meanwhile?") from None
+        raise RunError(f"{job.name} left no {DONE_NAME} in {out_uri}: was it deleted meanwhile?") from None
 
 
 def inherited(under_submit: bool) -> tuple[str | None, dict[str, str]]:

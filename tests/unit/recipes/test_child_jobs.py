@@ -17,7 +17,7 @@ import pytest
 from cxr_spark.config import load_settings
 from cxr_spark.errors import CxrError, DataError, UsageError
 from cxr_spark.recipes.check import PipelineCheck
-from cxr_spark.recipes.steps import StepError, run_step, steps
+from cxr_spark.recipes.child_jobs import ChildJobError, child_jobs, run_child_job
 from cxr_spark.storage.store import Store, resolve
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,7 +40,7 @@ def inputs(tmp_path: Path) -> list[str]:
 
 def check(*overrides: str) -> None:
     settings = load_settings(None, overrides)
-    PipelineCheck(settings, steps(settings), resolve).run()
+    PipelineCheck(settings, child_jobs(settings), resolve).run()
 
 
 def problems(*overrides: str, kind: type[CxrError] = UsageError) -> list[str]:
@@ -51,7 +51,7 @@ def problems(*overrides: str, kind: type[CxrError] = UsageError) -> list[str]:
 
 def test_jobs_in_order_with_each_others_outputs() -> None:
     settings = load_settings(None, ["pipeline.out=hdfs://n/runs/1/"])
-    assert [(step.name, step.out, step.options) for step in steps(settings)] == [
+    assert [(job.name, job.out, job.options) for job in child_jobs(settings)] == [
         ("prepare", "hdfs://n/runs/1/prepared", ()),
         ("train", "hdfs://n/runs/1/run", ("--data", "hdfs://n/runs/1/prepared")),
         (
@@ -62,9 +62,9 @@ def test_jobs_in_order_with_each_others_outputs() -> None:
         ("evaluate", "hdfs://n/runs/1/evaluation", ("--predictions", "hdfs://n/runs/1/scores")),
     ]
     some = load_settings(None, ["pipeline.out=/x", "pipeline.steps=[score, evaluate]"])
-    assert [step.name for step in steps(some)] == ["score", "evaluate"]
+    assert [job.name for job in child_jobs(some)] == ["score", "evaluate"]
     others = load_settings(None, ["pipeline.out=/x", "pipeline.steps=[explore, explain]"])
-    assert [(step.name, step.out, step.options) for step in steps(others)] == [
+    assert [(job.name, job.out, job.options) for job in child_jobs(others)] == [
         ("explore", "/x/exploration", ("--data", "/x/prepared")),
         ("explain", "/x/explanation", ("--data", "/x/prepared", "--model", "/x/run/model")),
     ]
@@ -262,9 +262,9 @@ def test_a_job_that_does_not_end_is_killed(tmp_path: Path) -> None:
 
 def test_a_job_that_fails_gives_its_exit_status(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     settings = load_settings(None, [f"pipeline.out={tmp_path}/out", "pipeline.steps=[evaluate]"])
-    (step,) = steps(settings)
-    with pytest.raises(StepError, match=r"evaluate failed with exit status 2: .* run the pipeline again") as caught:
-        run_step(step, resolve(step.out), ["--set=nosuch=1"], None, {})
+    (job,) = child_jobs(settings)
+    with pytest.raises(ChildJobError, match=r"evaluate failed with exit status 2: .* run the pipeline again") as caught:
+        run_child_job(job, resolve(job.out), ["--set=nosuch=1"], None, {})
     assert caught.value.exit_status == 2
     assert "unknown setting 'nosuch'" in capfd.readouterr().err
 
@@ -283,7 +283,7 @@ def test_finished_jobs_are_run_again_only_to_say_so(
 
     from cxr_spark.commands.main import main
 
-    monkeypatch.setattr("cxr_spark.recipes.steps.run_child", run_child)
+    monkeypatch.setattr("cxr_spark.recipes.child_jobs.run_child", run_child)
     monkeypatch.chdir(tmp_path)
     for name in ("images",):
         (tmp_path / name).mkdir()

@@ -1,4 +1,4 @@
-"""The plan of a training: all that is checked, decided and written before its ranks start."""
+"""The start of a training: all that is checked, decided and written before its ranks run."""
 
 from __future__ import annotations
 
@@ -72,10 +72,12 @@ def _at_default(section: Section, name: str) -> set[str]:
     return {setting for setting in _SINCE_0_1[name] if getattr(section, setting) == fields[setting].default}
 
 
-def plan(
+def start_training(
     settings: Settings, dataset: PreparedDataset, run_uri: str, *, threads: int, lock_token: str | None, default_fs: str
 ) -> TrainingSpec:
-    """Checks a training and writes its first checkpoint; where there are checkpoints, checks that they are its own.
+    """Checks settings and data of a training, writes its first checkpoint, and returns what its ranks must know.
+
+    Where there are checkpoints already, they are checked to be of this very training, and nothing is written.
 
     Args:
         settings: all settings; the sections `model` and `train` are used.

@@ -1,4 +1,4 @@
-"""One call of BigDL: some steps of synchronous SGD on all executors."""
+"""A round of BigDL: one run of its `DistriOptimizer`, which takes some steps of synchronous SGD on all executors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cxr_spark.runtime.tasks import innermost_cause, java_trace
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at how far the call has come.
+#: Seconds between two looks at how far the round has come.
 _LOOK_EVERY = 10.0
 #: Gradients and weights are sent with all their bits; by default BigDL cuts them to 16.
 _UNCOMPRESSED = "none"
@@ -31,8 +31,8 @@ _UNCOMPRESSED = "none"
 Tell = Callable[[int, float], None]
 
 
-class Caller:
-    """Calls BigDL.
+class RoundRunner:
+    """Runs rounds of BigDL on one cluster.
 
     Args:
         context: the SparkContext.
@@ -48,7 +48,7 @@ class Caller:
     def __call__(
         self, network: Network, samples: Any, steps: int, rate: Rate, moments: Moments | None, tell: Tell
     ) -> tuple[Moments, NDArray[np.float64]]:
-        """Trains the network in place.
+        """Runs one round, which trains the network in place.
 
         Args:
             network: the network to train.
@@ -74,7 +74,7 @@ class Caller:
             self._nothing_cached(),
         ):
             with quiet():
-                summary = TrainSummary(folder, "call")
+                summary = TrainSummary(folder, "round")
                 optimizer = DistriOptimizer(
                     network.model, samples, self._criterion, MaxIteration(steps), self._settings.global_batch, method
                 )
@@ -119,12 +119,12 @@ class Caller:
 
     @contextmanager
     def _nothing_cached(self) -> Iterator[None]:
-        """Frees the memory of a call: its images, its copies of the network, and the blocks that were exchanged."""
+        """Frees the memory of a round: its images, its copies of the network, and the blocks that were exchanged."""
         before = set(self._context._jsc.getPersistentRDDs().keySet())
         try:
             yield
         except BaseException:
-            with suppress(Exception):  # the JVM may be gone; what ended the call is to be told
+            with suppress(Exception):  # the JVM may be gone; what ended the round is to be told
                 self._free(before)
             raise
         self._free(before)
@@ -155,7 +155,7 @@ class Caller:
 
 
 def exchanged_blocks(number: int, nodes: int) -> list[str]:
-    """Returns the names of the blocks that hold weights and gradients of one call. BigDL itself never frees them.
+    """Returns the names of the blocks that hold weights and gradients of one round. BigDL itself never frees them.
 
     Args:
         number: number of the exchange, counted in the driver's JVM.
@@ -167,7 +167,7 @@ def exchanged_blocks(number: int, nodes: int) -> list[str]:
 
 @contextmanager
 def _told(method: Any, tell: Tell) -> Iterator[None]:
-    """Reports from a thread how far a call has come: the call itself returns only at its end."""
+    """Reports from a thread how far a round has come: `optimize` itself returns only at the end of the round."""
     over = threading.Event()
     state = method.value.state()
 

@@ -1,4 +1,4 @@
-"""Passes over images with torch, in tasks on the executors: statistics of batch norms, and validation.
+"""Forward passes of torch, in tasks on the executors: for the statistics of batch norms, and for validation.
 
 BigDL's own running statistics cannot be used: they differ between its replicas, and those of mkldnn begin at zero and
 are wrong for the first sixty steps.
@@ -39,8 +39,15 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class _Task:
-    """All that a task needs; it is sent to the executors."""
+class _Sent:
+    """What the driver sends to every task.
+
+    Attributes:
+        spec_json: the specification of the training, as JSON.
+        weights: Spark's broadcast of the network's state.
+        index: Spark's broadcast of the index of the images.
+        parts: the number of parts that the images are cut into, one for each task.
+    """
 
     spec_json: str
     weights: Broadcast[bytes]
@@ -48,8 +55,8 @@ class _Task:
     parts: int
 
 
-class Passes:
-    """Runs passes over the training and validation images.
+class ForwardPasses:
+    """Runs the network forward on the training and on the validation images.
 
     Args:
         spark: the Spark session.
@@ -92,21 +99,23 @@ class Passes:
         logits = np.concatenate(self._run(_logits, state, self._validation, "validation"))
         return measure(index.labels, logits, self._objective)
 
-    def _run(self, work, state: State, index: Broadcast[Index], doing: str):  # type: ignore[no-untyped-def]
+    def _run(self, function, state: State, index: Broadcast[Index], doing: str):  # type: ignore[no-untyped-def]
         context = self._spark.sparkContext
         scala = context._jsc.sc()
         places = int(scala.maxNumConcurrentTasks(scala.resourceProfileManager().defaultResourceProfile()))
         parts = max(1, min(places, len(index.value)))
         weights = context.broadcast(tensor_files.to_bytes(state))
         try:
-            task = _Task(self._spec.model_dump_json(), weights, index, parts)
-            return run_parts(self._spark, range(parts), functools.partial(_on_executor, task=task, work=work), doing)
+            sent = _Sent(self._spec.model_dump_json(), weights, index, parts)
+            return run_parts(
+                self._spark, range(parts), functools.partial(_on_executor, sent=sent, function=function), doing
+            )
         finally:
             weights.destroy()
 
 
-def _on_executor(parts: Iterable[int], task: _Task, work) -> Iterator[object]:  # type: ignore[no-untyped-def]
-    spec = TrainingSpec.model_validate_json(task.spec_json)
+def _on_executor(parts: Iterable[int], sent: _Sent, function) -> Iterator[object]:  # type: ignore[no-untyped-def]
+    spec = TrainingSpec.model_validate_json(sent.spec_json)
     module = build_empty(
         spec.model.architecture,
         len(spec.findings),
@@ -114,11 +123,11 @@ def _on_executor(parts: Iterable[int], task: _Task, work) -> Iterator[object]:  
         hidden=spec.model.hidden,
         batch_norm_epsilon=spec.batch_norm_epsilon,
     )
-    tensors, _ = tensor_files.from_bytes(task.weights.value, "the broadcast network")
+    tensors, _ = tensor_files.from_bytes(sent.weights.value, "the broadcast network")
     module.load_state_dict(tensors, assign=True)
     freeze(module, spec.model.freeze)
     for part in parts:
-        yield work(spec, module, task.index.value, bounds(len(task.index.value), part, task.parts))
+        yield function(spec, module, sent.index.value, bounds(len(sent.index.value), part, sent.parts))
 
 
 def _logits(spec: TrainingSpec, module: nn.Module, index: Index, block: tuple[int, int]) -> NDArray[np.float32]:
