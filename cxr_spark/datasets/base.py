@@ -1,4 +1,4 @@
-"""What every dataset reader gives: one table of labels, one row an image."""
+"""The table of labels that every dataset reader returns, with one row for each image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNSPLIT_LABELS: pa.Schema = LABELS.remove(LABELS.get_field_index("split"))
 
 
 class LabelFile(NamedTuple):
-    """A label file: its bytes, gzipped or not, and where they came from, for messages."""
+    """A label file: its bytes, gzipped or not, and its URI for messages."""
 
     data: bytes
     source: str
@@ -30,15 +30,17 @@ class LabelTable:
     """The labels of a dataset, before any image is read.
 
     Attributes:
-        table: one row an image, columns of `UNSPLIT_LABELS`, `image_index` unique.
-        findings: the label vocabulary; `labels` of every row has one value for each, in this order.
-        notes: what was dropped or changed while reading, by kind; counts of rows.
-        given_split: the values of the file's own `split` column as they stand, one a row of `table`; None without one.
-        official_split: the splits that the dataset's makers gave, likewise; None where lists tell them, or nothing.
-        patients_by_name: patients were told by the names of files, which count anew in each of a set's own splits: one
-            that is in two of these is two patients.
-        warnings: what was guessed or left out while reading, in words, each with what to do about it.
-        usual_split: the method of `splits.METHODS` that this dataset takes where none is asked for.
+        table: one row for each image, with the columns of `UNSPLIT_LABELS`; each `image_index` occurs once.
+        findings: the names of the findings; `labels` of every row has one value for each, in this order.
+        notes: the number of rows that were dropped or changed while reading, by kind.
+        given_split: the values of the file's own `split` column, one for each row of `table`; None where the file has
+            no such column.
+        official_split: the splits that the dataset's makers gave, one for each row; None where the labels do not tell
+            them.
+        patients_by_name: whether the patients were read from the names of files. Such names are counted anew in each of
+            a dataset's own splits, so that one name in two splits means two patients.
+        warnings: what was guessed or left out while reading, each with what to do about it.
+        usual_split: the method of `splits.METHODS` that this dataset takes where the user names none.
     """
 
     table: pa.Table
@@ -60,13 +62,13 @@ class LabelTable:
 
 
 def merged(tables: Sequence[LabelTable]) -> LabelTable:
-    """Puts the labels of several files of one kind together.
+    """Joins the labels of several files of one kind into one table.
 
     Args:
         tables: one or more, of the same findings.
 
     Returns:
-        All rows in order; notes added up; a `given_split` where every file has one.
+        All rows in order, the notes added up, and a `given_split` if every file has one.
 
     Raises:
         DataError: an image is in two files.

@@ -35,16 +35,16 @@ _OBSERVED: Mapping[str, float | None] = MappingProxyType({"": 0.0, "0": 0.0, "1"
 def read_chexpert_labels(files: Sequence[LabelFile], uncertain: str | Mapping[str, str] = "ignore") -> LabelTable:
     """Reads CheXpert's label files, one or several of them.
 
-    The image index is the path from the split's folder on (`train/patient00001/study1/view1_frontal.jpg`), the patient
-    is in it, and so is CheXpert's own split, which is passed on as `given_split`. Views are PA, AP or LATERAL.
+    The image index is the path from the folder of the split on, such as `train/patient00001/study1/view1_frontal.jpg`.
+    It names the patient and CheXpert's own split, which becomes `given_split`. Views are PA, AP or LATERAL.
 
-    Officially `valid.csv`, which radiologists labelled, is what results are reported on: it is the test split where
-    there are no test images. Training files alone are split by patient.
+    Results on CheXpert are reported for `valid.csv`, which radiologists labelled; so it is the test split where there
+    are no test images. Training files alone are split by patient.
 
     Args:
-        files: `train.csv` and, or, `valid.csv`.
-        uncertain: how uncertain observations are read: `zeros`, `ones` or `ignore` (NaN, masked in the loss); one
-            for all, or one for each finding that is named, the others being ignored.
+        files: `train.csv`, `valid.csv` or both.
+        uncertain: what uncertain observations become: `zeros`, `ones` or `ignore` (NaN, masked in the loss). It is one
+            policy for all findings, or a policy for each named finding; findings that are not named are ignored.
 
     Returns:
         Labels in the order of `CHEXPERT_FINDINGS`. Notes: `rows`, `duplicates_dropped`, `ages_over_120`,

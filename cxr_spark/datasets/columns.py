@@ -1,4 +1,4 @@
-"""Columns that the label files of several datasets have: ages, codes, images that are there twice."""
+"""Reads columns that the label files of several datasets have: ages and codes; and finds repeated images."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from cxr_spark.datasets.csv_table import CsvTable, shorten
 
-#: No one is known to have grown older; above it an age is a slip of the pen.
+#: The highest age that is believed. Higher ones are typing errors: nobody is known to have been much older.
 MAX_AGE_YEARS = 120.0
 #: Years in a unit of a DICOM age string (PS3.5, value representation AS): days, weeks, months, years.
 _YEARS: Mapping[str, float] = MappingProxyType({"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0})
 _AGE = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,9})?)([DWMY]?)", re.IGNORECASE)
 #: How files write sexes, in upper case.
 SEXES: Mapping[str, str] = MappingProxyType({"M": "M", "F": "F", "MALE": "M", "FEMALE": "F"})
-#: DICOM's ViewPosition codes (PS3.3, C.8.11.1 and CR's C.8.1.1): from the left and from the right is lateral;
-#: and words of label files.
+#: The views by DICOM's ViewPosition codes (PS3.3, C.8.11.1 and C.8.1.1), where LL and RL are lateral, and by words that
+#: label files use.
 VIEWS: Mapping[str, str] = MappingProxyType(
     {"PA": "PA", "AP": "AP", "AP SUPINE": "AP", **dict.fromkeys(("LL", "RL", "LATERAL", "LAT", "L"), "LATERAL")}
 )
@@ -29,8 +29,8 @@ def read_ages(csv: CsvTable, name: str) -> tuple[list[float | None], NDArray[np.
     """Reads a column of ages: whole or decimal years, or DICOM age strings like `058Y`, `018M`, `001D`.
 
     Returns:
-        Years, None where the cell is empty or over `MAX_AGE_YEARS`, and a mask of the rows that are over it. A file
-        without the column gives None everywhere.
+        The ages in years, None where the cell is empty or the age is over `MAX_AGE_YEARS`; and a mask of the rows whose
+        age is over it. If the file has no such column, every age is None.
 
     Raises:
         DataError: a cell is not an age; names its line.
@@ -51,8 +51,8 @@ def read_codes(csv: CsvTable, name: str, meaning: Mapping[str, str]) -> tuple[li
     """Reads a column of codes, upper or lower case.
 
     Returns:
-        What each code means, None where the cell is empty or holds something else, and a mask of the latter rows. A
-        file without the column gives None everywhere.
+        The meaning of each code, None where the cell is empty or holds an unknown code; and a mask of the rows with an
+        unknown code. If the file has no such column, every meaning is None.
     """
     if name not in csv.columns:
         return [None] * len(csv), np.zeros(len(csv), dtype=bool)
@@ -69,14 +69,14 @@ def count_rows(
     views: NDArray[np.bool_],
     sexes: NDArray[np.bool_],
 ) -> dict[str, int]:
-    """Returns what a label file's notes say of its rows.
+    """Counts rows for the notes of a label file.
 
     Args:
-        keep: N booleans: the rows that are taken; the others repeat an image.
-        patients: N patients, None where not known.
-        ages: N booleans: the rows with an age that cannot be.
-        views: N booleans: the rows with a view position that is none.
-        sexes: N booleans: the rows with a sex that is none.
+        keep: shape (N,), whether a row is taken; the others repeat an image.
+        patients: the patient of each row; None where it is not known.
+        ages: shape (N,), whether a row has an impossible age.
+        views: shape (N,), whether a row has an unknown view position.
+        sexes: shape (N,), whether a row has an unknown sex.
     """
     return {
         "rows": len(keep),
@@ -105,7 +105,7 @@ def first_rows(
         describe: a function that names the labels of a row in a message.
 
     Returns:
-        A mask of the rows; what it leaves out repeats a row before.
+        A mask, shape (rows,): False for a row that repeats an earlier one.
 
     Raises:
         DataError: an image is there twice with different labels or patients.
@@ -129,10 +129,13 @@ def first_rows(
 
 
 def parse_age(text: str) -> float | None:
-    """Returns years, None of an empty text.
+    """Returns an age in years; None for an empty text.
+
+    >>> parse_age("058Y"), parse_age("018M"), parse_age("42"), parse_age("")
+    (58.0, 1.5, 42.0, None)
 
     Raises:
-        ValueError: not an age.
+        ValueError: the text is not an age.
     """
     if not text:
         return None

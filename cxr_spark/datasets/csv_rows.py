@@ -1,4 +1,4 @@
-"""Cuts the lines of a table into rows of cells: finds the separator, and forgives what tools and spreadsheets add."""
+"""Cuts the lines of a table into rows of cells. It finds the separator, and accepts what spreadsheets add."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import NamedTuple
 from cxr_spark.datasets.text_lines import TextLines
 from cxr_spark.errors import DataError
 
-#: Separators that are looked for in the first line; the first of them wins where two are there equally often.
+#: The separators that are looked for in the first line. Of two that occur equally often, the first one here is taken.
 SEPARATORS = (",", ";", "\t", "|")
 #: Tables with more columns than this are refused: the separator is wrong, or the file is no table of images.
 MAX_COLUMNS = 10_000
-#: What R, pandas and spreadsheets write in a cell that has no value.
+#: The texts that R, pandas and spreadsheets write into a cell without a value.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "<NA>", "nan", "NaN", "NAN", "-nan", "None", "null", "NULL", "#N/A"})
 
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
     Attributes:
         line: the line of the file on which it begins; the first line of the file is 1.
-        cells: its cells as they stand.
+        cells: the texts of its cells, unchanged.
     """
 
     line: int
@@ -37,13 +37,12 @@ class Row(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What the head of a table tells.
+    """The facts that the first lines of a table tell.
 
     Attributes:
-        separator: what stands between the cells.
-        names: the names of the columns. A header cell like `OriginalImage[Width,Height]` names as many columns as it
-            has parts.
-        lines: how many lines of the file come before the first row.
+        separator: the character between two cells.
+        names: the names of the columns. A header cell like `OriginalImage[Width,Height]` names two columns.
+        lines: the number of lines of the file before the first row.
     """
 
     separator: str
@@ -58,7 +57,7 @@ class CsvRows:
     the header or of rows, the line `sep=;` that Excel writes, and commas, semicolons, tabs or bars between the cells.
 
     Attributes:
-        header: what the head of the table tells.
+        header: the facts that the first lines of the table tell.
     """
 
     def __init__(self, lines: TextLines, header: Header | None = None) -> None:
@@ -66,7 +65,7 @@ class CsvRows:
 
         Args:
             lines: the lines of the file.
-            header: what the head of the table told, where the lines begin below it.
+            header: the header of the table, where `lines` begin below it; None to read it from them.
 
         Raises:
             DataError: there is no header, or a column is named twice.
@@ -85,7 +84,7 @@ class CsvRows:
         self.header = header
 
     def __iter__(self) -> Iterator[Row]:
-        """Gives the rows below the header, each with one cell a column.
+        """Yields the rows below the header, each with one cell for each column.
 
         Raises:
             DataError: a row has another number of cells than the header, or its quotes are broken.
@@ -97,7 +96,7 @@ class CsvRows:
             row = self._next()
 
     def clean(self, cell: str) -> str:
-        """Returns a cell's value: without blanks around it, empty where missing, with a decimal point for a comma."""
+        """Returns the value of a cell without blanks around it, empty if missing, with a point for a decimal comma."""
         cell = cell.strip()
         if cell in MISSING:
             return ""
@@ -136,7 +135,7 @@ def shorten(value: str, limit: int = 80) -> str:
 
 
 def _separator(lines: TextLines) -> str:
-    """Finds the separator of a table, and passes over the line that Excel writes to tell it."""
+    """Finds the separator of a table, and skips the line `sep=;` by which Excel tells it."""
     while (line := lines.peek()) and not line.strip():
         next(lines)
         lines.end_row()

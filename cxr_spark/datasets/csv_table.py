@@ -31,7 +31,7 @@ _REMEMBERED = 100_000
 
 
 def spelling(name: str) -> str:
-    """Returns a name without what people spell differently: case, blanks and underscores.
+    """Returns a name in lower case without blanks and underscores, so that different spellings of a name are equal.
 
     >>> spelling("Pleural Thickening") == spelling("pleural_thickening")
     True
@@ -44,10 +44,10 @@ class CsvTable:
     """The text columns of a table.
 
     Attributes:
-        source: where the file came from, for messages.
-        columns: values by column name: every cell without the blanks around it, and empty where the file says that the
-            value is missing, as by `NA`.
-        lines: the line of the file (the header is mostly line 1) on which each row begins.
+        source: the URI of the file, for messages.
+        columns: the cells of each column, by its name. A cell has no blanks around it, and is empty where the file says
+            that the value is missing, as by `NA`.
+        lines: the line of the file on which each row begins; the first line is 1.
         separator: the text between two cells.
     """
 
@@ -60,11 +60,11 @@ class CsvTable:
         return len(self.lines)
 
     def error(self, row: int, message: str) -> DataError:
-        """Returns the error for row `row` (0-based), which names source and line."""
+        """Returns an error for a row, counted from 0. Its message names the file and the line."""
         return DataError(f"{self.source}, line {self.lines[row]}: {message}")
 
     def spelled(self, names: Iterable[str]) -> CsvTable:
-        """Gives columns the names that are expected where case, blanks and underscores alone differ.
+        """Renames columns to expected names that they differ from only in case, blanks and underscores.
 
         Raises:
             DataError: two columns could be meant.
@@ -79,13 +79,13 @@ class CsvTable:
         return self._renamed(found)
 
     def with_index(self, name: str) -> CsvTable:
-        """Finds the column of image names under the names that other tools give it, and logs which it took.
+        """Finds the column of image names under the names that other tools give it, and logs which one was taken.
 
         Args:
             name: the name of the column in the file's own layout, and in the result.
 
         Returns:
-            The table; the same where the column is there already, or no other can be it.
+            The table with that column renamed; unchanged if it has the name already, or if no column is found.
         """
         table = self.spelled([name])
         others = [column for column in table.columns if spelling(column) in INDEX_NAMES]
@@ -139,7 +139,7 @@ class CsvTable:
         return codes, values
 
     def parsed(self, name: str, parse: Callable[[str], T]) -> list[T]:
-        """Parses a column as `parse` does and gives one value a row."""
+        """Parses a column as `parse` does, and returns one value for each row."""
         codes, values = self.parse(name, parse)
         return [values[code] for code in codes]
 

@@ -1,4 +1,4 @@
-"""Label vocabularies and their multi-hot encoding. The order of a vocabulary is the order of a model's outputs."""
+"""The findings of public datasets, and their multi-hot encoding. Their order is the order of a model's outputs."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def finding_named(name: str, vocabulary: Sequence[str]) -> str | None:
 
     Args:
         name: the name as a file has it.
-        vocabulary: the findings that there are.
+        vocabulary: the findings to choose from.
 
     Returns:
-        The finding as the vocabulary has it; None where none is meant, or several could be.
+        The finding as `vocabulary` spells it; None where no finding or more than one could be meant.
     """
     if name in vocabulary:
         return name
@@ -72,17 +72,17 @@ def finding_named(name: str, vocabulary: Sequence[str]) -> str | None:
 
 
 def shared_findings(names: Sequence[str], vocabulary: Sequence[str]) -> dict[str, str]:
-    """Returns which findings two vocabularies share; every finding is taken once, equal names first.
+    """Returns the findings that two vocabularies share. Equal names are matched before synonyms, each finding once.
 
     >>> shared_findings(("Mass", "Effusion", "Edema"), CHEXPERT_FINDINGS)
     {'Edema': 'Edema', 'Effusion': 'Pleural Effusion'}
 
     Args:
-        names: findings of the one, such as a model's.
-        vocabulary: findings of the other, such as a label file's.
+        names: the findings of the first vocabulary, such as a model's.
+        vocabulary: the findings of the second one, such as a label file's.
 
     Returns:
-        From names of the first to what the second calls them.
+        The name in the second vocabulary for each shared name of the first.
     """
     found = {name: name for name in names if name in vocabulary}
     for name in names:
@@ -94,10 +94,10 @@ def shared_findings(names: Sequence[str], vocabulary: Sequence[str]) -> dict[str
 
 
 def told_synonyms(found: Mapping[str, str]) -> str | None:
-    """Says which findings were taken for one another though their names differ; None where none were.
+    """Returns a sentence on the findings that were matched though their names differ; None where there are none.
 
     Args:
-        found: from `shared_findings`.
+        found: what `shared_findings` returned.
     """
     other = [f"{name!r} for {called!r}" for name, called in found.items() if name != called]
     return f"findings taken for each other by their names: {', '.join(other)}" if other else None

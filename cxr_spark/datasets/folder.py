@@ -14,7 +14,7 @@ from cxr_spark.datasets.findings import finding_named
 from cxr_spark.datasets.folder_layout import find_layout, folder_split
 from cxr_spark.errors import ConfigError, DataError
 
-#: Names of images that tell the patient, as the sets of Kermany et al. (Cell, 2018) have them: person12_virus_3.jpeg,
+#: The names of images that name the patient, as in the datasets of Kermany et al. (Cell, 2018): person12_virus_3.jpeg,
 #: IM-0115-0001.jpeg, NORMAL2-IM-0501-0001-0002.jpeg, BACTERIA-1008087-0001.jpeg.
 _PATIENT = re.compile(
     r"(person\d+)_(?:bacteria|virus)_\d+|((?:NORMAL2-)?IM-\d+)-\d+(?:-\d+)?|((?:NORMAL|BACTERIA|VIRUS)-\d+)-\d+"
@@ -24,18 +24,18 @@ _PATIENT = re.compile(
 def labels_from_folders(paths: Sequence[str], positive_class: str | None = None) -> LabelTable:
     """Reads labels from the paths of images: `CLASS/image.png`, or `SPLIT/CLASS/image.png`.
 
-    Folders named like splits (train, val, test, `Training_Set` and the like), above or below all classes, are passed on
-    as `given_split`. Other folders below the class are allowed. See `folder_layout` for what is refused or warned of.
-    Patients are known where images are named like those of Kermany's sets; `patients_by_name` says that they come from
-    there.
+    Folders that are named like splits (train, val, test, `Training_Set` and the like), above or below all classes,
+    become `given_split`. Other folders below the class are allowed. `folder_layout` tells what is refused or warned of.
+    Patients are known where images are named like those of Kermany's datasets; `patients_by_name` is then true.
 
     Args:
         paths: paths relative to the folder that was searched, as `folder_image_index` gives them; each once.
-        positive_class: the one class to tell from all others; None for all classes.
+        positive_class: the only class that becomes a finding; None for all classes.
 
     Returns:
-        One label a class, in alphabetical order, exactly one of them 1 in each row, or the label of the positive class
-        alone; rows in order of the paths. Folders that are splits are what is usually taken, else a draw.
+        One label for each class, in alphabetical order, exactly one of them 1 in each row; or the label of the positive
+        class alone. Rows are in the order of the paths. The usual split is that of the folders, or a random one where
+        the folders tell none.
 
     Raises:
         ConfigError: there is no class of that name.
@@ -81,6 +81,10 @@ def folder_image_index(uri: str, root: str) -> str:
 
 
 def patient_by_name(name: str) -> str | None:
-    """Returns the patient that the name of an image file tells; None where it tells none."""
+    """Returns the patient that the name of an image file names; None where it names none.
+
+    >>> patient_by_name("person12_virus_3.jpeg"), patient_by_name("IM-0115-0001.jpeg"), patient_by_name("a.png")
+    ('person12', 'IM-0115', None)
+    """
     match = _PATIENT.fullmatch(name.rpartition(".")[0])
     return next(filter(None, match.groups())) if match else None

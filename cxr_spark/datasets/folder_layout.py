@@ -1,7 +1,7 @@
-"""Finds out what the folders above images mean: splits, classes, or something that is no class at all.
+"""Finds out what the folders above images mean: splits, classes, or something else.
 
-People unpack archives in all ways. A folder that is read as what it is not would silently become a class or training
-images, so whatever is not plain is refused, or told in a warning, with the folder's name and what to do.
+People unpack archives in many ways, and a folder that is misread would silently become a class or training images. So
+whatever is not plain is refused or warned of, with the name of the folder and what to do.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from cxr_spark.datasets.csv_table import spelling
 from cxr_spark.datasets.splits import split_named
 from cxr_spark.errors import DataError
 
-#: Words around the name of a split in the name of its folder: `train_set`, `Test Images`, `validation-data`.
+#: The words after the name of a split in the name of its folder: `train_set`, `Test Images`, `validation-data`.
 _AROUND = re.compile(r"(set|sets|data|dataset|images?|imgs?|split|folder|samples?|cases?|cxr|xrays?)$")
-#: Folders of pictures that are no X-rays but say where something is on them.
+#: The names of folders of masks: pictures that are no X-rays but mark regions on them.
 _MASKS = re.compile(
     r"(?:.*[ _.-])?(masks?|segmentations?|segs?|annotations?|lung ?masks?|infection ?masks?|heatmaps?|overlays?)"
     r"(?:[ _.-]?\d+)?",
     re.IGNORECASE,
 )
-#: Files that are masks of the file that is named by the first group.
+#: The names of masks that lie beside their image; the first group is the name of the image.
 _MASK_FILE = re.compile(r"(.+)[ _.-](?:mask|seg|segmentation|annotation)(?:[ _.-]?\d+)?", re.IGNORECASE)
 
 
 class Layout(NamedTuple):
-    """Where the folders of class and split are in the paths of images.
+    """The places of class and split in the paths of images.
 
     Attributes:
-        class_depth: position of the class among the parts of a path.
-        split_depth: position of the split; None where the folders tell no split.
+        class_depth: position of the folder of the class in a path, from 0.
+        split_depth: position of the folder of the split; None where the folders tell no split.
         warnings: what was guessed, in words.
     """
 
@@ -47,10 +47,11 @@ def find_layout(parts: Sequence[Sequence[str]]) -> Layout:
     """Finds the layout of class folders.
 
     Args:
-        parts: the parts of each image's path below the folder that was searched; the last is the file's name.
+        parts: each image's path below the folder that was searched, cut at the slashes; the last piece is the name of
+            the file.
 
     Returns:
-        `CLASS/image`, `SPLIT/CLASS/image` or `CLASS/SPLIT/image`, each with any folders below.
+        The layout `CLASS/image`, `SPLIT/CLASS/image` or `CLASS/SPLIT/image`, each with any folders below.
 
     Raises:
         DataError: an image lies in no class folder, folders lie beside the split folders, masks lie among the images,
@@ -98,7 +99,7 @@ def _is_above_classes(parts: Sequence[Sequence[str]], top: str) -> bool:
 
 
 def _looks_like_splits(parts: Sequence[Sequence[str]], splits: set[str]) -> bool:
-    """Whether folders named like splits are not classes that happen to be called so."""
+    """Whether folders that are named like splits are splits, and not classes with such a name."""
     below = {part[1] for part in parts if part[0] in splits}
     return len(splits) > 1 or len(below) > 1
 
@@ -114,7 +115,7 @@ def _stray(tops: dict[str, int], splits: set[str]) -> str:
 
 
 def _same_below(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Warns of class folders that all have the same folders below: the classes may be those."""
+    """Returns a warning where all class folders hold the same folders: then those may be the classes."""
     below: dict[str, set[str]] = defaultdict(set)
     for part in parts:
         if len(part) > 1:

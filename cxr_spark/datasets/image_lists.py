@@ -13,14 +13,14 @@ from cxr_spark.datasets.text_lines import TextLines
 from cxr_spark.errors import DataError
 
 _SEPARATOR = re.compile("[" + re.escape("".join(SEPARATORS)) + "]")
-#: A file name with numbers behind it, as lists have them that hold the labels, too: `00000001_000.png 0 1 0`.
+#: A file name with numbers behind it, as in lists that also hold the labels: `00000001_000.png 0 1 0`.
 _NAME_AND_NUMBERS = re.compile(r"\S+\.\w{2,5}(\s+[-+.0-9]+)+")
 
 
 def read_image_list(data: bytes, source: str) -> pd.Index[str]:
     """Reads a list of images, plain or gzipped, in any encoding that `TextLines` knows.
 
-    Blank lines, quotes around a name, a first line such as `Image Index`, and names that are there twice do no harm.
+    Blank lines, quotes around a name, a first line such as `Image Index`, and repeated names are accepted.
 
     Args:
         data: the file's bytes.

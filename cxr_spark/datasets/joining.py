@@ -9,17 +9,18 @@ from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.matching import renamed
 from cxr_spark.datasets.registry import Dataset
 
-#: The note that counts files that could be of several labels.
+#: The name of the note that counts the files that could belong to several labels.
 DOUBTFUL = "names_doubtful"
 
 
 @dataclass(frozen=True)
 class FileNames:
-    """Gives an image file its name in the labels.
+    """The names of image files in the labels.
 
     Attributes:
-        literal: the name by the dataset's own rule, from the file's URI and that of the folder that was searched.
-        others: the name in the labels for a name by that rule, where the two are not written alike.
+        literal: the dataset's own rule: it returns the name of a file, from the URI of the file and that of the folder
+            that was searched.
+        others: the name in the labels for a name by that rule, where the two are written differently.
     """
 
     literal: Callable[[str, str], str]
@@ -37,7 +38,7 @@ class Joined:
 
     Attributes:
         image_index: the name of an image file in the labels.
-        uris: where the image of each name is.
+        uris: the URI of each image, by its name in the labels.
         labels: the labels, with notes and warnings of what was guessed.
     """
 
@@ -47,11 +48,11 @@ class Joined:
 
 
 def join_names(dataset: Dataset, uris: Mapping[str, str], labels: LabelTable) -> Joined:
-    """Finds for files that the labels do not name the label row that is plainly theirs.
+    """Finds the label rows of files whose names the labels write differently, where only one row can be meant.
 
     Args:
         dataset: the dataset, whose rule names the files.
-        uris: where the image of each name is, by that rule.
+        uris: the URI of each image, by its name by that rule.
         labels: the labels.
 
     Returns:

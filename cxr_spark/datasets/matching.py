@@ -1,4 +1,4 @@
-"""Finds the label row of an image whose name is written in another way: with a path, in other case, another suffix."""
+"""Finds the label row of an image whose name is written differently: in its path, its case or its suffix."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-#: How a name was found, beside literally: by the last parts of its path, without regard to case, without the suffix.
+#: The ways of finding a name that is not there literally: by the end of its path, without regard to case, and without
+#: its suffix.
 PATH, CASE, SUFFIX = "path", "case", "suffix"
 WAYS = (PATH, CASE, SUFFIX)
-#: What is said of each way.
+#: Each way in words.
 WAY_WORDS = {
     PATH: "by the last parts of their paths",
     CASE: "without regard to upper and lower case",
@@ -23,12 +24,12 @@ WAY_WORDS = {
 _MEDICAL = (".dcm", ".dicom", ".dic", ".nii", ".mha", ".npy", ".npz")
 #: Suffixes of image files. Others stay: the dots of a DICOM UID are part of the name.
 _SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".tif", ".tiff", ".bmp", ".gif", ".webp", *_MEDICAL))
-#: In place of a position: there is none, or more than one is possible.
+#: These stand in place of a position where there is none, and where there are several.
 _NONE, SEVERAL = -1, -2
 
 
 class NameMatcher:
-    """Finds names among known names; what could mean two of them is not found.
+    """Finds names among known names. A name that could mean two of them is not found.
 
     >>> rows, ways = NameMatcher(["a_1.png", "b/c.png"]).find(["a_1.png", "x/a_1.png", "A_1.PNG", "c.jpg", "d"])
     >>> rows.tolist(), ways
@@ -52,14 +53,14 @@ class NameMatcher:
             names: what to find.
 
         Returns:
-            The position of each among the known names, -1 where it is not there; and how it was found, one of `WAYS`,
-            None where it was found literally or not at all.
+            The position of each among the known names, -1 where it is not found; and the way in which it was found, one
+            of `WAYS`, None where it was found literally or not at all.
         """
         rows, ways = self.find_or_doubt(names)
         return np.maximum(rows, _NONE), ways
 
     def find_or_doubt(self, names: Sequence[str | None]) -> tuple[NDArray[np.int64], list[str | None]]:
-        """Does the same as `find`, but gives `SEVERAL` where a name could mean two or more of the known ones."""
+        """Does the same as `find`, but returns `SEVERAL` for a name that could mean two or more of the known ones."""
         wanted: Any = list(names)
         rows = self._index.get_indexer(pd.Index(wanted, dtype=object)).astype(np.int64)
         ways: list[str | None] = [None] * len(rows)
@@ -83,14 +84,14 @@ class NameMatcher:
 
 
 class Renaming(NamedTuple):
-    """Names of image files as the label files write them.
+    """The names in the labels of image files whose own names are written differently.
 
     Attributes:
-        names: the name in the labels for the name of each file; only those that differ.
-        counts: how many names were found in each of `WAYS`.
-        example: the name of one such file, and the name that it was taken for; None where there are none.
-        doubtful: files that could be of several labels, or that share the only label they could be of: no label is
-            given to them.
+        names: the name in the labels for the name of each such file.
+        counts: the number of names that were found in each of `WAYS`.
+        example: the name of one such file, and its name in the labels; None where there is no such file.
+        doubtful: files that could belong to several labels, or that share the only label that they could belong to.
+            They get no label.
     """
 
     names: dict[str, str]
@@ -99,7 +100,7 @@ class Renaming(NamedTuple):
     doubtful: tuple[str, ...] = ()
 
     def warnings(self) -> list[str]:
-        """Says what was guessed, with number, example and remedy."""
+        """Returns a warning for each way in which names were guessed, with number, example and remedy."""
         if self.example is None:
             return []
         name, label = self.example
@@ -110,7 +111,7 @@ class Renaming(NamedTuple):
         ]
 
     def doubts(self) -> list[str]:
-        """Says how many files were left out, as their labels are in doubt, with example and remedy."""
+        """Returns a warning of the files that were left out because of doubtful labels, with example and remedy."""
         if not self.doubtful:
             return []
         return [
@@ -120,9 +121,9 @@ class Renaming(NamedTuple):
 
 
 def renamed(names: Collection[str], labelled: Sequence[str]) -> Renaming:
-    """Finds for files without a label row the row of an image whose name is written in another way.
+    """Finds the label rows of files whose names the labels write differently.
 
-    A row that has its file already, or that two files could belong to, is given to none.
+    A row that has its own file, or that two files could belong to, is given to no other file.
 
     Args:
         names: the names of the files.
@@ -152,7 +153,7 @@ def renamed(names: Collection[str], labelled: Sequence[str]) -> Renaming:
 
 
 def told(counts: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """Says how many names were found in each way, one line a way that was used."""
+    """Yields a sentence for each way in which names were found, with their number."""
     for way, count in counts:
         if count:
             yield f"{count} images were matched with their labels {WAY_WORDS[way]}"
@@ -171,7 +172,7 @@ def _tables(names: Sequence[str], key: Callable[[str], str]) -> tuple[dict[str, 
 
 
 def _tails(path: str) -> Iterator[str]:
-    """Gives a path and all that is left of it when folders are taken from its front."""
+    """Yields a path, and what is left of it when one folder after the other is taken from its front."""
     while True:
         yield path
         _, slash, path = path.partition("/")

@@ -1,4 +1,4 @@
-"""Reads the label file of NIH ChestX-ray14, `Data_Entry_2017.csv`, in both of its generations.
+"""Reads the label file of NIH ChestX-ray14, `Data_Entry_2017.csv`, in both of its versions.
 
 The first (2017) has CRLF line ends, a header of bracketed names with commas in them, patients like `00000001` and ages
 like `058Y`, `018M` and `001D`. The correction (2020) has LF, patients like `1` and ages in whole years.
@@ -33,11 +33,11 @@ _VIEWS = MappingProxyType({"PA": "PA", "AP": "AP"})
 def read_nih_labels(data: bytes, source: str) -> LabelTable:
     """Reads NIH's label file.
 
-    Columns are found by name, in any order. `Image Index` and `Finding Labels` must be there. Patients come from
-    `Patient ID`, without leading zeros, so that both generations name them alike; a file without that column has them
-    taken from NIH's file names (`00000100_000.png` is patient `100`), null for other names. A column `split` is passed
-    on as `given_split`. Of a path in `Image Index`, with slashes or backslashes, the file name at its end is taken, and
-    a warning says so.
+    Columns are found by name, in any order. `Image Index` and `Finding Labels` must be there. Patients are read from
+    `Patient ID`, without leading zeros, so that both versions name them alike. Without that column they are read from
+    NIH's file names (`00000100_000.png` is of patient `100`), and are null for other names. A column `split` becomes
+    `given_split`. If `Image Index` holds a path, with slashes or backslashes, the file name at its end is taken, and a
+    warning says so.
 
     Args:
         data: the file's bytes, gzipped or not.
@@ -79,7 +79,7 @@ def read_nih_labels(data: bytes, source: str) -> LabelTable:
 
 
 def _path(text: str) -> str:
-    """Returns what names an image, with slashes where there are backslashes."""
+    """Returns the path or name of an image, with slashes in place of backslashes."""
     if not text:
         raise ValueError("is empty, expected an image's file name")
     path = text.replace("\\", "/")
@@ -108,7 +108,7 @@ def _file_names(csv: CsvTable, paths: Sequence[str]) -> list[str]:
 
 
 def _of_paths(paths: Sequence[str], source: str) -> tuple[str, ...]:
-    """Says that file names were taken from paths."""
+    """Returns a warning where file names were taken from paths."""
     long = [path for path in paths if "/" in path]
     if not long:
         return ()

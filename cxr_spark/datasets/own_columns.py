@@ -1,4 +1,4 @@
-"""Finds out what the columns of anybody's label table mean: by the settings, else by their names and what they hold."""
+"""Finds out what the columns of any label table mean: by the settings, or by the names and cells of the columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OTHER_IMAGE_NAMES = (
     "image", "images", "file", "imagefile", "imagefilename", "img", "imgid", "imgname", "imgpath", "dicom", "dicomid",
     "dicompath",
 )  # fmt: skip
-#: The names by which a column of each meaning is found, as `_plain` writes them.
+#: The usual names of the column of each meaning, as `_plain` returns them.
 NAMES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         IMAGE: frozenset((*INDEX_NAMES, *_OTHER_IMAGE_NAMES)),
@@ -32,7 +32,7 @@ NAMES: Mapping[str, frozenset[str]] = MappingProxyType(
         ),
     }
 )
-#: What a cell of a single finding means; None is uncertain. pandas writes truth values as words.
+#: The meaning of a cell in the column of a single finding; None means uncertain. pandas writes truth values as words.
 INDICATORS: Mapping[str, float | None] = MappingProxyType(
     {"1": 1.0, "0": 0.0, "-1": None, "1.0": 1.0, "0.0": 0.0, "-1.0": None, "true": 1.0, "false": 0.0}
 )
@@ -43,10 +43,11 @@ class OwnColumns:
     """The columns of a label table that are used.
 
     Attributes:
-        image: names the images.
-        facts: the columns of patient, split, view, sex and age that there are, by meaning.
-        findings: columns of one finding each; empty where `names` is set.
-        names: the column that names an image's findings; None where `findings` are set.
+        image: the column with the names of the images.
+        facts: the columns of patient, split, view, sex and age, by meaning; those that the table does not have are left
+            out.
+        findings: the columns of single findings; empty where `names` is set.
+        names: the column that names all findings of an image; None where `findings` are set.
     """
 
     image: str
@@ -55,7 +56,7 @@ class OwnColumns:
     names: str | None = None
 
     def told(self, csv: CsvTable) -> str:
-        """Says in one line which column was taken for what, and which were left out."""
+        """Returns a line that says which column was taken for what, and which were left out."""
         parts = [f"{meaning} {shorten(name)!r}" for meaning, name in {IMAGE: self.image, **self.facts}.items()]
         findings = self.findings or (self.names or "",)
         used = {self.image, *self.facts.values(), *findings}
@@ -67,8 +68,8 @@ class OwnColumns:
 def choose_columns(csv: CsvTable, settings: LabelSettings) -> OwnColumns:
     """Finds the columns of a label table.
 
-    A column is the one that a setting names, or the only one of a usual name. The findings are columns that hold
-    nothing but 1, 0, -1, true, false and empty cells, or one column of names.
+    A column is the one that a setting names, or the only one with a usual name. The findings are the columns that hold
+    nothing but 1, 0, -1, true, false and empty cells, or one column that names the findings of each image.
 
     Args:
         csv: the table.
@@ -102,7 +103,7 @@ def choose_columns(csv: CsvTable, settings: LabelSettings) -> OwnColumns:
 
 
 def _one(csv: CsvTable, meaning: str, given: str | None, option: str) -> str | None:
-    """Returns the column that is named, or the only one of a usual name; None without one."""
+    """Returns the column that a setting names, or the only one with a usual name; None where there is none."""
     if given is not None:
         return _named(csv, given, option)
     found = [name for name in csv.columns if _plain(name) in NAMES[meaning]]

@@ -1,7 +1,7 @@
-"""Reads a label table of anybody's own layout, with any findings.
+"""Reads label tables of any layout, with any findings.
 
-Columns are found by the settings or by themselves; see `own_columns`. A finding has a column of its own that holds 1
-(present), 0 (absent), -1 (uncertain) or nothing, or one column names the findings of each image.
+Columns are found as `own_columns` describes. Each finding has a column of its own that holds 1 (present), 0 (absent),
+-1 (uncertain) or nothing; or one column names the findings of each image.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from cxr_spark.datasets.own_names import BLANK, NamesColumn, names_of
 from cxr_spark.datasets.uncertain import uncertain_values
 from cxr_spark.errors import DataError
 
-#: How an uncertain cell is told from 0 and 1 before its policy is applied.
+#: The value of an uncertain cell before its policy is applied.
 _UNCERTAIN = math.inf
 #: A name that no column has.
 _NO_COLUMN = "\0"
@@ -53,13 +53,14 @@ def read_own_labels(files: Sequence[LabelFile], settings: LabelSettings) -> Labe
 
     Args:
         files: the tables; all have the same findings.
-        settings: which columns mean what, and what uncertain and empty cells become.
+        settings: the meaning of the columns, and the policies for uncertain and for empty cells.
 
     Returns:
-        Labels in the order of the columns, or of the names' alphabet with `No Finding` last. The image index is what
-        the table calls the image. A column of splits is `given_split`, and then the usual split. Notes: `rows`,
-        `duplicates_dropped`, `ages_over_120`, `patients_unknown`, `view_positions_unknown`, `sexes_unknown`,
-        `uncertain` and `blank`, the numbers of uncertain and empty cells of findings.
+        Labels in the order of the columns or, where one column names the findings, in alphabetical order with
+        `No Finding` last. The image index is the name of the image in the table. A column of splits becomes
+        `given_split`, and the usual split follows it. Notes: `rows`, `duplicates_dropped`, `ages_over_120`,
+        `patients_unknown`, `view_positions_unknown`, `sexes_unknown`; and `uncertain` and `blank`, the numbers of
+        uncertain and of empty cells of findings.
 
     Raises:
         ConfigError: `uncertain` names no finding of the table.
@@ -176,7 +177,7 @@ def _odd_code(csv: CsvTable, name: str, odd: NDArray[np.bool_], expected: str) -
 def _without_absent(
     labels: NDArray[np.float32], findings: Sequence[str], blank: int, settings: LabelSettings
 ) -> list[str]:
-    """Says that findings are nowhere absent, which empty cells may mean."""
+    """Returns a warning where findings are absent in no image: empty cells may mean that they are."""
     lacking = [name for name, column in zip(findings, labels.T, strict=True) if not (column == 0).any()]
     if not lacking or not blank or settings.blank is not None:
         return []

@@ -15,23 +15,23 @@ from cxr_spark.datasets.csv_table import CsvTable, shorten, spelling
 from cxr_spark.datasets.findings import NO_FINDING
 from cxr_spark.errors import DataError
 
-#: What may stand between names of findings; looked for in the cells where the user does not say.
+#: The separators of names of findings that are looked for in the cells where the user names none.
 SEPARATORS = ("|", ";", ",")
-#: With more different names than this a column is no column of findings but free text.
+#: The most different names of a column. With more of them it is free text, and not a column of findings.
 MAX_FINDINGS = 1000
-#: How an empty cell is told from 0 and 1 before its policy is applied.
+#: The value of an empty cell before its policy is applied.
 BLANK = -math.inf
 
 
 @dataclass(frozen=True)
 class NamesColumn:
-    """The column of a table.
+    """A column that names the findings of each image.
 
     Attributes:
         csv: the table.
-        name: of the column.
-        given_separator: what the user says to stand between the names; None: it is found.
-        may_be_blank: whether the user says what an empty cell means.
+        name: the name of the column.
+        given_separator: the separator of names that the user gives; None to find it in the cells.
+        may_be_blank: whether cells may be empty, since the user says what that means.
     """
 
     csv: CsvTable
@@ -46,7 +46,7 @@ class NamesColumn:
 
     @functools.cached_property
     def separator(self) -> str | None:
-        """What stands between the names; None where there is nothing of the kind.
+        """The separator of the names; None where no cell holds one.
 
         Raises:
             DataError: several marks could be it.
@@ -71,7 +71,7 @@ class NamesColumn:
         """Reads the column.
 
         Args:
-            findings: all names that it has, as `names_of` gives them.
+            findings: all names in the column, as `names_of` returns them.
 
         Returns:
             float64 of shape (rows, findings): 1 or 0, and `BLANK` in rows whose cell is empty.
@@ -100,11 +100,13 @@ class NamesColumn:
 
 
 def names_of(columns: Iterable[NamesColumn], source: str) -> tuple[str, ...]:
-    """Returns the findings that columns name, each in its most frequent spelling: by the alphabet, `No Finding` last.
+    """Returns the findings that columns name, in alphabetical order with `No Finding` last.
+
+    Of different spellings of a name the most frequent one is taken.
 
     Args:
-        columns: of one or several tables.
-        source: of the first, for messages.
+        columns: the columns of one or several tables.
+        source: the URI of the first table, for messages.
 
     Raises:
         DataError: there are none, or so many that it must be free text.

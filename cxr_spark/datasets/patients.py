@@ -1,4 +1,4 @@
-"""Whose an image is: by a pattern in its name, and what to say where that is not known."""
+"""Finds the patients of images by a pattern in their names, and warns where patients are not known."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.csv_table import shorten
 from cxr_spark.errors import DataError
 
-#: Names that are looked through by a pattern: longer ones would give a careless pattern hours of work.
+#: The number of characters of a name that a pattern is searched in. A careless pattern takes hours on a long name.
 _LONGEST_NAME = 4096
 
 
 def with_patients_by_pattern(labels: LabelTable, pattern: str) -> LabelTable:
-    """Takes the patients from the names of the images.
+    """Finds the patients by a pattern in the names of the images.
 
     Args:
-        labels: any; the patients that they tell are replaced.
-        pattern: a regular expression with one group, searched for in every `image_index`.
+        labels: the labels, whose patients are replaced.
+        pattern: a regular expression with one group, the patient; it is searched for in every `image_index`.
 
     Returns:
-        The labels. An image whose name it does not fit has no patient; the note `patients_unknown` counts them.
+        The labels. Images whose names the pattern does not fit get no patient; the note `patients_unknown` counts them.
 
     Raises:
-        DataError: it fits no name at all.
+        DataError: the pattern fits no name at all.
     """
     compiled = re.compile(pattern)
     names = labels.table["image_index"].to_pylist()
@@ -47,11 +47,11 @@ def with_patients_by_pattern(labels: LabelTable, pattern: str) -> LabelTable:
 
 
 def may_share_patients(table: pa.Table, method: str) -> str | None:
-    """Says that splits may share patients.
+    """Warns where splits may share patients.
 
     Args:
         table: labelled images in splits.
-        method: how they came there; splits of a dataset's makers are trusted.
+        method: the method by which they were split. The splits of a dataset's makers (`official`) are trusted.
 
     Returns:
         One line with numbers and remedy; None where all patients are known or the makers split the images.

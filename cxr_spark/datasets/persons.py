@@ -1,4 +1,4 @@
-"""What the header of a DICOM image says of patient and view, in the words of the label tables."""
+"""The facts on patient and view in the header of a DICOM image, written as in the label tables."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from cxr_spark.imaging.dicom.person import Person
 
 
 class Facts(NamedTuple):
-    """What is known of an image; None where it is not.
+    """The facts on an image; None for what is not known.
 
     Attributes:
         sex: M or F.
-        age: years.
+        age: the age in years.
         view_position: PA, AP or LATERAL.
-        patient_id: PatientID as it stands.
+        patient_id: the PatientID, unchanged.
     """
 
     sex: str | None
@@ -25,7 +25,7 @@ class Facts(NamedTuple):
 
 
 def understood(person: Person) -> Facts:
-    """Returns what the texts of a header mean."""
+    """Returns the facts that the texts of a header mean."""
     try:
         age = parse_age(person.age)
     except ValueError:

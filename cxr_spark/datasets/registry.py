@@ -1,4 +1,4 @@
-"""The datasets that are understood, by the name that `--dataset` takes."""
+"""The datasets whose labels can be read, by the name that `--dataset` takes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from cxr_spark.datasets.patients import with_patients_by_pattern
 from cxr_spark.datasets.rsna import read_rsna_labels, rsna_image_index
 from cxr_spark.errors import ConfigError, UsageError
 
-#: Settings of the labels that mean something to every dataset.
+#: The settings of labels that apply to every dataset.
 FOR_ALL = frozenset({"patient_pattern"})
 
 
 @dataclass(frozen=True)
 class LabelSource:
-    """All that labels can come from, and what the settings say about reading them.
+    """All that labels can be read from, and the settings for reading them.
 
     Attributes:
-        files: label files.
-        images: `image_index` of the images that were found, each once.
-        settings: which columns mean what, and what uncertain labels become.
+        files: the label files.
+        images: the `image_index` of each image that was found.
+        settings: the meaning of the columns, and the policies for uncertain and for empty cells.
         positive_class: see `labels_from_folders`.
     """
 
@@ -40,16 +40,17 @@ class LabelSource:
 
 @dataclass(frozen=True)
 class Dataset:
-    """How a dataset's labels are read and how its image files are named in them.
+    """A kind of dataset: how its labels are read, and how they name the image files.
 
     Attributes:
         name: the value of `--dataset`.
-        image_index: the `image_index` of an image file, from its URI and the URI of the folder that was searched.
-        read: reads the labels.
-        has_label_files: the labels are in files; else in the paths of the images.
-        header_tells_patient: the patient in the header of a DICOM image goes before that of the labels, which is but
-            the name of the image.
-        options: those settings of `prepare` that not every dataset has and that mean something to it.
+        image_index: a function that returns the `image_index` of an image file, from its URI and the URI of the folder
+            that was searched.
+        read: a function that reads the labels.
+        has_label_files: whether the labels are in files; if not, they are in the paths of the images.
+        header_tells_patient: whether the patient in the header of a DICOM image replaces that of the labels, since the
+            labels have only the name of the image.
+        options: the settings of `prepare` that apply to this dataset and not to every one.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Dataset:
 
         Raises:
             UsageError: label files are missing, or there are some where there should be none.
-            ConfigError: an option that means nothing here, or a wrong value of one.
+            ConfigError: an option does not apply to this dataset, or has a wrong value.
             DataError: the labels are wrong.
         """
         if self.has_label_files and not source.files:
@@ -122,10 +123,10 @@ DATASETS: Mapping[str, Dataset] = MappingProxyType({dataset.name: dataset for da
 
 
 def dataset_named(name: str) -> Dataset:
-    """Returns the dataset of that name.
+    """Returns the dataset of a name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such dataset.
     """
     try:
         return DATASETS[name]

@@ -1,8 +1,8 @@
 """Reads the label files of the RSNA Pneumonia Detection Challenge.
 
-`stage_2_train_labels.csv` has a row a box, several of a patient, and one without a box for patients without opacity;
-`stage_2_detailed_class_info.csv` tells those that are normal from those that are ill otherwise. There is one image a
-patient, `<patientId>.dcm`; sex, age and view stand in its header alone.
+`stage_2_train_labels.csv` has a row for each box, so several for some patients, and a row without a box for patients
+without an opacity. `stage_2_detailed_class_info.csv` tells which of the latter are normal and which are ill otherwise.
+Each patient has one image, `<patientId>.dcm`; its sex, age and view are in its header only.
 Source: Shih et al., "Augmenting the National Institutes of Health Chest Radiograph Dataset with Expert Annotations of
 Possible Pneumonia", Radiology: Artificial Intelligence, 2019.
 """
@@ -28,7 +28,7 @@ PATIENT, TARGET, CLASS, BOX = "patientId", "Target", "class", "x"
 
 #: The finding that a box marks.
 FINDING = "Pneumonia"
-#: The classes of the detailed file; the first is that of the images with boxes.
+#: The classes of the detailed file. Images of the first class have boxes.
 CLASSES: tuple[str, ...] = ("Lung Opacity", "No Lung Opacity / Not Normal", "Normal")
 
 
@@ -36,11 +36,11 @@ def read_rsna_labels(files: Sequence[LabelFile]) -> LabelTable:
     """Reads one of the two label files, or both.
 
     Args:
-        files: `stage_2_train_labels.csv`: the one finding `Pneumonia`; `stage_2_detailed_class_info.csv`: three
-            classes. With both it is the classes, and the two must agree.
+        files: `stage_2_train_labels.csv`, which gives the finding `Pneumonia`, or `stage_2_detailed_class_info.csv`,
+            which gives three classes. Where both are given they must agree, and the classes are taken.
 
     Returns:
-        One row a patient; image and patient are the `patientId`. Notes: `rows` of all files, and `boxes`.
+        One row for each patient; image and patient are the `patientId`. Notes: `rows` of all files, and `boxes`.
 
     Raises:
         DataError: a file is of another kind, a row is wrong, or the files contradict each other.
@@ -57,7 +57,10 @@ def read_rsna_labels(files: Sequence[LabelFile]) -> LabelTable:
 
 
 def rsna_image_index(uri: str, root: str) -> str:
-    """Returns the `patientId` of an image: its file's name without the suffix (numbers are none: 1.2.840.5)."""
+    """Returns the `patientId` of an image: the name of its file without the suffix.
+
+    Digits after a dot are no suffix but part of a DICOM UID, as in `1.2.840.5`.
+    """
     name = posixpath.basename(uri)
     stem, suffix = posixpath.splitext(name)
     return name if suffix[1:].isdigit() else stem

@@ -1,4 +1,4 @@
-"""Takes a part of the labelled images: by sex, view and age, and in exact numbers by class."""
+"""Selects labelled images: by sex, view and age, and in exact numbers for each class."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from cxr_spark.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
-#: The class of images without a finding.
+#: The name of the class of images without a finding.
 NO_CLASS = "none"
 
 
 @dataclass(frozen=True)
 class Subset:
-    """The condition that images must meet. An image for which this is not known is left out.
+    """The conditions that images must meet. An image for which one of them is not known is left out.
 
     Attributes:
         sex: M or F; None for any.
-        view_position: views; none for any.
-        age: lowest and highest, years, both included; None for any.
+        view_position: the wanted views; empty for any.
+        age: the lowest and the highest age in years, both included; None for any.
     """
 
     sex: str | None = None
@@ -37,7 +37,7 @@ class Subset:
     age: tuple[float, float] | None = None
 
     def masks(self, rows: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
-        """Returns which rows meet each condition that there is."""
+        """Returns, for each condition that is set, a mask of the rows that meet it."""
         masks = {}
         if self.sex is not None:
             masks["sex"] = (rows["sex"] == self.sex).to_numpy()
@@ -49,12 +49,13 @@ class Subset:
 
 
 class Selection(NamedTuple):
-    """What is taken.
+    """The selected images.
 
     Attributes:
-        labels: its labels, rows in the order that they had.
-        counts: empty where everything was taken. Else `labels` (rows before), `left_out` (by `no_image` and each
-            condition, in the order of their use), `images` (rows after) and `classes` (rows after by class).
+        labels: their labels, in the order that they had.
+        counts: empty where everything is selected. Else `labels`, the number of rows before; `left_out`, the number
+            that was left out by `no_image` and by each condition, in the order of their use; `images`, the number of
+            selected rows; and `classes`, that number by class.
     """
 
     labels: LabelTable
@@ -69,20 +70,21 @@ def select(
     images: Collection[str],
     seed: int,
 ) -> Selection:
-    """Takes the images of a subset, and draws from them.
+    """Selects the images that meet conditions, and draws a sample of them.
 
-    Every image belongs to the class that is its only finding, to `none` without a finding, or to no class at all with
-    several. Images are drawn by the order of a hash of seed and name.
+    The class of an image is its only finding, or `none` where it has no finding; an image with several findings has no
+    class. The drawn images are those with the lowest hashes of seed and name.
 
     Args:
         labels: the labels of all images.
-        subset: the condition that images must meet.
-        sample: how many to draw of each class; classes that are not named are left out. Empty: no draw.
-        images: `image_index` of the images that there are; only these count and are drawn.
-        seed: seed of the draw.
+        subset: the conditions that images must meet.
+        sample: the number of images to draw of each class; classes that are not named are left out. Empty to draw no
+            sample.
+        images: the `image_index` of the images that were found; others are left out.
+        seed: the seed of the draw.
 
     Raises:
-        ConfigError: `sample` names a class that there is not.
+        ConfigError: `sample` names an unknown class.
         DataError: nothing is left, or a class has fewer images than are to be drawn.
     """
     _check_classes(sample, labels.findings)
@@ -110,7 +112,7 @@ def select(
 
 
 def class_of_each(labels: LabelTable) -> pd.Series[str]:
-    """Returns the class of every row: its only finding, `none`, or a null where there are several."""
+    """Returns the class of every row: its only finding, `none` without a finding, or null with several findings."""
     positive = np.stack(labels.table["labels"].to_numpy()) == 1
     names = np.array([*labels.findings, NO_CLASS], dtype=object)
     number = positive.sum(axis=1)

@@ -1,4 +1,4 @@
-"""Splits images by lists of the training and the test images, also where the lists write the names in another way."""
+"""Splits images by lists of the training and the test images, also where the lists write names differently."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from cxr_spark.tables.schema import TEST, TRAIN
 
 
 class ListedSplits(NamedTuple):
-    """The splits that lists give.
+    """The splits of images by lists.
 
     Attributes:
         split: object array of shape (images,): train, test, or None for images in neither list.
-        notes: `images_in_no_list` and `list_entries_without_label`; where names were matched other than literally,
-            also `list_names_matched_by_path`, `..._by_case` and `..._by_suffix`.
-        warnings: what was guessed or left out, in words, each with what to do about it.
+        notes: the numbers `images_in_no_list` and `list_entries_without_label`; where the lists write names
+            differently, also `list_names_matched_by_path`, `..._by_case` and `..._by_suffix`.
+        warnings: what was guessed or left out, each with what to do about it.
     """
 
     split: NDArray[np.object_]

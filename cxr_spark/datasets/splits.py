@@ -1,4 +1,4 @@
-"""Assigns labelled images to train, val and test. A patient is in one split only: images of one person are alike."""
+"""Assigns labelled images to train, val and test. All images of a patient go to one split, since they are alike."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cxr_spark.tables.schema import LABELS, SPLITS, TEST, TRAIN, VALIDATION
 log = logging.getLogger(__name__)
 
 METHODS = ("official", "patient", "column")
-#: Other people's names for the splits, as they occur in a `split` column.
+#: The usual names of the splits in a `split` column.
 _SYNONYMS: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("train", "training"), TRAIN),
@@ -38,9 +38,9 @@ class Assignment(NamedTuple):
 
     Attributes:
         table: columns of `schema.LABELS`, in the order of the labels; images outside every split are left out.
-        notes: counts of what did not fit, for the manifest.
-        warnings: what an operator should know, in words, each with what to do about it.
-        may_share_patients: whether one person may be in several splits, as patients are not known.
+        notes: the numbers of images and names that did not fit, for the manifest.
+        warnings: what the user should know, each with what to do about it.
+        may_share_patients: whether one person may be in several splits, because not all patients are known.
     """
 
     table: pa.Table
@@ -62,8 +62,8 @@ def assign_splits(
     """Assigns every image to a split.
 
     Methods:
-        official: `train_list` and `test_list` name the images, and images in neither are left out and counted; or the
-            labels themselves tell the split of the dataset's makers.
+        official: `train_list` and `test_list` name the images, and images in neither are left out and counted; without
+            lists, the split of the dataset's makers that the labels give.
         patient: a fraction `test_fraction` of all patients is for testing.
         column: the label file's own `split` column (train, val or test, or a common synonym).
 
@@ -78,13 +78,13 @@ def assign_splits(
         train_list: text of the list of training (and validation) images, one `image_index` a line.
         test_list: text of the list of test images.
         val_fraction: fraction of the training patients that is set aside for validation, 0 <= f < 1.
-        test_fraction: part of all patients that is set aside for testing by `patient`, 0 <= f < 1.
+        test_fraction: fraction of all patients that `patient` sets aside for testing, 0 <= f < 1.
         seed: seed of the draws.
 
     Returns:
-        The assignment. Notes of `official`: `images_in_no_list` and `list_entries_without_label`; of `column` where
-        patients are told by the names of files: `patients_of_one_name`, those that two splits have and that are taken
-        for two, `train/person1` and `test/person1`.
+        The assignment. Notes of `official`: `images_in_no_list` and `list_entries_without_label`. Notes of `column`
+        where patients are read from the names of files: `patients_of_one_name`, the number of names that are in two
+        splits and are taken for two patients, such as `train/person1` and `test/person1`.
 
     Raises:
         ConfigError: an unknown method, a fraction out of range, or a list that is missing.
@@ -128,7 +128,7 @@ def assign_splits(
 
 
 def _thin_splits(table: pa.Table, findings: Sequence[str]) -> Iterator[str]:
-    """Tells of an empty validation split, and of findings that no training image has though others have."""
+    """Warns of an empty validation split, and of findings that images of other splits have and no training image."""
     splits = table["split"].to_numpy()
     if len(splits) and not (splits == VALIDATION).any():
         yield (
@@ -146,12 +146,16 @@ def _thin_splits(table: pa.Table, findings: Sequence[str]) -> Iterator[str]:
 
 
 def split_named(name: str) -> str | None:
-    """Returns the split of `schema.SPLITS` that a name or synonym means; None for any other."""
+    """Returns the split of `schema.SPLITS` that a name or synonym means; None for any other.
+
+    >>> split_named("Validation"), split_named("holdout")
+    ('val', None)
+    """
     return _SYNONYMS.get(name.strip().lower())
 
 
 def _units(table: pa.Table) -> list[str]:
-    """Names what is kept together: the patient, or the image where the patient is not known."""
+    """Returns what is kept together, for each row: its patient, or the image itself where the patient is not known."""
     patients, images = table["patient_id"].to_pylist(), table["image_index"].to_pylist()
     return [
         f"image {image}" if patient is None else f"patient {patient}"
@@ -195,7 +199,7 @@ def _as_given(labels: LabelTable, given: pa.Array) -> Sequence[str | None]:
 
 
 def _told_apart(labels: LabelTable, frame: pd.DataFrame) -> tuple[LabelTable, dict[str, int], list[str]]:
-    """Names patients of one name in two splits differently, in the labels and among the units of the frame."""
+    """Renames patients whose name is in two splits, in the labels and among the units of the frame."""
     patients = labels.table["patient_id"].to_pandas()
     splits = frame["split"].groupby(frame["unit"]).nunique()
     shared = frame["unit"].isin(splits.index[splits > 1]) & patients.notna()

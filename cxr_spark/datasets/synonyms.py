@@ -1,4 +1,4 @@
-"""Findings that datasets call by different names. Only true synonyms are here: names of one and the same sign.
+"""Synonyms of findings: different names that datasets have for one and the same sign.
 
 Sources:
     Wang et al., "ChestX-ray8", CVPR 2017, and the data set's file list: Effusion, Infiltration (its list of boxes says
@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from cxr_spark.datasets.csv_table import spelling
 
-#: Names of one finding, a group each.
+#: The names of each finding that has several.
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("Effusion", "Pleural Effusion"),
     ("Infiltration", "Infiltrate"),

@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 from cxr_spark.errors import DataError
 
-#: A gzipped table that unpacks to more than this many times its size is made to fill the memory. Text of real tables
-#: shrinks to a tenth or a thirtieth of its size.
+#: A gzipped file that unpacks to more than this many times its size is refused: it is made to fill the memory. Gzip
+#: makes the text of real tables 10 to 30 times smaller.
 MAX_RATIO = 100
-#: The ratio is not looked at below this size, in bytes, which does no harm.
+#: Up to this number of unpacked bytes the ratio does not matter, as so little does no harm.
 _HARMLESS_BYTES = 1 << 24
 
 #: The bytes that are read at a time.
@@ -24,7 +24,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class _Pieces(io.RawIOBase):
-    """_Pieces of bytes as a stream."""
+    """A stream of bytes that come in pieces."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ def unpacked(stream: BinaryIO, source: str) -> BinaryIO:
 
 
 def pieces_of(stream: BinaryIO, source: str, limit: int | None) -> Iterator[bytes]:
-    """Gives the text's bytes in pieces; the first holds 64 KiB or the whole file."""
+    """Yields the unpacked bytes of a text in pieces; the first holds 64 KiB or the whole file."""
     packed = stream.read(_PACKED_PIECE)
     if not is_gzip(packed):
         size = 0

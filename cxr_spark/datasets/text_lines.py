@@ -1,4 +1,4 @@
-"""Turns the bytes of a text file into lines, whatever tool wrote it, in bounded memory.
+"""Turns the bytes of any text file into lines, in bounded memory.
 
 Every table that a user gives goes through here: label files, image lists, box lists and predictions. The file may be
 gzipped (whatever its name), and may be UTF-8 or UTF-16. It is read in pieces, so that a small hostile file cannot fill
@@ -22,7 +22,7 @@ MAX_TEXT_BYTES = 1 << 30
 MAX_LINE = 1 << 20
 #: The most blank lines in a row.
 MAX_BLANK_LINES = 100_000
-#: The first bytes of files that are no text, and what they are called in a message.
+#: The first bytes of files that are no text, and the names of these kinds in messages.
 OTHER_KINDS: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -53,7 +53,7 @@ class TextLines:
 
     Attributes:
         source: where the file came from, for messages.
-        number: how many lines were given so far.
+        number: the number of lines that were read so far.
         is_utf_8: whether the text is UTF-8; else it is UTF-16.
     """
 
@@ -63,8 +63,8 @@ class TextLines:
         Args:
             stream: the file's bytes.
             source: where they came from, for messages.
-            limit: how many bytes of unpacked text are too many; None: any number is read.
-            number: how many lines of the file come before the stream.
+            limit: the most bytes of unpacked text; None for any number.
+            number: the number of lines of the file before the beginning of the stream.
 
         Raises:
             DataError: the file is empty or not text.
@@ -106,7 +106,7 @@ class TextLines:
         return self._ahead[-1]
 
     def end_row(self, blank: bool = False) -> None:
-        """Says that a row, or a blank line, is complete: `MAX_LINE` counts from here.
+        """Notes that a row, or a blank line, is complete. The length of the next row counts from here, see `MAX_LINE`.
 
         Raises:
             DataError: there are more than `MAX_BLANK_LINES` blank lines in a row.
@@ -168,7 +168,7 @@ def _refuse_other_kinds(start: bytes, source: str) -> None:
 
 
 def _encoding(start: bytes) -> str:
-    """Tells the encoding by the byte order mark; without one by the NULs of UTF-16's Latin letters."""
+    """Finds the encoding by the byte order mark or, without one, by the NULs that UTF-16 has in Latin letters."""
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
     head = start[:64]

@@ -1,4 +1,4 @@
-"""What becomes of uncertain labels: the policies of CheXpert's paper, for any findings.
+"""The policies for uncertain labels of the CheXpert paper, for any findings.
 
 Source: Irvin et al., "CheXpert: A Large Chest Radiograph Dataset with Uncertainty Labels", AAAI 2019, section 4.1.
 """
@@ -15,17 +15,21 @@ from numpy.typing import NDArray
 from cxr_spark.datasets.findings import finding_named
 from cxr_spark.errors import ConfigError
 
-#: What an uncertain observation becomes, by policy: U-Zeros, U-Ones and U-Ignore of the paper.
+#: The value of an uncertain label by policy: U-Zeros, U-Ones and U-Ignore of the paper.
 UNCERTAIN: Mapping[str, float] = MappingProxyType({"zeros": 0.0, "ones": 1.0, "ignore": math.nan})
 
 
 def uncertain_values(uncertain: str | Mapping[str, str], findings: Sequence[str], whose: str) -> NDArray[np.float64]:
-    """Returns what an uncertain label of each finding becomes.
+    """Returns the value that an uncertain label of each finding gets.
+
+    >>> uncertain_values({"Edema": "ones"}, ("Edema", "Mass"), "CheXpert").tolist()
+    [1.0, nan]
 
     Args:
-        uncertain: a policy of `UNCERTAIN`, for all; or one for each finding that is named, the others being ignored.
-        findings: the findings that there are.
-        whose: whose findings these are, for messages.
+        uncertain: one policy of `UNCERTAIN` for all findings, or a policy for each named finding; findings that are not
+            named are ignored.
+        findings: all findings.
+        whose: the name of the dataset of these findings, for messages.
 
     Returns:
         float64 of shape (findings,): 0, 1 or NaN.

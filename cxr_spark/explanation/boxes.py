@@ -64,7 +64,7 @@ class BoxList:
         return BoxList({index: some for index, some in images.items() if some}, kept)
 
     def for_images(self, names: Sequence[str]) -> tuple[BoxList, list[str]]:
-        """Gives boxes the names of their images where the list writes these with a path, in other case, or no suffix.
+        """Matches boxes with images whose names the list writes with a path, in another case, or without a suffix.
 
         Boxes that could belong to several images stay as they are, and so do images that could have boxes of several.
 
@@ -72,7 +72,7 @@ class BoxList:
             names: `image_index` of all images.
 
         Returns:
-            The boxes under the names of the images; and what was guessed, in words, each with what to do about it.
+            The boxes under the names of the images; and warnings of what was guessed, with what to do about it.
         """
         found = renamed(names, list(self.by_image))
         own = {listed: name for name, listed in found.names.items()}

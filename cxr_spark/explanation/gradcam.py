@@ -3,7 +3,7 @@
     map = ReLU(sum over channels k of a_k A_k),  a_k = mean over positions of d(logit) / d(A_k)
 
 A is the output of the last layer that is still a map over the image. One forward pass serves the probabilities, the
-Grad-CAM of any number of outputs and the maps of other layers. Nothing before that layer is kept for the gradients.
+Grad-CAM of any number of outputs and the maps of other layers. Layers before that one keep nothing for the gradients.
 """
 
 from __future__ import annotations

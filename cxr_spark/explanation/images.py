@@ -1,4 +1,4 @@
-"""Reads the images of a task from a prepared file or from image files, with all that their pictures need. No Spark."""
+"""Reads the images of a task, from a prepared file or from image files, with what their pictures show. No Spark."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ViewedImage:
     Attributes:
         image_index: the name of the image.
         pixels: uint8 (S, S), the prepared square.
-        view: uint8 (SIDE, SIDE), the same square to look at, as sharp as the source allows.
+        view: uint8 (SIDE, SIDE), the same square for the picture, as sharp as the source allows.
         height: the height of the original image in pixels.
         width: the width of the original image in pixels.
         labels: the findings that it is labelled with; None where they are not known.

@@ -1,4 +1,4 @@
-"""The explain job on the driver: let Spark's tasks draw, and sum up how the maps overlap with the boxes."""
+"""The explain job on the driver: lets Spark's tasks draw pictures, and sums up how maps overlap with boxes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ExplainResult(JobResult):
         model_id: SHA-256 of the model's weights.
         images: images that were explained.
         quarantined: images that could not be read, by reason.
-        boxes_met: boxes of images that were explained; None where no boxes were given.
+        boxes_met: the number of boxes of images that were explained; None where no boxes were given.
         pointing_game: fraction of the maps whose maximum lies in a box; None where it is not defined.
     """
 
@@ -221,7 +221,7 @@ def explain(
     Args:
         spark: the session.
         chosen_parts: the images to explain, one part for each task.
-        set_aside: columns of `schema.QUARANTINE`: images that are not even read.
+        set_aside: columns of `schema.QUARANTINE`: images that are refused for their names and never read.
         explainer: explains a part.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Names the picture files of images, whose own names can be any text."""
+"""Names the pictures of images. The name of an image can be any text; that of its picture is a plain file name."""
 
 from __future__ import annotations
 

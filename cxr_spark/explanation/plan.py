@@ -1,4 +1,4 @@
-"""Chooses the images that each task explains: the parts of the score job, or some of their images. No Spark."""
+"""Chooses the images that each task explains: all images of the parts of a score job, or some of them. No Spark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ChosenPart:
 
     Attributes:
         part: the file or the images that they come from.
-        names: the wanted images of a prepared file; None for all of them.
+        names: the names of the wanted images; None for all of them.
     """
 
     part: Part

@@ -108,7 +108,10 @@ class PartExplainer:
                 yield self._part(chosen, model, cam)
 
     def _note(self, chosen: ChosenPart) -> None:
-        """Notes the names of a part's pictures before any is written: they are all that tells whose a picture is."""
+        """Notes the names of a part's pictures before any is written.
+
+        The names come from the data, so these notes alone tell later that a picture is the job's own.
+        """
         data = None if self.data is None else Store(self.data)
         images = chosen.names if chosen.names is not None else image_names(chosen.part, data)
         names = [file_name(name) for name in images]
@@ -187,7 +190,7 @@ class PartExplainer:
                 writer.write(f"layers/{layer}/{own}", contact_sheet, features[layer][i], layer, image.image_index)
 
     def _shown(self, probabilities: NDArray[np.float32], findings: tuple[str, ...]) -> int:
-        """Returns the number of the finding to show. `No Finding` has no place, so it is never the top one."""
+        """Returns the number of the finding to show. `No Finding` has no place in an image and is never the top one."""
         if self.finding != TOP:
             return findings.index(self.finding)
         order = np.argsort(-probabilities, kind="stable")

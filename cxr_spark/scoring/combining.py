@@ -1,4 +1,4 @@
-"""Makes one probability of those that several models, or views of an image, give. numpy alone, no Spark."""
+"""Combines the probabilities that several models, or several views of an image, give into one. It needs numpy alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cxr_spark.config.results import Average
 
 Probabilities = NDArray[np.float32]
 
-#: Probabilities of float32 reach 0 and 1, whose logits are infinite: they count as this far from there.
+#: The logits of 0 and 1 are infinite, so probabilities are kept at least this far from both.
 _EDGE = 1e-7
 
 
@@ -26,8 +26,8 @@ class Combination:
         average: what is averaged: probabilities, logits, or ranks among the reference images.
         one_softmax: the findings exclude each other, so that their probabilities add up to 1.
         platt: float64 (members, K, 2), slope and offset of each member's logits; None without calibration.
-        reference: for each member float32 (R, K), its probabilities of the reference images, each column sorted;
-            None where no ranks are averaged.
+        reference: one array for each member, float32 (R, K): the probabilities that it gives to the R reference images,
+            each column sorted; None where no ranks are averaged.
     """
 
     average: Average = "probabilities"
@@ -39,7 +39,7 @@ class Combination:
         """Combines the probabilities of all members.
 
         Args:
-            members: of each member, float32 (N, K).
+            members: the probabilities of each member, float32 (N, K).
 
         Returns:
             float32 (N, K). One member alone, neither calibrated nor ranked, is returned as it is.
@@ -89,6 +89,9 @@ def sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def ranks(probabilities: Probabilities, reference: Probabilities) -> NDArray[np.float64]:
     """Returns the fraction of the reference images with a lower probability; those with an equal one count half.
+
+    >>> ranks(np.array([[0.5]]), np.array([[0.1], [0.5], [0.9], [0.9]])).tolist()
+    [[0.375]]
 
     Args:
         probabilities: (N, K).

@@ -13,12 +13,12 @@ from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.scoring.combining import Combination, Probabilities
 from cxr_spark.scoring.shipping import ReadyModel, ShippedModel, ready_models
 
-#: Stands between the ids of several models; no id has it.
+#: The text between the ids of several models. No id contains it.
 AND = "+"
 
 
 def joint_id(models: Sequence[ModelMetadata]) -> str:
-    """Returns how predictions name the models that made them: the SHA-256 of the weights of each."""
+    """Returns the `model_id` of predictions that several models made: the SHA-256 of the weights of each, joined."""
     return AND.join(model.model_id for model in models)
 
 
@@ -28,8 +28,8 @@ class ShippedEnsemble:
 
     Attributes:
         models: the models; one at least.
-        flip: each model sees the mirror image, too.
-        combination: what becomes of the probabilities of all models and views.
+        flip: whether each model also sees the mirror image, as a second view.
+        combination: how the probabilities of all models and views become one.
     """
 
     models: tuple[ShippedModel, ...]
@@ -51,8 +51,8 @@ class ReadyEnsemble:
 
     Attributes:
         models: the models; the first one decides the order of the findings.
-        flip: each model sees the mirror image, too.
-        combination: what becomes of the probabilities of all models and views.
+        flip: whether each model also sees the mirror image, as a second view.
+        combination: how the probabilities of all models and views become one.
     """
 
     models: tuple[ReadyModel, ...]
@@ -61,7 +61,7 @@ class ReadyEnsemble:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What the probabilities are of, in order."""
+        """The names of the findings, in the order of the probabilities."""
         return self.models[0].metadata.findings
 
     @property
@@ -71,11 +71,14 @@ class ReadyEnsemble:
 
     @property
     def model_id(self) -> str:
-        """How predictions name the models."""
+        """The `model_id` of predictions that these models make."""
         return joint_id([model.metadata for model in self.models])
 
     def inputs(self, data: bytes | memoryview) -> list[NDArray[np.uint8]]:
-        """Turns an image file into what each model takes, uint8 (S, S), decoding it once.
+        """Decodes an image file once, and resizes it for each model.
+
+        Returns:
+            The image for each model, uint8 (S, S); S may differ between models.
 
         Raises:
             ImageRejected: the file cannot be used.

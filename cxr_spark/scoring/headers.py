@@ -1,4 +1,4 @@
-"""What the headers of raw DICOM images add to the predictions, and what they put into doubt."""
+"""Facts from the headers of raw DICOM images for the predictions, and a warning of doubtful images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def header_facts(header: Person | None) -> dict[str, Any]:
-    """Returns what predictions tell of a raw image by its header; nothing where it has none."""
+    """Returns the columns of the predictions that the header of a raw image fills; none where it has no header."""
     if header is None:
         return {}
     found = understood(header)
@@ -33,7 +33,7 @@ def doubts_of(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """Adds up the DICOM images that may not be what a model is for, by reason, and warns of them.
 
     Args:
-        parts: of each part the number of such images by reason.
+        parts: the number of such images by reason, for each part.
     """
     doubts: Counter[str] = Counter()
     for part in parts:

@@ -1,7 +1,8 @@
-"""Nightly scoring: what is new or has changed since the last run, exactly once.
+"""Incremental scoring: scores the images that are new or have changed since the last run, each exactly once.
 
-Tasks write below `_staged`; then the ledger is replaced, which is the commit; then the files take their places. A run
-that is killed before the commit has done nothing, one that is killed after it is finished by the next.
+Tasks write their files below `_staged`. Then the ledger is replaced, which is the commit. Then the files are put into
+their places. Where a run is killed before the commit, it is as if it had never begun; where it is killed after the
+commit, the next run puts the remaining files into their places.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def score_new(
         models: the models; images that they have not scored together are new to them.
 
     Returns:
-        The counts: `images` (scored now), `changed` (of these, scored before with other content), `quarantined` by
-        reason (now), `known` (image files in the ledger, of all models).
+        The counts: `images` that were scored now; `changed`, those of them that were scored before with other content;
+        images that were `quarantined` now, by reason; `known`, the image files in the ledger, of all models.
 
     Raises:
         DataError: a folder of images does not exist, or the model is damaged.
@@ -101,10 +102,10 @@ def _publish(claimed: Claim, ledger: Ledger) -> None:
 
 
 def _new(found: ImageFiles, ledger: Ledger, model_id: str, name: Callable[[str, str], str]) -> list[ImageFile]:
-    """Returns the files that are new or have changed, or that the storage did not give before.
+    """Returns the files that are new, that have changed, or that the storage could not read in an earlier run.
 
-    A file whose name another scored file has gets the problem `DUPLICATE_NAME`. Those that earlier runs set aside for
-    their names, and that are as they were, are not returned; every run warns of them anew.
+    Where another scored file has the same image name, a file gets the problem `DUPLICATE_NAME`. Unchanged files that an
+    earlier run set aside for such a name are not returned; every run warns of them again.
     """
     files = found.files
     uris = pa.array([printable(file.uri) for file in files], pa.string())
@@ -144,7 +145,7 @@ def _score(
     models: Models,
     new: Sequence[ImageFile],
 ) -> list[Entry]:
-    """Writes staged files, and returns what is to be entered for them."""
+    """Scores the new images into files below `_staged`, and returns the entries that the ledger gets for them."""
     spark = application.spark
     staged = store.child(STAGED)
     tag = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
@@ -190,7 +191,15 @@ def _score(
 
 
 def _without(store: Store, rows: dict[str, list[Entry]]) -> dict[str, str]:
-    """Writes files anew, staged, without the rows of some images, and returns their new names."""
+    """Writes copies of files without the rows of some images, below `_staged`.
+
+    Args:
+        store: the output folder.
+        rows: the entries whose rows are left out, by the name of the file that holds them.
+
+    Returns:
+        The name of the copy, for the name of each file.
+    """
     staged = store.child(STAGED)
     moved = {}
     for name, entries in rows.items():

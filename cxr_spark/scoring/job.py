@@ -1,4 +1,4 @@
-"""The score job on the driver: let Spark's tasks write predictions, clean up, and count."""
+"""The score job on the driver: lets Spark's tasks write predictions, deletes what is left over, and counts."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class ScoreResult(JobResult):
 
     Attributes:
         model_id: SHA-256 of the model's weights; of several models, those of all with `+` between them.
-        findings: what the probabilities are of, in order.
+        findings: the names of the findings, in the order of the probabilities.
         task: `multi_label` or `single_label`.
-        model: what the model is, see `models.description`; of several models, `models` in it is the list of all.
+        model: a description of the model, see `models.description`; that of several models has the list `models`.
         images: images that this run scored.
         quarantined: images that could not be read, by reason.
-        changed: with `--incremental`: of these images, those scored before with other content.
+        changed: those of the images that were scored before with other content; None without `--incremental`.
         dicom_doubtful: DICOM images that were scored though they may be no frontal chest radiographs, by reason.
-        known: with `--incremental`: image files that have been scored or quarantined so far, by all models.
+        known: image files that have been scored or quarantined so far, by all models; None without `--incremental`.
     """
 
     model_id: str
@@ -72,7 +72,7 @@ class ScoreJob(Job[ScoreResult]):
         out: folder of the predictions.
         data: output of the prepare job; None for raw images.
         images: folders or globs of raw images; none with prepared data.
-        incremental: add only what is new or has changed.
+        incremental: whether to score only images that are new or have changed, and to keep what is there.
     """
 
     name: ClassVar[str] = "score"
@@ -191,7 +191,7 @@ def score(
     Args:
         spark: the session.
         parts: what to score.
-        set_aside: columns of `schema.QUARANTINE`: images that are not even read.
+        set_aside: columns of `schema.QUARANTINE`: images that are refused for their names and never read.
         scorer: writes a part.
         check_held: raises if another run took the output folder over; called before anything is deleted.
 

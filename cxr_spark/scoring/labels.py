@@ -13,8 +13,8 @@ def labels_in_order(rows: pa.RecordBatch, places: Sequence[int | None]) -> NDArr
     """Returns the labels of some rows in the order of a model's findings.
 
     Args:
-        rows: of a prepared dataset, with the column `labels`.
-        places: for each finding of the model its place among the dataset's labels; None where it has no such label.
+        rows: rows of a prepared dataset, with the column `labels`.
+        places: the position of the label of each finding in these label lists; None where there is no such label.
 
     Returns:
         float32 (N, findings); NaN where a label is not known.
@@ -31,7 +31,7 @@ def labels_in_order(rows: pa.RecordBatch, places: Sequence[int | None]) -> NDArr
 
 
 def _matrix(labels: pa.ListArray) -> NDArray[np.float32]:
-    """Views lists of one length as rows."""
+    """Returns lists of one length as a matrix, float32 (rows, length)."""
     lengths = np.diff(labels.offsets.to_numpy())
     if labels.null_count or len(np.unique(lengths)) > 1:
         raise ValueError("its label lists differ in length")

@@ -1,7 +1,7 @@
-"""Which image files have been scored, by which model, and in which file their predictions stand.
+"""The ledger of incremental scoring: which image files were scored, by which model, and where their predictions are.
 
-The ledger is one Parquet file, replaced as a whole: that is the commit of a nightly run. What it does not name is not
-there, whatever lies in the folder; what it names and is not yet in its place lies staged, and is put there next.
+The ledger is one Parquet file. Replacing it is the commit of a run. Only the files that it names belong to the output.
+A file that it names and that is not in its place yet lies below `_staged`, and is put into its place next.
 
 Structured Streaming with `availableNow` would keep such a list, too, but by path alone: it skips a file that has
 changed, knows nothing of models, and makes the folder exact only for Spark's own readers, through `_spark_metadata`.
@@ -24,10 +24,10 @@ from cxr_spark.scoring.task import QUARANTINE_FOLDER
 from cxr_spark.storage.store import Store
 
 LEDGER_NAME = "_ledger.parquet"
-#: Folder of files that are written and not yet in their place.
+#: The folder of files that are written and not yet in their places.
 STAGED = "_staged"
 
-#: Rows that are looked at together: some tens of megabytes.
+#: The number of rows that are read at a time. They take some tens of megabytes.
 _BATCH_ROWS = 1 << 17
 
 _OWN_FILE = re.compile(rf"({QUARANTINE_FOLDER}/)?part-[^/]+\.parquet")
@@ -69,8 +69,8 @@ class Entry(NamedTuple):
 class Ledger:
     """The entries of an output folder, one for each image file and model.
 
-    In memory it is as it is on disk, compressed. Every question to it and every change of it passes over its columns in
-    batches, so that ten million entries take some hundred megabytes and no Python object each.
+    In memory it is the compressed Parquet file. Every look-up and every change reads its columns in batches, so that
+    ten million entries take some hundred megabytes, and not a Python object each.
 
     Args:
         store: the output folder.
@@ -102,7 +102,16 @@ class Ledger:
         return self._rows
 
     def known(self, uris: pa.Array, names: pa.Array, model_id: str) -> pa.Table:
-        """Returns the entries of a model that have one of some URIs, or one of some names of images."""
+        """Returns the entries of a model that have one of some URIs, or one of some names of images.
+
+        Args:
+            uris: the URIs of image files.
+            names: the names of images.
+            model_id: the id of the model.
+
+        Returns:
+            A table with the fields of `Entry` as its columns.
+        """
         found = []
         for batch in self._batches(_SCHEMA.names):
             named = pc.or_(pc.is_in(batch["uri"], value_set=uris), pc.is_in(batch["image_index"], value_set=names))
@@ -110,7 +119,7 @@ class Ledger:
         return pa.Table.from_batches(found, _SCHEMA)
 
     def replace(self, entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-        """Enters images, and takes out what was known of the same files before. `commit` makes it count.
+        """Enters images in place of what the ledger had of the same files. `commit` writes the change.
 
         Returns:
             The entries that were taken out, by the file in which their rows stand.
@@ -123,7 +132,11 @@ class Ledger:
         return out
 
     def moved(self, files: Mapping[str, str]) -> None:
-        """Notes that the rows of some files stand in others now. `commit` makes it count."""
+        """Enters new names of Parquet files that were written anew. `commit` writes the change.
+
+        Args:
+            files: the new name for each former name.
+        """
         self._moved = dict(files)
 
     def commit(self) -> None:
@@ -138,9 +151,10 @@ class Ledger:
         return bool(self._staged()) or self._visible() != self._files
 
     def publish(self) -> None:
-        """Makes the folder hold what the ledger names and nothing else; a run that was killed here is finished.
+        """Deletes the files that the ledger does not name, and puts staged files into their places.
 
-        What is superseded goes first, so that no reader ever finds an image twice.
+        Where a run was killed in the middle of this, it is done to the end by the next call. Files that are out of date
+        are deleted first, so that no reader ever finds an image twice.
 
         Raises:
             RunError: a file is gone.
@@ -160,7 +174,7 @@ class Ledger:
             store.remove_folder(STAGED)
 
     def _set(self, data: bytes | memoryview) -> None:
-        """Takes a file for the ledger, after a look at its schema and at the names of the files in it."""
+        """Takes a Parquet file as the ledger, after a check of its schema and of the file names in it."""
         where = self._store.uri_of(LEDGER_NAME)
         self._data = pa.py_buffer(data)
         self._files: set[str] = set()

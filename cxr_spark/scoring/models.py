@@ -1,4 +1,4 @@
-"""The models of a score job on the driver: do they go together, what are they called, and how do they combine."""
+"""The models of a score job on the driver: checks that they fit together, names them, and combines them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class Models:
     """Models that score together, most often one alone.
 
     Attributes:
-        uris: their folders.
-        members: what their metadata say.
-        settings: how they combine.
-        reference: prepared data on whose validation images they are calibrated or ranked; None where they are not.
+        uris: full URIs of the model folders.
+        members: the metadata of each model.
+        settings: the settings of the group `score`, which say how the models are combined.
+        reference: the prepared data whose validation images the models are calibrated or ranked by; None where they are
+            neither.
     """
 
     uris: tuple[str, ...]
@@ -45,12 +46,12 @@ class Models:
 
     @property
     def model_id(self) -> str:
-        """How predictions name the models."""
+        """The `model_id` of predictions that these models make."""
         return joint_id(self.members)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """All of how they combine that decides the result and is not as with one model alone."""
+        """What decides the result beside the models: the settings of the combination that have not their defaults."""
         chosen = self.settings.model_dump(include={"average", "tta", "calibrate"}, exclude_defaults=True)
         found: dict[str, Any] = dict(chosen)
         if self.reference is not None:
@@ -58,14 +59,14 @@ class Models:
         return found
 
     def described(self) -> dict[str, Any]:
-        """Says what the models are and how they combine, as JSON values."""
+        """Describes the models and how they are combined, as JSON values."""
         if len(self.members) == 1:
             return {**described(self.first), **self.fingerprint}
         models = [{"model_id": member.model_id, **described(member)} for member in self.members]
         return {"average": self.settings.average, **self.fingerprint, "models": models}
 
     def ship(self, spark: SparkSession) -> ShippedEnsemble:
-        """Makes the models available to the executors; first calibrated, if that was asked for.
+        """Makes the models available to the executors, and calibrates them if the settings ask for it.
 
         Raises:
             DataError: a model or the calibration data are damaged.
@@ -93,9 +94,9 @@ def open_models(uris: Sequence[str], settings: ScoreSettings, reference_uri: str
     """Reads the metadata of models, and checks that they can score together as the settings ask.
 
     Args:
-        uris: their folders; one at least.
-        settings: how they combine.
-        reference_uri: prepared data to calibrate or rank by; None where there are none.
+        uris: full URIs of the model folders; one at least.
+        settings: the settings of the group `score`, which say how the models are combined.
+        reference_uri: full URI of prepared data to calibrate or rank by; None where none are given.
 
     Raises:
         DataError: a folder holds no model, or models have different findings.

@@ -1,4 +1,4 @@
-"""Which images are scored by which task: files of a prepared dataset, or runs of raw image files. No Spark."""
+"""Cuts the images of a score job into parts, one for each task: prepared files, or groups of raw images. No Spark."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from cxr_spark.tables.text import printable
 
 log = logging.getLogger(__name__)
 
-#: Raw images in one task at the most: a minute or so of work.
+#: The most raw images of one task. They take about a minute.
 MAX_IMAGES = 512
 #: Tasks for each core on small data, so that none is long idle ...
 TASKS_PER_CORE = 3
 #: ... as long as a task keeps this many images: each pays for a file and a round trip.
 MIN_IMAGES = 16
 
-#: What helps where several images have one name.
+#: The advice that is given where several images have one name.
 APART = (
     "tell them apart by their paths with --image-index path, from one --images folder above all of them; predictions "
     "under other names need an --out of their own"
@@ -47,7 +47,8 @@ def _path(uri: str, root: str) -> str:
     return uri[len(root.rstrip("/")) + 1 :]
 
 
-#: What a raw image is called, by the setting `score.image_index`: from its URI and that of the folder searched.
+#: The functions that name a raw image, by the value of the setting `score.image_index`. They take the URI of the image
+#: and the URI of the folder that was searched.
 NAMINGS: Mapping[str, Callable[[str, str], str]] = MappingProxyType({"name": _name, "path": _path})
 
 
@@ -56,8 +57,8 @@ class RawImage(NamedTuple):
 
     Attributes:
         image_index: its name in the predictions.
-        uri: full URI.
-        size: bytes.
+        uri: its full URI.
+        size: its size in bytes.
     """
 
     image_index: str
@@ -70,8 +71,8 @@ class RawPart:
     """Image files that one task scores.
 
     Attributes:
-        number: position among all parts; in the name of the file that is written.
-        images: in order of image_index.
+        number: its position among all parts. It is in the name of the file that is written.
+        images: the images, in the order of their names.
     """
 
     number: int
@@ -83,10 +84,10 @@ class PreparedPart:
     """One file of a prepared dataset.
 
     Attributes:
-        number: position among all parts.
-        split: split of its images.
-        name: of the file in the dataset's store.
-        sha256: what its bytes must hash to; None to take them as they are.
+        number: its position among all parts.
+        split: the split of its images.
+        name: the name of the file in the dataset's store.
+        sha256: the SHA-256 that its bytes must have; None to take them as they are.
     """
 
     number: int
@@ -99,7 +100,7 @@ Part = PreparedPart | RawPart
 
 
 def prepared_parts(dataset: PreparedDataset, split: str) -> list[PreparedPart]:
-    """Cuts a split of a prepared dataset into parts, one a file.
+    """Cuts a split of a prepared dataset into parts, one for each file.
 
     Args:
         dataset: the dataset.
@@ -125,7 +126,7 @@ def raw_parts(found: ImageFiles, image_index: Callable[[str, str], str], cores: 
         cores: tasks that run at the same time.
 
     Returns:
-        The parts; and columns of `schema.QUARANTINE`: files that are ruled out by their names alone.
+        The parts; and the files that are refused for their names, as a table with the columns of `schema.QUARANTINE`.
 
     Raises:
         DataError: there are no images.
@@ -163,13 +164,28 @@ def raw_parts(found: ImageFiles, image_index: Callable[[str, str], str], cores: 
 
 
 def number_of_parts(images: int, cores: int) -> int:
-    """Returns into how many tasks so many raw images are cut."""
+    """Returns the number of parts that raw images are cut into.
+
+    >>> number_of_parts(1000, cores=4), number_of_parts(100_000, cores=4), number_of_parts(3, cores=4)
+    (12, 196, 1)
+    """
     by_cores = min(TASKS_PER_CORE * cores, math.ceil(images / MIN_IMAGES))
     return min(images, max(math.ceil(images / MAX_IMAGES), by_cores))
 
 
 def label_order(model: Sequence[str], data: Sequence[str], source: str) -> tuple[int | None, ...]:
-    """Returns, for each finding of a model, its place among a dataset's labels, by name or synonym; None without one.
+    """Finds the label of each finding of a model in a dataset's label lists, by name or synonym.
+
+    >>> label_order(("Mass", "Effusion"), ("Edema", "Pleural Effusion"), "hdfs:///data/prepared")
+    (None, 1)
+
+    Args:
+        model: the findings of the model.
+        data: the findings of the dataset, in the order of its label lists.
+        source: the URI of the dataset, for messages.
+
+    Returns:
+        The position of each label; None where the dataset has no such label.
 
     Raises:
         DataError: the two have no finding in common.

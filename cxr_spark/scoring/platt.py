@@ -19,7 +19,7 @@ def fit_platt(logits: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple
 
     Args:
         logits: (N,).
-        labels: (N,), 0 or 1, of both kinds.
+        labels: (N,), each 0 or 1; both must occur.
 
     Returns:
         Slope and offset.

@@ -27,10 +27,10 @@ def predict(
 
     Args:
         module: the network, placed by `compute.place` and in evaluation mode.
-        metadata: of the model: how images are brought to the network's input.
+        metadata: the metadata of the model, which say how images are brought to the network's input.
         pixels: uint8 (N, S, S) grey images of any one side S.
-        compute: how to compute; default: the hardware's best.
-        batch: images a forward pass.
+        compute: the device and the precision; None for the best that the hardware has.
+        batch: the number of images in a forward pass.
 
     Returns:
         float32 (N, K) between 0 and 1, in the order of `metadata.findings`.
@@ -55,7 +55,7 @@ def predict(
 
 
 def activate(logits: torch.Tensor, metadata: ModelMetadata) -> torch.Tensor:
-    """Turns logits (N, K) into float32 probabilities, of every finding by itself or of one class of all."""
+    """Turns logits (N, K) into float32 probabilities: a sigmoid for each finding, or one softmax over all classes."""
     logits = logits.float()
     return torch.sigmoid(logits) if metadata.task == "multi_label" else torch.softmax(logits, dim=1)
 
@@ -65,7 +65,7 @@ def network_input(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> to
 
     Args:
         pixels: uint8 (N, S, S); S is usually the size that the training images were stored at.
-        preprocessing: of the model.
+        preprocessing: the preprocessing of the model.
 
     Returns:
         uint8 (N, input_size, input_size): the middle of images of the stored size, or the whole of them, resized.

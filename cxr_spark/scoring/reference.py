@@ -1,4 +1,4 @@
-"""The reference images: validation images that all models score before, to be calibrated or ranked by them."""
+"""The reference images: validation images that all models score first, and by which they are calibrated or ranked."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SPLIT = "val"
-#: Images whose probabilities are kept for ranks at the most: every one, or evenly chosen ones of the sorted.
+#: The most reference images whose probabilities are kept for ranks. Of more, evenly spaced ones of the sorted are kept.
 _MAX_RANKED = 10_000
 _UNCHANGED = (1.0, 0.0)
 
 
 class Scored(NamedTuple):
-    """What is known of some reference images.
+    """The probabilities and labels of some reference images.
 
     Attributes:
         members: float32 (members, N, K) probabilities.
-        labels: float32 (N, K); NaN where not known.
+        labels: float32 (N, K); NaN where a label is not known.
     """
 
     members: NDArray[np.float32]
@@ -48,14 +48,14 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class ReferenceScorer:
-    """Scores reference images. It travels to the executors, and its results to the driver: some numbers an image.
+    """Scores reference images. Spark sends it to the executors; a few numbers for each image come back to the driver.
 
     Attributes:
         model: the models.
-        data: URI of the prepared dataset.
-        labels: for each finding of the models its place among the dataset's labels, or None.
-        threads: CPU threads of a task.
-        batch: images a forward pass.
+        data: the full URI of the prepared dataset.
+        labels: what `plan.label_order` returned.
+        threads: the number of CPU threads of a task.
+        batch: the number of images in a forward pass.
     """
 
     model: ShippedEnsemble
@@ -111,12 +111,15 @@ def combination_of(
 
     Args:
         spark: the session.
-        dataset: from `open_reference`.
+        dataset: what `open_reference` returned.
         model: the models.
-        findings: of the models, in order.
-        platt: fit Platt's calibration; else keep the probabilities for ranks.
-        base: what to add that to.
-        batch: images a forward pass.
+        findings: the findings of the models, in order.
+        platt: whether to fit Platt's calibration; if not, the probabilities are kept for ranks.
+        base: the combination without calibration and ranks.
+        batch: the number of images in a forward pass.
+
+    Returns:
+        The combination with the calibration or the ranks.
 
     Raises:
         DataError: the prepared data are damaged.
@@ -137,8 +140,8 @@ def combination_of(
 def fit_all(members: NDArray[np.float32], labels: NDArray[np.float32], findings: Sequence[str]) -> NDArray[np.float64]:
     """Fits Platt's calibration of each member and finding, on the images whose label is known.
 
-    A finding whose labels are all alike, or of which a member knows no more than chance, is left as it is, and a
-    warning says so.
+    A finding whose known labels are all alike is left uncalibrated, and so is a finding of a member that is no better
+    than chance at it. A warning names both.
 
     Args:
         members: (members, N, K) probabilities.

@@ -1,4 +1,4 @@
-"""Models on their way to the executors: by URI where they can read it, else with Spark's broadcast."""
+"""Sends models to the executors: as a URI where they can read the model folder, else as a broadcast of its files."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class BytesFolder:
     """A model folder in memory.
 
     Attributes:
-        uri: where it is from, for messages.
-        files: name to content.
+        uri: the URI that its files were read from, for messages.
+        files: the content of each file, by its name.
     """
 
     uri: str
@@ -55,7 +55,7 @@ class ShippedModel:
         model_id: SHA-256 of the weights.
         uri: the model folder.
         broadcast: Spark's broadcast of the folder's files, where executors cannot read the URI.
-        metadata: what the driver read in the folder; executors must find the same. None is not compared.
+        metadata: the metadata that the driver read; executors must find the same. None to compare nothing.
     """
 
     model_id: str
@@ -85,8 +85,8 @@ class ReadyModel:
 
     Attributes:
         module: the network.
-        metadata: of the model.
-        compute: how to compute.
+        metadata: the metadata of the model.
+        compute: the device and the precision.
     """
 
     module: nn.Module
@@ -106,7 +106,7 @@ def ship_model(
     Args:
         spark: the session.
         uri: full URI of the model folder.
-        expected: what the job has read of the model before, such as for its fingerprint; None is not compared.
+        expected: the metadata that the job read before, such as for its fingerprint; None to compare nothing.
 
     Returns:
         What travels to the executors, and the model itself.
@@ -166,7 +166,7 @@ def _check_same(found: ModelMetadata, expected: ModelMetadata, uri: str) -> None
 
 
 def _gpu() -> int:
-    """Returns the number of this task's GPU: the one that Spark gave it, else one by its partition."""
+    """Returns the number of this task's GPU: the one that Spark gave it, else one that follows from its partition."""
     if not torch.cuda.is_available():
         return 0
     from pyspark import TaskContext
@@ -181,7 +181,7 @@ def _gpu() -> int:
 
 
 def threads_of_a_task(spark: SparkSession, parts: int) -> int:
-    """Returns the CPU threads of a task: with fewer tasks than cores on one machine, each has several."""
+    """Returns the number of CPU threads of a task: in local mode several, where there are fewer tasks than cores."""
     context = spark.sparkContext
     if context.master.startswith("local"):
         return max(1, usable_cores() // max(1, min(parts, int(context.defaultParallelism))))

@@ -27,11 +27,11 @@ from cxr_spark.tables.prepared_files import naming_damage, read_batches
 from cxr_spark.tables.quarantine import write_quarantine
 from cxr_spark.tables.schema import DICOM_UIDS, PREDICTIONS, QUARANTINE, RAW_PREDICTIONS
 
-#: Spark's readers do not look into folders with such a name.
+#: The folder of the quarantine. Spark's readers skip folders whose names begin with _.
 QUARANTINE_FOLDER = "_quarantine"
-#: Under this key of a Parquet footer stands what the probabilities are of: a JSON list of names.
+#: The key in the footer of a Parquet file under which the findings stand, in the order of the probabilities (JSON).
 FINDINGS_KEY = b"findings"
-#: And under this one whether they are of a sigmoid each or of one softmax: a JSON text.
+#: The key under which the task of the model stands, `multi_label` or `single_label` (JSON).
 TASK_KEY = b"task"
 
 _FACTS = ("image_index", "patient_id", "view_position", "sex", "age")
@@ -39,13 +39,13 @@ _FACTS = ("image_index", "patient_id", "view_position", "sex", "age")
 
 @dataclass(frozen=True)
 class ScoredPart:
-    """What the driver learns of a part: its counts, never its contents.
+    """The result of a part, as the driver gets it: counts, never images.
 
     Attributes:
-        names: of the files that were written, below the output folder.
-        images: number of scored images.
-        quarantined: images that could not be read, by reason.
-        doubts: DICOM images that were scored though they may not be what the model is for, by reason.
+        names: the names of the files that were written, below the output folder.
+        images: the number of scored images.
+        quarantined: the number of images that could not be read, by reason.
+        doubts: the number of DICOM images that were scored though they may not be what the model is for, by reason.
     """
 
     names: tuple[str, ...]
@@ -56,18 +56,18 @@ class ScoredPart:
 
 @dataclass(frozen=True)
 class PartScorer:
-    """Scores parts. It travels to the executors.
+    """Scores parts. Spark sends it to the executors.
 
     Attributes:
-        out: URI of the output folder.
-        tag: in all names of files; the same for all runs of the same work, so that a task that runs twice replaces
-            its file with an equal one.
-        model: the models that compute; most often one.
-        data: URI of the prepared dataset; None for raw images.
-        labels: for each finding of the model its place among the dataset's labels, or None.
-        threads: CPU threads of a task.
-        batch: images a forward pass.
-        gate: which raw DICOM images are scored.
+        out: the URI of the output folder.
+        tag: a text in the names of all files. A task that runs twice has the same tag, so that it replaces its file
+            with an equal one.
+        model: the models; most often one.
+        data: the URI of the prepared dataset; None for raw images.
+        labels: what `plan.label_order` returned; empty for raw images.
+        threads: the number of CPU threads of a task.
+        batch: the number of images in a forward pass.
+        gate: the rule by which raw DICOM images are scored or refused.
     """
 
     out: str

@@ -11,7 +11,7 @@ from cxr_spark.storage.typed_json import OutsideModel, RelativeName, Sha256
 MANIFEST_NAME = "manifest.json"
 #: The format of manifest and files that this version writes and reads.
 FORMAT = 1
-#: Findings of a dataset at the most; class folders may have thousands.
+#: The most findings of a dataset. Class folders may have thousands.
 _MAX_FINDINGS = 100_000
 
 Count = Annotated[int, Field(ge=0, le=2**48)]
@@ -32,12 +32,12 @@ class ManifestFile(OutsideModel):
 
 
 class Manifest(OutsideModel):
-    """What readers take from a manifest.
+    """The part of a manifest that readers use.
 
     Attributes:
-        findings: names of the labels, in the order of the label column.
-        size: side of the stored images, pixels.
-        splits: name of a split to its counts.
+        findings: the names of the labels, in the order of the label lists.
+        size: the side of the stored images in pixels.
+        splits: the counts of each split, by its name.
         files: all files that were written; None in datasets that do not name their files.
     """
 

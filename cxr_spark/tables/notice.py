@@ -1,3 +1,3 @@
-"""The file that marks a data set as synthetic, for every job that reads the set or what was made of it."""
+"""The name of the file that marks a data set as synthetic. All jobs that read such a set, or results of it, know it."""
 
 NOTICE_NAME = "SYNTHETIC.txt"

@@ -17,7 +17,7 @@ from cxr_spark.storage.typed_json import validated
 from cxr_spark.tables.manifest import FORMAT, MANIFEST_NAME, Manifest, ManifestFile
 from cxr_spark.tables.schema import SPLITS
 
-#: What is said of data whose splits may share patients.
+#: The warning for data whose splits may share patients.
 MAY_SHARE_PATIENTS = (
     "SPLITS MAY SHARE PATIENTS: prepare did not know the patients of all images, so that results on validation and "
     "test images may be too good"
@@ -31,8 +31,8 @@ class PreparedDataset:
 
     Attributes:
         store: its folder.
-        findings: names of the labels, in the order of the label column.
-        size: side of the stored images, pixels.
+        findings: the names of the labels, in the order of the label lists.
+        size: the side of the stored images in pixels.
         manifest: the whole manifest.
         verify: whether the files that are read are compared with the SHA-256 in the manifest.
     """
@@ -77,17 +77,17 @@ class PreparedDataset:
 
     @property
     def may_share_patients(self) -> bool:
-        """Whether one person may have images in several splits, as patients are not known."""
+        """Whether one person may have images in several splits, because not all patients are known."""
         return self.manifest.get("splits_may_share_patients") is True
 
     def images(self, split: str) -> int:
-        """Returns the number of images of a split, by the manifest."""
+        """Returns the number of images of a split that the manifest gives; 0 for a split that it does not name."""
         return int(self.manifest["splits"].get(split, {}).get("images", 0))
 
     def files(self, split: str) -> list[str]:
         """Lists the Parquet files of a split, by their names in the store.
 
-        Where the manifest names its files, only those count; otherwise all that are there.
+        These are the files that the manifest names; where it names none, all files in the folder of the split.
 
         Raises:
             DataError: no such split, or a file is gone or cut short.
@@ -115,7 +115,7 @@ class PreparedDataset:
         return sorted(there)
 
     def sha256(self, name: str) -> str | None:
-        """Returns what the bytes of a file must hash to; None where that is not known, or not to be compared."""
+        """Returns the SHA-256 that the bytes of a file must have; None where it is unknown or is not to be compared."""
         file = self._listed.get(name)
         return file.sha256 if file is not None and self.verify else None
 
@@ -134,7 +134,7 @@ def _is_visible(name: str) -> bool:
 
 
 def binary_images(pixels: pa.BinaryArray | pa.ChunkedArray, side: int | None = None) -> NDArray[np.uint8]:
-    """Views a binary column of square images as an array. Only a column of several chunks is copied.
+    """Returns a binary column of square images as an array, without copying it unless it has several chunks.
 
     Args:
         pixels: the column, one image in each value.

@@ -1,8 +1,8 @@
 """Reads the Parquet files of a prepared dataset, and tells damaged data from storage that fails.
 
-A file that the manifest names is read as a whole, and its SHA-256 is compared with the manifest's before anything is
-made of it: without that, most single flipped bits would only give other pixels. Hashing takes about as long as
-Parquet's own page checksums would (33 ms against 24 ms for 32 MB), and it covers the footer and older datasets, too.
+A file that the manifest names is read as a whole, and its SHA-256 is compared with that of the manifest before the file
+is used. Without that, most single flipped bits would only give other pixels. Hashing takes about as long as Parquet's
+own page checksums would (33 ms against 24 ms for 32 MB), and it also covers the footer and older datasets.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def open_prepared(store: Store, name: str, sha256: str | None) -> Iterator[pq.Pa
     Args:
         store: the folder of the dataset.
         name: the name of the file in that folder.
-        sha256: what its bytes must hash to; None to take them as they are.
+        sha256: the SHA-256 that its bytes must have; None to take them as they are.
 
     Raises:
         DataError: the file is gone or damaged.
@@ -83,7 +83,7 @@ def read_batches(
 
 
 def read_columns(store: Store, name: str, columns: Sequence[str]) -> pa.Table:
-    """Reads small columns of a prepared file without the pixels beside them, and so without a check of the whole file.
+    """Reads small columns of a prepared file without its pixels. The SHA-256 of the whole file is then not compared.
 
     Raises:
         DataError: the file is gone or damaged.

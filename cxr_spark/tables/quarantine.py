@@ -1,4 +1,4 @@
-"""The table of images that a job could not take, which `prepare`, `score` and `explain` write alike."""
+"""The quarantine: the table of images that a job could not use. `prepare`, `score` and `explain` write it alike."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cxr_spark.storage.store import FileInfo, Store
 from cxr_spark.tables.schema import QUARANTINE
 from cxr_spark.tables.text import printable
 
-#: Where jobs put it below their output; Spark's readers do not look into folders whose name begins with _.
+#: The folders of the quarantine below the output of a job. Spark's readers skip folders whose names begin with _.
 FOLDERS = ("quarantine", "_quarantine")
 #: The number of images that an error names, and the number of characters of each path and of each detail in it.
 _NAMED, _MOST_CHARACTERS = 3, 120
@@ -27,7 +27,7 @@ def write_quarantine(store: Store, name: str, table: pa.Table) -> memoryview:
         table: the refused images, columns of `schema.QUARANTINE`.
 
     Returns:
-        What was written, for those who record its size and hash.
+        The bytes that were written, for callers that record their size and hash.
 
     Raises:
         RunError: it cannot be written.
@@ -46,7 +46,7 @@ def read_quarantine(store: Store) -> Iterator[pa.Table]:
         store: the output of `prepare`, `score` or `explain`, or the quarantine's folder in it.
 
     Yields:
-        Columns of `schema.QUARANTINE`, in the order of the files' names; nothing where no image was refused.
+        Tables with the columns of `schema.QUARANTINE`, in the order of the files' names; none without refused images.
 
     Raises:
         DataError: there is no such folder, or a file is damaged or holds another table.
@@ -70,7 +70,7 @@ def read_quarantine(store: Store) -> Iterator[pa.Table]:
 
 
 def examples(store: Store) -> str:
-    """Names the first images of a quarantine with their reasons, for an error: no more than some hundred characters.
+    """Names the first images of a quarantine with their reasons, in a text of some hundred characters for an error.
 
     Raises:
         DataError: see `read_quarantine`.
@@ -97,7 +97,7 @@ def _files(store: Store) -> list[FileInfo]:
 
 
 def _shortened(text: str, *, end: bool = False) -> str:
-    """Returns a text in one line and of few characters: its beginning, or its end."""
+    """Returns a text as one short line. Of a long text the beginning is kept, or the end."""
     line = " ".join(printable(text).split())
     if len(line) <= _MOST_CHARACTERS:
         return line

@@ -16,7 +16,7 @@ _IDENTITY = [
     pa.field("age", pa.float64()),  # years
 ]
 
-#: One label row per image, before any image is read: what every dataset reader gives.
+#: The labels of images, one row for each image, before any image is read. Every dataset reader returns such a table.
 LABELS = pa.schema(
     [
         *_IDENTITY,
@@ -25,7 +25,8 @@ LABELS = pa.schema(
     ]
 )
 
-#: A file of `data/split=NAME`. `pixels` is row-major uint8 of size x size; height and width are the original's.
+#: The images of a file in `data/split=NAME`. `pixels` is row-major uint8 of size x size; height and width, in pixels,
+#: are those of the original image.
 PREPARED = pa.schema(
     [
         *_IDENTITY,
@@ -37,7 +38,7 @@ PREPARED = pa.schema(
     ]
 )
 
-#: Images that were set aside: `reason` is a short code, `detail` says what was seen.
+#: Images that a job could not use: `reason` is a short code, `detail` tells in words what is wrong.
 QUARANTINE = pa.schema(
     [
         pa.field("image_index", pa.string(), nullable=False),
@@ -47,10 +48,10 @@ QUARANTINE = pa.schema(
     ]
 )
 
-#: The UIDs of a DICOM image, by which an archive finds it again, as DICOM PS3.3 names them.
+#: The UIDs of a DICOM image by which an archive finds it, named as in DICOM PS3.3.
 DICOM_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
-#: What the score job writes. For raw images `labels` and everything else that is not known is null.
+#: The predictions that the score job writes. What is not known is null, such as the labels of raw images.
 PREDICTIONS = pa.schema(
     [
         *_IDENTITY,
@@ -61,5 +62,5 @@ PREDICTIONS = pa.schema(
     ]
 )
 
-#: What it writes of raw images; of files that are no DICOM the UIDs are null.
+#: The predictions of raw images. The UIDs are null for files that are not DICOM.
 RAW_PREDICTIONS = pa.schema([*PREDICTIONS, *(pa.field(name, pa.string()) for name in DICOM_UIDS)])

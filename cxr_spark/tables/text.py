@@ -1,4 +1,4 @@
-"""Text that goes into tables."""
+"""Makes texts fit for tables."""
 
 from __future__ import annotations
 

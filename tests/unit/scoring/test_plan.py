@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from cxr_spark.errors import DataError
-from cxr_spark.explanation.plan import select
+from cxr_spark.explanation.images import image_names
+from cxr_spark.explanation.plan import choose
 from cxr_spark.imaging.listing import ImageFile, ImageFiles
 from cxr_spark.imaging.rejected import DUPLICATE_NAME
 from cxr_spark.scoring.plan import NAMINGS, raw_parts
 
 ROOT = "file:///d"
+NAMES = partial(image_names, data=None)
 
 
 def files(*paths: str, problem: str | None = None) -> ImageFiles:
@@ -38,7 +42,7 @@ def test_a_name_that_an_earlier_night_scored_is_told(caplog: pytest.LogCaptureFi
 def test_explaining_images_of_one_name_alone_names_the_option_that_helps() -> None:
     parts, _ = raw_parts(files("a/x.png", "b/x.png"), NAMINGS["name"], 2)
     with pytest.raises(DataError, match="--image-index path"):
-        select(parts, None, None, 2)
+        choose(parts, NAMES, None, 2)
     parts, _ = raw_parts(files("a/x.png"), NAMINGS["name"], 2)
     with pytest.raises(DataError, match="leave out --only boxed"):
-        select(parts, None, {}, 2)
+        choose(parts, NAMES, {}, 2)
