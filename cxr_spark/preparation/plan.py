@@ -25,14 +25,14 @@ from cxr_spark.tables.text import printable
 FILE_BYTES = 32 * 2**20
 #: However small the images, a file is no more than this many: a task should be done in a minute or so.
 MAX_FILE_ROWS = 2048
-#: On small data more files than `FILE_BYTES` asks for, so that all cores work ...
+#: The number of files for each core on small data: more than `FILE_BYTES` asks for, so that all cores are busy ...
 FILES_PER_CORE = 3
 #: ... as long as a file keeps this many images ...
 MIN_FILE_ROWS = 32
 #: ... and this many files even then, so that some training ranks can share a tiny split.
 MIN_FILES = 4
 
-#: What a part holds of each image: its labels and the file to read.
+#: The columns of a part: for each image its labels and the file to read.
 PART_COLUMNS: pa.Schema = (
     LABELS.remove(LABELS.get_field_index("split"))
     .append(pa.field("uri", pa.string()))
@@ -45,9 +45,9 @@ class Part:
     """The images of one prepared file.
 
     Attributes:
-        number: position among all parts; in the file's name.
-        split: split of all its images.
-        images: columns of `PART_COLUMNS`, in order of image_index.
+        number: its position among all parts. It is in the name of the file.
+        split: the split of all its images.
+        images: columns of `PART_COLUMNS`, in the order of image_index.
     """
 
     number: int
@@ -85,10 +85,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class Plan:
-    """The work of a preparation, and the counts that are known before it.
+    """The images of a preparation, cut into parts, and the counts that are known before any image is read.
 
     Attributes:
-        parts: the files to write.
+        parts: the parts, one for each file to write.
         set_aside: columns of `schema.QUARANTINE`: images that are rejected for their names and never read.
         counts: how many files and labels belong together.
     """

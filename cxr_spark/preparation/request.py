@@ -1,4 +1,4 @@
-"""The request of a preparation: which images and labels go into which split, and how they are stored."""
+"""The request of a prepare job: which images and labels go into which split, and how they are stored."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Request:
     """What to prepare.
 
     Attributes:
-        plan: images and labels.
-        findings: the label order.
+        plan: the images and their labels, cut into parts.
+        findings: the names of the findings, in the order of the labels.
         size: side of the stored images, pixels.
         mode: how an image becomes a square.
         max_bad_fraction: the job fails if more of the wanted images cannot be prepared.
@@ -60,7 +60,7 @@ def make_request(
     joined: Joined,
     cores: int,
 ) -> Request:
-    """Selects and splits the labelled images, and cuts the work into parts.
+    """Selects and splits the labelled images, and cuts them into parts.
 
     Args:
         settings: the settings of the group `prepare`.

@@ -1,4 +1,4 @@
-"""The interface of a training backend. The driver gets one and does not know which."""
+"""The interface of a training backend. The driver is given one, and does not know which it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Backend(Protocol):
-    """Runs a planned training: as torch's ranks, or with BigDL on Spark's executors."""
+    """Runs a training that `training.start` has begun: with torch's ranks, or with BigDL on Spark's executors."""
 
     def check_settings(self, settings: Settings) -> None:
         """Checks the sections `model` and `train` before anything starts.
@@ -29,15 +29,15 @@ class Backend(Protocol):
 
         Args:
             settings: the settings of the training.
-            master: that the user asked for; None for the default.
-            conf: Spark settings that the user asked for.
+            master: the Spark master that the user asked for; None for the default.
+            conf: the Spark settings that the user asked for.
 
         Raises:
             UsageError: the backend is not installed.
         """
 
     def launch(self, spark: SparkSession, spec: TrainingSpec) -> None:
-        """Runs a planned training to its end, and starts it again from its last checkpoint when it fails.
+        """Runs a training to its end, and starts it again from its last checkpoint when it fails.
 
         Raises:
             CxrError: the training failed for good.

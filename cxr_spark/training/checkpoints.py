@@ -99,7 +99,7 @@ class _Manifest(OutsideModel):
 
 
 class _ProgressNote(OutsideModel):
-    """What a checkpoint says of its place in the training, before it is taken for a `Progress`."""
+    """The progress that a checkpoint file tells, as it is checked before it becomes a `Progress`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True)
 
@@ -174,7 +174,7 @@ class Checkpoints:
     def load(self, role: str = LAST) -> Checkpoint | None:
         """Reads a checkpoint.
 
-        Where the `last` one is damaged, the newest whole one before it is read.
+        If the `last` one is damaged, the newest undamaged one before it is read.
 
         Args:
             role: `last`, or a key of `BEST`.
@@ -183,7 +183,7 @@ class Checkpoints:
             The checkpoint, or None where no checkpoint has that role.
 
         Raises:
-            DataError: no checkpoint is whole.
+            DataError: all checkpoints are damaged or gone.
         """
         manifest = self.manifest()
         if manifest is None or role not in manifest["roles"]:
@@ -214,10 +214,10 @@ def _parse(data: bytes, what: str) -> Checkpoint:
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{what} is not a checkpoint: {error}") from None
     progress = Progress(**dict(validated_json(_ProgressNote, note, f"{what} is not a checkpoint")))
-    parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "optimizer": {}, "average": {}}
+    states: dict[str, dict[str, torch.Tensor]] = {"network": {}, "optimizer": {}, "average": {}}
     for name, tensor in tensors.items():
-        part, _, rest = name.partition(".")
-        if part not in parts:
+        state, _, rest = name.partition(".")
+        if state not in states:
             raise DataError(f"{what} is not a checkpoint: it holds a tensor {name!r}")
-        parts[part][rest] = tensor
-    return Checkpoint(progress, parts["network"], parts["optimizer"], parts["average"])
+        states[state][rest] = tensor
+    return Checkpoint(progress, states["network"], states["optimizer"], states["average"])

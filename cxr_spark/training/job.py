@@ -51,11 +51,12 @@ class TrainResult(JobResult):
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """What trains, and what completes the model folder; chosen above this package.
+    """The backend that trains, and what completes the model folder. Callers above this package choose both.
 
     Attributes:
-        backend: torch's or BigDL's.
-        save_params: writes Spark ML's part of the model folder at a URI; called before the run is marked as done.
+        backend: the backend, torch's or BigDL's.
+        save_params: writes the files of Spark ML into the model folder at a URI. It is called before the run is marked
+            as done.
     """
 
     backend: Backend
@@ -70,7 +71,7 @@ class TrainJob(Job[TrainResult]):
         settings: the sections `model` and `train` are used.
         data: output of the prepare job.
         out: folder of the run.
-        setup: what trains.
+        setup: the backend, and what completes the model folder.
     """
 
     name: ClassVar[str] = JOB
@@ -115,14 +116,14 @@ class TrainJob(Job[TrainResult]):
 def train(
     spark: SparkSession, settings: Settings, dataset: PreparedDataset, run: Store, setup: TrainingSetup
 ) -> TrainResult:
-    """Trains in a session that is there, for Spark ML's `fit`; goes on where a run that was stopped left off.
+    """Trains in an existing session, for Spark ML's `fit`. Where an earlier run was stopped, it goes on from there.
 
     Args:
         spark: the session.
         settings: the sections `model` and `train` are used.
         dataset: what to train on.
         run: folder of the run.
-        setup: what trains.
+        setup: the backend, and what completes the model folder.
 
     Raises:
         CxrError: the settings or the data cannot work, or the training failed.

@@ -33,7 +33,7 @@ class _Findings(
 
 @dataclass(frozen=True)
 class Teacher:
-    """A finished output of the score job whose probabilities are learned beside the labels.
+    """A finished output of the score job whose probabilities are mixed into the labels.
 
     Attributes:
         uri: full URI of the output.
@@ -71,7 +71,7 @@ class Teacher:
         return cls(uri, digest(done.model_dump(mode="json")))
 
     def probabilities(self, names: Sequence[str], findings: Sequence[str]) -> NDArray[np.float32]:
-        """Reads what the teacher says of some images.
+        """Reads the teacher's probabilities for some images.
 
         Args:
             names: N image indices.

@@ -1,4 +1,4 @@
-"""The specification of a training: all that a rank must know, as one JSON value that is sent to it."""
+"""The specification of a training: all that a rank must know. It is sent to the ranks as JSON."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ def calibration_of(evaluated: DataFrame, held_out: DataFrame | None, findings: S
 
     Args:
         evaluated: rows of `images.IMAGES`, all with labels.
-        held_out: rows of the same kind of the validation split; None where there are none, or where they are what is
-            evaluated: then nothing is fitted.
+        held_out: the same rows of the validation images; None where there are none, or where they themselves are
+            evaluated. Then nothing is fitted.
         findings: the names of the findings, in the order of labels and scores.
 
     Returns:

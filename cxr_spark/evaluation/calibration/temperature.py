@@ -61,8 +61,8 @@ def fit_temperatures(negative: NDArray[np.int64], positive: NDArray[np.int64]) -
         positive: an array of the same shape, the images with it.
 
     Returns:
-        The temperatures. None where a class is empty, where the scores divide the classes without fault (then the
-        colder, the better), or where they do not rise with the finding at all.
+        The temperatures. None where a class is empty; where the scores separate the classes perfectly, since then the
+        lowest temperature is always the best; and where the scores do not rise with the finding.
     """
     logit = (np.arange(CELLS, dtype=np.float64) + 0.5) * (2 * LIMIT / CELLS) - LIMIT
     fitted: list[float | None] = []

@@ -29,7 +29,8 @@ class Curve:
         best: the operating point of Youden.
         best_f1: the threshold with the largest F1.
         roc: true and false positive rates, float64 of shape (2, n) from (0, 0) to (1, 1).
-        targets: the thresholds for `curves.SENSITIVITIES`, then for `curves.SPECIFICITIES`; None where none keeps one.
+        targets: the thresholds for `curves.SENSITIVITIES`, then for `curves.SPECIFICITIES`; None for one that no
+            threshold reaches.
     """
 
     counts: Counts

@@ -26,7 +26,7 @@ PAIRED = pa.schema(
         pa.field("baseline", pa.float64(), nullable=False),
     ]
 )
-#: What a finding gives: the variance of DeLong's test, null where there is none, and the images that differ most.
+#: The results of a finding: the variance of DeLong's test, null where there is none, and the images that differ most.
 MEASURED = pa.schema(
     [
         pa.field("finding", pa.int32(), nullable=False),

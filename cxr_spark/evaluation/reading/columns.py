@@ -1,4 +1,4 @@
-"""Which columns of another tool's table name the images, and which hold the probabilities of which finding."""
+"""Finds the columns of another tool's table: the names of the images, and the probabilities of each finding."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ INDEX, PREFIX = "Image Index", "prob_"
 
 @dataclass(frozen=True)
 class Layout:
-    """What the user says of another tool's table.
+    """The description of another tool's table by the user.
 
     Attributes:
-        index_column: the column that names the images; None: it is found by its name.
-        prob_prefix: what comes before the finding in the names of the columns of probabilities; None: `prob_` or
-            nothing, whichever is there.
+        index_column: the column with the names of the images; None to find it by its name.
+        prob_prefix: the text before the finding in the names of the columns of probabilities; None for `prob_` or,
+            where no column begins so, for no text.
         logits: whether the numbers are logits, which are turned into probabilities.
     """
 
@@ -39,7 +39,7 @@ class Columns:
     """The columns of a table that are used.
 
     Attributes:
-        index: position of the column that names the images.
+        index: position of the column with the names of the images.
         scores: positions of the columns of probabilities, in rising order.
         findings: the finding that each of these columns belongs to.
     """
@@ -55,7 +55,7 @@ def find_columns(table: Table, layout: Layout, vocabulary: Sequence[str] | None)
     Args:
         table: the table of another tool.
         layout: the layout that the user names.
-        vocabulary: the findings that there are labels of; None where that is not known.
+        vocabulary: the findings that have labels; None where they are not known.
 
     Raises:
         DataError: there are no such columns, or several could be meant.

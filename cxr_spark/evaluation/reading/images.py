@@ -1,4 +1,4 @@
-"""Images on their way from a table of predictions to (curve, score) pairs: labelled, checked, spread.
+"""Joins rows of predictions with labels, and checks them before they become (curve, score) pairs.
 
 This runs on executors, on Arrow batches, a column at a time. Nothing here needs Spark.
 """
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from cxr_spark.datasets.matching import NameMatcher
 from cxr_spark.errors import DataError
 
-#: What else a source may know of an image.
+#: The further columns that predictions or label files may have.
 FACTS = ("patient_id", "view_position", "sex", "age", "split", "model_id")
-#: By what images are put into subgroups; `age_band` is made from `age`.
+#: The columns whose values make subgroups of images; `age_band` is made from `age`.
 GROUPINGS = ("sex", "age_band", "view_position")
-#: The column that tells images of one name apart: their split.
+#: The column with the split of an image, which makes subgroups, too.
 SPLIT = "split"
 
 #: A checked image.
@@ -53,7 +53,7 @@ class Truth:
     """Labels from a file of their own.
 
     Attributes:
-        facts: `image_index` (unique), and of `FACTS` what the file knows.
+        facts: `image_index`, each once, and the columns of `FACTS` that the file has.
         labels: shape (rows, findings of the predictions): 1 present, 0 absent, NaN not known.
         naming: a function from the name of an image in the predictions to its name in `facts`.
         warnings: what was guessed while the labels were read, in words.
@@ -72,7 +72,7 @@ def checker(findings: Sequence[str], truth: Truth | None) -> ArrowFunction:
     texts as a CSV has them) and `malformed` (what is wrong already, or null).
 
     Args:
-        findings: what each place of `scores` stands for.
+        findings: the finding of each position in `scores`.
         truth: labels to join; it wins over what the predictions say. None: the predictions have labels.
     """
 

@@ -1,7 +1,7 @@
-"""Pieces of tables of predictions, and how an executor reads one. Nothing here needs Spark.
+"""Reads pieces of tables of predictions on executors. Nothing here needs Spark.
 
 Tables of text are read by pyarrow's CSV reader, which is fast and strict. Where it refuses a file the reader of label
-files takes over, which is slow and forgiving, and which says on what line something is wrong.
+files takes over, which is slow, accepts more, and says on which line something is wrong.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cxr_spark.datasets.text_lines import TextLines
 from cxr_spark.errors import DataError
 from cxr_spark.storage.store import parent_and_name
 
-#: Rows that are handled at a time.
+#: The number of rows in a batch.
 BATCH_ROWS = 20_000
 _BLOCK_BYTES = 4 << 20
 
@@ -30,7 +30,7 @@ class TextForm(NamedTuple):
     """How a table of text is written.
 
     Attributes:
-        header: what its head tells.
+        header: the facts that its first lines tell.
         is_utf_8: whether the text is UTF-8; else it is UTF-16.
     """
 
@@ -39,13 +39,13 @@ class TextForm(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A file of a table, or a part of one.
+    """A file of a table, or a range of one.
 
     Attributes:
         uri: the full URI of the file.
         start: the first byte of a table of text, or the first row group of a Parquet file.
         end: the byte, or row group, behind the last; None for the end of the file.
-        lines: how many lines of the file come before the piece.
+        lines: the number of lines of the file before the piece.
     """
 
     uri: str
@@ -118,7 +118,7 @@ def read_parquet(piece: Piece, names: Sequence[str], wanted: Sequence[int]) -> I
 
 
 def column(number: int) -> str:
-    """Returns what the column at a position of the file is called here: any name may stand in a file, even twice."""
+    """Returns the name that the column at a position gets: those in a file can be anything, and can occur twice."""
     return f"c{number}"
 
 

@@ -1,4 +1,4 @@
-"""Predictions to evaluate, from the score job or from any other tool, as one form of table."""
+"""Opens predictions to evaluate, of the score job or of any other tool, as tables of one form."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What a model's outputs can be: a sigmoid a finding, or one softmax.
+#: The tasks of models: a sigmoid for each finding, or one softmax over all classes.
 TASKS = ("multi_label", "single_label")
 
 
 class _About(OutsideModel):
-    """What the score job says of its predictions."""
+    """The facts on its predictions that the score job leaves."""
 
     findings: Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(min_length=1, max_length=100_000)]
     task: Any = None
@@ -51,13 +51,13 @@ class Predictions:
     """Predictions that are not read yet.
 
     Attributes:
-        tasks: one row a task of Spark: its position among the tasks of the table, each in a partition of its own.
-        reader: reads the rows of a task, as `images.checker` takes them; nothing is checked yet.
-        findings: what each place of `labels` and `scores` stands for.
-        source: URI, for messages.
+        tasks: one row for each task, in a partition of its own: the position of the task in `Table.tasks`.
+        reader: reads the rows of a task, as `images.checker` takes them. Nothing is checked yet.
+        findings: the finding of each position in `labels` and `scores`.
+        source: the URI of the predictions, for messages.
         truth: labels from a file of their own; None where the rows have them.
         task: the task of the model, `multi_label` or `single_label`; None where the source does not say.
-        called: what the source calls a finding that the labels call otherwise, and what they call it.
+        called: the name in the labels for each finding of the source that the labels name differently.
         unlabelled: findings of the source that the labels do not have, and that are left out.
     """
 

@@ -19,7 +19,7 @@ from cxr_spark.evaluation.reading.images import FACTS, not_a_probability
 from cxr_spark.evaluation.reading.pieces import Piece, column, first_line, read_parquet, read_text
 from cxr_spark.evaluation.reading.tables import Table
 
-#: What `images.checker` takes.
+#: The rows that `images.checker` takes.
 ROWS = pa.schema(
     [
         pa.field("image_index", pa.string()),
@@ -34,13 +34,13 @@ _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 @dataclass(frozen=True)
 class RowReader:
-    """Reads the pieces of a table, each task its own.
+    """Reads the rows of a table; each task reads its own pieces. Spark sends it to the executors.
 
     Attributes:
         table: the table.
         columns: the columns that are read from another tool's table; None for the output of the score job.
         softmax: None where the numbers are probabilities; else they are logits, of one softmax or of sigmoids.
-        kept: of each place of the scores whether it is taken; None: all are.
+        kept: whether each position of the scores is kept; None to keep all.
     """
 
     table: Table
@@ -49,13 +49,13 @@ class RowReader:
     kept: tuple[bool, ...] | None = None
 
     def __call__(self, numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Reads what tasks read.
+        """Reads the rows of some tasks.
 
         Args:
             numbers: batches with one column: the positions of the tasks in `table.tasks`.
 
         Yields:
-            Batches of `ROWS`. What cannot be read is told by a row of its own, in `malformed`.
+            Batches of `ROWS`. Where something cannot be read, a row says so in `malformed`.
         """
         for batch in numbers:
             for number in batch.column(0).to_pylist():

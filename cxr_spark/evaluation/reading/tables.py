@@ -1,7 +1,7 @@
-"""Opens a table of predictions on the driver: what its columns are, and into what pieces it is cut for the executors.
+"""Opens a table of predictions on the driver: finds its columns, and cuts it into pieces for the executors.
 
-The table is Parquet or text, told by the first bytes and never by the name. Nothing but the head of each file is read,
-and of large files of text the places where they can be cut.
+The table is Parquet or text; its first bytes tell which, never its name. Only the head of each file is read. Large
+files of text are also searched for places between rows where they can be cut.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Table:
 
     Attributes:
         source: its URI, for messages.
-        names: the columns, as the files have them; any name may be there, and twice.
+        names: the names of the columns in the files; they can be anything, and can occur twice.
         types: the types of the columns; all columns of a table of text are strings.
         tasks: the pieces that each task reads.
         form: how a table of text is written; None for Parquet.

@@ -1,4 +1,4 @@
-"""Labels for predictions that have none: of label files, or of class folders. They are for evaluation alone."""
+"""Reads labels for predictions that have none, from label files or class folders. They are used in evaluation alone."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from cxr_spark.storage.store import read_uri
 
 @dataclass(frozen=True)
 class Naming:
-    """From what predictions call an image, mostly its file or path, to its name in a dataset's labels.
+    """A function from the name of an image in predictions, usually its file or path, to its name in the labels.
 
-    It travels to the executors.
+    Spark sends it to the executors.
 
     Attributes:
-        dataset: a name of `DATASETS`.
+        dataset: the dataset of the labels, a name of `DATASETS`.
     """
 
     dataset: str
@@ -37,7 +37,7 @@ def read_truth(dataset: Dataset, sources: Sequence[str], settings: LabelSettings
     Args:
         dataset: the dataset that the label files belong to.
         sources: URIs of label files; for class folders the folder above them.
-        settings: how they are read; what means nothing to the dataset is passed over.
+        settings: how they are read; settings that do not apply to the dataset are ignored.
 
     Returns:
         The labels, and a hash of all that they were read from.
@@ -62,7 +62,7 @@ def read_truth(dataset: Dataset, sources: Sequence[str], settings: LabelSettings
 
 
 def label_settings(dataset: Dataset, settings: LabelSettings) -> LabelSettings:
-    """Returns those settings that mean something to a dataset."""
+    """Returns the settings that apply to a dataset."""
     names = (dataset.options | FOR_ALL) & set(LabelSettings.model_fields)
     return LabelSettings(**{name: getattr(settings, name) for name in names})
 

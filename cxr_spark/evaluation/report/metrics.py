@@ -154,7 +154,7 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
 
 
 def may_share_patients(metrics: Mapping[str, Any]) -> bool:
-    """Whether training images may be of the patients that are evaluated: images of a split do not name theirs."""
+    """Whether training images may be of evaluated patients, since there are splits and images without a patient."""
     unnamed = metrics["n_patients"] is None or metrics["n_images_without_patient"] > 0
     return bool(unnamed and metrics["images_by_split"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: What stands before each part that is known of a model.
+#: The text before each fact on a model, and the name of the fact.
 _PARTS = (
     ("", "architecture"),
     ("started from ", "weights"),

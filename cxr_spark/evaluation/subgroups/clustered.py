@@ -1,4 +1,4 @@
-"""Differences of a group of images from all other images, with variances that know that patients have several images.
+"""Differences of a group of images from all other images, with variances that allow for several images of a patient.
 
 The AUC is a mean over pairs; what an image adds to it is known in closed form (DeLong, DeLong and Clarke-Pearson,
 Biometrics 44, 1988). Those parts are summed for each patient, and the variance is that of the patients' sums

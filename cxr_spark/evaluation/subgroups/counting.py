@@ -16,7 +16,7 @@ from cxr_spark.evaluation.reading.images import matrix_of
 from cxr_spark.evaluation.subgroups.clustered import Difference, Ranked, mean_of
 
 _PARTS = ("inside", "outside", "variance", "variance_inside")
-#: What a group and a finding give; finding -1 is the mean over the findings. Null where it cannot be computed.
+#: The numbers of a group for a finding; finding -1 is the mean over the findings. Null where one cannot be computed.
 DIFFERENCES = pa.schema(
     [
         pa.field("group", pa.int32(), nullable=False),

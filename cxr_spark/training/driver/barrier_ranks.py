@@ -34,7 +34,7 @@ def run_barrier_ranks(spark: SparkSession, spec: TrainingSpec) -> None:
     The key of the training goes to the tasks with Spark's own tasks, so it is as safe as Spark's connections are.
 
     Raises:
-        Exception: what Spark makes of a rank that failed or was lost.
+        Exception: Spark's error, where a rank failed or was lost.
     """
     conf = spark.sparkContext.getConf()
     if spec.train.workers > 1 and any(conf.get(name, "false").lower() == "true" for name in _ENCRYPTING):

@@ -26,7 +26,7 @@ _TELLING = re.compile(r"Error|Signal|exitcode|Failure \(")
 
 
 def launch(spark: SparkSession, spec: TrainingSpec) -> None:
-    """Runs a planned training to its end.
+    """Runs a training to its end.
 
     Raises:
         CxrError: a rank failed in a way that a repetition would not mend.

@@ -1,4 +1,4 @@
-"""What the ranks print, on its way to the driver's log."""
+"""Passes what the ranks print on to the driver's log."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ class Failure(OutsideModel):
     """Why a rank failed.
 
     Attributes:
-        kind: name of the error's class in `cxr_spark.errors`; what is no such name means `RunError`.
+        kind: name of the error's class in `cxr_spark.errors`; any other value means `RunError`.
         message: the error in words.
-        may_pass: whether a repetition may not meet it again.
+        may_pass: whether a repetition may succeed.
     """
 
     kind: Any
@@ -56,7 +56,7 @@ def report_failure(store: Store, error: Exception) -> None:
 
 
 def may_pass(error: Exception) -> bool:
-    """Returns whether a repetition may not meet an error again: lost peers, a store that is away, a full memory.
+    """Returns whether a repetition may succeed, as after lost peers, a store that is away, or a full memory.
 
     A training repeats bit for bit, so a wrong value or a fault in the code would only come back.
     """

@@ -1,4 +1,4 @@
-"""Losses for one finding that look away from easy labels: focal and asymmetric.
+"""Losses of one finding in which labels that are easy to predict count less: focal and asymmetric.
 
 Both multiply the cross-entropy of a label by a power of the probability of the wrong answer. With p the sigmoid of a
 logit, a positive label costs (1 - p)^a * -log(p), and a negative one q^b * -log(1 - q), where q = max(p - m, 0):
@@ -25,7 +25,7 @@ class Focus:
     Attributes:
         positive: the power of positive labels (a), 0 or more.
         negative: the power of negative labels (b), 0 or more.
-        margin: what is taken off the probabilities of negative labels (m), from 0 to less than 1.
+        margin: the number that is subtracted from the probabilities of negative labels (m), from 0 to less than 1.
     """
 
     positive: float
@@ -43,7 +43,7 @@ class Focus:
         return None
 
     def costs(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns what each logit costs if its label is positive, and if it is negative.
+        """Returns the loss of each logit, if its label is positive and if it is negative.
 
         Powers of probabilities are computed from their logarithms, so that values and gradients are finite for every
         finite logit.

@@ -1,4 +1,4 @@
-"""The way of what a rank prints from a barrier task to the driver."""
+"""Sends what a rank prints from a barrier task to the driver."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from cxr_spark.training.rank.interface import interface_towards
 from cxr_spark.training.rank.rendezvous import Rendezvous
 
 MODULE = "cxr_spark.training.rank.task"
-#: What a rank exits with when its launcher is gone.
+#: The exit status of a rank whose launcher is gone.
 ORPHANED = 70
 #: Last lines of a rank's output that the error of its death quotes.
 _LAST_LINES = 3

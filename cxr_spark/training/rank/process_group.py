@@ -91,7 +91,7 @@ class ProcessGroup:
             dist.barrier()
 
     def disconnect(self) -> None:
-        """Leaves the group. Whoever calls it holds no network of `parallel` any more.
+        """Leaves the group. The caller must not hold a network of `parallel` any more.
 
         Such a network keeps the threads of the group alive. One that wants Python's lock while the interpreter ends
         aborts the process (seen once in 105 runs of two ranks), so networks in circles of references are freed before.

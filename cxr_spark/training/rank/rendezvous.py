@@ -87,7 +87,7 @@ class RendezvousServer:
 
 
 class RendezvousStore(Store):  # type: ignore[misc]
-    """What torch's process groups see of the table: a rank's own connection to the server.
+    """A rank's own connection to the server, through which torch's process groups use the table.
 
     torch calls the methods by the names and with the arguments of `torch.distributed.Store`, from several threads.
     Whoever hands the store to torch must keep a reference to it: torch's C++ does not.

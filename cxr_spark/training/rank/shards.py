@@ -58,7 +58,7 @@ class Shard:
     Attributes:
         pixels: uint8 (n, S, S), in a file that vanishes with the process.
         labels: float32 (n, K); NaN where a label is not known.
-        keys: uint64 (n,), the keys by which augmentations draw.
+        keys: uint64 (n,), the keys that the random numbers of augmentations are drawn from.
     """
 
     pixels: NDArray[np.uint8]
@@ -85,10 +85,8 @@ def read_index(dataset: PreparedDataset, split: str) -> Index:
         tables = list(pool.map(read, files))
     k = len(dataset.findings)
     names = np.concatenate([t["image_index"].to_numpy() for t in tables] or [np.empty(0, dtype=object)])
-    parts = []
-    for name, table in zip(files, tables, strict=True):
-        parts.append(_labels(table, k, dataset.store.uri_of(name)))
-    labels = np.concatenate(parts or [np.empty((0, k), np.float32)])
+    by_file = [_labels(table, k, dataset.store.uri_of(name)) for name, table in zip(files, tables, strict=True)]
+    labels = np.concatenate(by_file or [np.empty((0, k), np.float32)])
     file = np.repeat(np.arange(len(files)), [len(t) for t in tables])
     row = np.concatenate([np.arange(len(t)) for t in tables] or [np.empty(0, np.int64)])
     order = np.argsort(names.astype(str), kind="stable")
