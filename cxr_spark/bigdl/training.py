@@ -22,7 +22,6 @@ from cxr_spark.bigdl.limits import check_message
 from cxr_spark.bigdl.model.network import Network
 from cxr_spark.bigdl.model.objective import make_criterion, terms_of_batch
 from cxr_spark.errors import DivergedError
-from cxr_spark.models.architectures import build
 from cxr_spark.models.freezing import freeze
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training import schedule
@@ -105,13 +104,7 @@ class BigDLTraining:
         start = Checkpoints(self._spec.checkpoints).load()
         if start is None:
             raise RuntimeError(f"no checkpoint in {self._spec.checkpoints.uri}: `training.start` writes the first one")
-        module = build(
-            self._spec.model.architecture,
-            len(self._spec.findings),
-            dropout=self._spec.model.dropout,
-            hidden=self._spec.model.hidden,
-            batch_norm_epsilon=self._spec.batch_norm_epsilon,
-        )
+        module = self._spec.network()
         freeze(module, self._spec.model.freeze)
         network = Network(
             self._spec.model.architecture, module, Bridge(self._context), decay_by_name(module, self._settings)

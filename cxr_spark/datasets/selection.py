@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.csv_table import shorten
 from cxr_spark.errors import ConfigError, DataError
+from cxr_spark.tables.text import counted
 
 log = logging.getLogger(__name__)
 
@@ -99,14 +100,14 @@ def select(
         left_out[name] = int((keep & ~mask).sum())
         keep &= mask
     if not keep.any():
-        raise DataError(f"prepare.subset leaves no image of {len(keep)}: left out by {_told(left_out)}")
+        raise DataError(f"prepare.subset leaves no image of {len(keep)}: left out by {counted(left_out)}")
     if sample:
         drawn = _drawn(rows["image_index"][keep], classes[keep], sample, seed)
         left_out["sample"] = int(keep.sum()) - len(drawn)
         keep = rows["image_index"].isin(drawn).to_numpy()
     by_class = {str(name): int(count) for name, count in classes[keep].value_counts().sort_index().items()}
     images_left = int(keep.sum())
-    log.info("selected %d of %d images: %s", images_left, len(rows), _told(by_class))
+    log.info("selected %d of %d images: %s", images_left, len(rows), counted(by_class))
     counts = {"labels": len(rows), "left_out": left_out, "images": images_left, "classes": by_class}
     return Selection(labels.filtered(keep), counts)
 
@@ -146,7 +147,3 @@ def _drawn(index: pd.Series[str], classes: pd.Series[str], sample: Mapping[str, 
     if not drawn:
         raise DataError("prepare.sample draws no image: give a number above 0")
     return drawn
-
-
-def _told(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())

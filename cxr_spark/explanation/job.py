@@ -33,6 +33,7 @@ from cxr_spark.scoring.request import Request, check_source, request_of
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, write_quarantine_part
 from cxr_spark.storage.store import Store, read_uri
+from cxr_spark.tables.text import counted
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -242,7 +243,7 @@ def explain(
     images, seconds = sum(part.images for part in done), time.monotonic() - started
     log.info("explained %d images in %.1f s, %.1f images/s", images, seconds, images / seconds)
     if images == 0:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(quarantined.items()))
+        reasons = counted(dict(sorted(quarantined.items())))
         raise DataError(f"none of the images can be read ({reasons}): see {store.uri_of(QUARANTINE_FOLDER)}")
     counts = {"images": images, "quarantined": dict(sorted(quarantined.items()))}
     return counts, [overlap for part in done for overlap in part.overlaps]

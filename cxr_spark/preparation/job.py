@@ -30,6 +30,7 @@ from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import MANIFEST_NAME
 from cxr_spark.tables.quarantine import examples
 from cxr_spark.tables.schema import PREPARED
+from cxr_spark.tables.text import counted
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -216,9 +217,9 @@ def _refuse_too_many_bad(
             store.delete(file.name)
     doubtful = request.notes.get(DOUBTFUL, 0)
     wanted = request.plan.counts.wanted + doubtful
-    counted = [f"{reason} {count}" for reason, count in quarantined(files).items()]
-    reasons = ", ".join([*counted, *([f"label in doubt {doubtful}"] if doubtful else [])])
-    told = f": {examples(store)}; `cxr-spark quarantine {store.uri}` lists them all" if counted else ""
+    refused = quarantined(files)
+    reasons = counted({**refused, **({"label in doubt": doubtful} if doubtful else {})})
+    told = f": {examples(store)}; `cxr-spark quarantine {store.uri}` lists them all" if refused else ""
     raise DataError(
         f"{wanted - manifest['prepared']} of {wanted} labelled images are bad ({reasons}), more than the fraction "
         f"{request.max_bad_fraction} that --max-bad-fraction allows{told}"

@@ -31,6 +31,7 @@ from cxr_spark.preparation.warnings import (
 )
 from cxr_spark.tables.manifest import FORMAT
 from cxr_spark.tables.schema import SPLITS
+from cxr_spark.tables.text import counted
 
 log = logging.getLogger(__name__)
 
@@ -161,9 +162,9 @@ def _split(split: str, files: Sequence[WrittenFile], findings: Sequence[str]) ->
 def log_outcome(manifest: Mapping[str, Any]) -> None:
     """Says what an operator should know even of a run that went well."""
     images = {split: counts["images"] for split, counts in manifest["splits"].items()}
-    log.info("splits: %s", ", ".join(f"{split} {count}" for split, count in images.items()))
+    log.info("splits: %s", counted(images))
     if manifest["quarantined"]:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in manifest["quarantined"].items())
+        reasons = counted(manifest["quarantined"])
         log.info("quarantined: %s", reasons)
     for warning in manifest["warnings"]:
         log.warning("%s", warning)

@@ -8,6 +8,7 @@ from typing import Any
 from cxr_spark.preparation.near_duplicates import NearDuplicates
 from cxr_spark.preparation.plan import Counts
 from cxr_spark.tables.schema import TEST, TRAIN
+from cxr_spark.tables.text import counted
 
 
 def of_counts(counts: Counts) -> Iterator[str]:
@@ -31,10 +32,9 @@ def of_quarantine(reasons: Mapping[str, int]) -> Iterator[str]:
         reasons: number of images by reason.
     """
     if reasons:
-        counted = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
         yield (
-            f"{sum(reasons.values())} images were set aside ({counted}): `cxr-spark quarantine` with --out names each "
-            "of them and says what is wrong with it"
+            f"{sum(reasons.values())} images were set aside ({counted(reasons)}): `cxr-spark quarantine` with --out "
+            "names each of them and says what is wrong with it"
         )
 
 
@@ -60,9 +60,8 @@ def of_dicom(doubtful: Mapping[str, int]) -> Iterator[str]:
         doubtful: number of images by reason.
     """
     if doubtful:
-        counted = ", ".join(f"{reason} {count}" for reason, count in doubtful.items())
         yield (
-            f"DICOM images were taken that may be no frontal chest radiographs by their headers ({counted}): "
+            f"DICOM images were taken that may be no frontal chest radiographs by their headers ({counted(doubtful)}): "
             "prepare.dicom.modality, prepare.dicom.body_part and prepare.dicom.view say what becomes of them"
         )
 

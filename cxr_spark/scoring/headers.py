@@ -11,6 +11,7 @@ from cxr_spark.datasets.columns import MAX_AGE_YEARS
 from cxr_spark.datasets.persons import understood
 from cxr_spark.imaging.dicom.person import Person
 from cxr_spark.tables.schema import DICOM_UIDS
+from cxr_spark.tables.text import counted
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,6 @@ def doubts_of(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
         log.warning(
             "DICOM images were scored that may be no frontal chest radiographs by their headers (%s): "
             "score.dicom.modality, score.dicom.body_part and score.dicom.view say what becomes of them",
-            ", ".join(f"{reason} {count}" for reason, count in sorted(doubts.items())),
+            counted(dict(sorted(doubts.items()))),
         )
     return dict(sorted(doubts.items()))

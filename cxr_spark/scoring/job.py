@@ -29,6 +29,7 @@ from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import PartScorer, write_quarantine_part
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.quarantine import examples
+from cxr_spark.tables.text import counted
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -218,7 +219,7 @@ def score(
     doubts = doubts_of(part.doubts for part in scored)
     delete_strays(store, "score", names)
     if images == 0:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(quarantined.items()))
+        reasons = counted(dict(sorted(quarantined.items())))
         raise DataError(
             f"none of the images can be read ({reasons}): {examples(store)}; `cxr-spark quarantine {store.uri}` lists "
             "them all"

@@ -1,6 +1,8 @@
-"""Makes texts fit for tables."""
+"""Makes texts fit for tables and messages."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 def printable(name: str) -> str:
@@ -10,6 +12,15 @@ def printable(name: str) -> str:
     caf\udce9.png
     """
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Lists counts in one line, for a message.
+
+    >>> counted({"corrupt": 2, "too_large": 1})
+    'corrupt 2, too_large 1'
+    """
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def spreadsheet_safe(text: str) -> str:

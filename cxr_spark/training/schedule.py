@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cxr_spark.config import EarlyStopSettings, ScheduleSettings, TrainSettings
@@ -71,17 +71,11 @@ def _plateaus(settings: ScheduleSettings, values: Sequence[float | None]) -> int
 
     A metric that is not defined on the validation images cannot improve, so it is no plateau either.
     """
-    best: float | None = None
     bad = drops = 0
-    for value in values:
-        if value is None and best is None:  # never defined so far: it tells nothing of progress
-            continue
-        if _improves(value, best, settings.min_delta, higher_is_better(settings.metric)):
-            best, bad = value, 0
-        else:
-            bad += 1
-            if bad > settings.patience:
-                drops, bad = drops + 1, 0
+    for improved in _improvements(values, settings.min_delta, higher_is_better(settings.metric)):
+        bad = 0 if improved else bad + 1
+        if bad > settings.patience:
+            drops, bad = drops + 1, 0
     return drops
 
 
@@ -94,15 +88,10 @@ def should_stop(settings: EarlyStopSettings, history: History) -> bool:
         return True
     if settings.patience == 0:
         return False
-    best: float | None = None
+    values = [entry[settings.metric] for entry in history]
     bad = 0
-    for value in (entry[settings.metric] for entry in history):
-        if value is None and best is None:  # never defined so far: it tells nothing of progress
-            continue
-        if _improves(value, best, settings.min_delta, higher_is_better(settings.metric)):
-            best, bad = value, 0
-        else:
-            bad += 1
+    for improved in _improvements(values, settings.min_delta, higher_is_better(settings.metric)):
+        bad = 0 if improved else bad + 1
     return bad >= settings.patience
 
 
@@ -144,6 +133,17 @@ def is_best(metric: str, history: History) -> bool:
         if _improves(entry[metric], best, 0.0, higher_is_better(metric)):
             best = entry[metric]
     return _improves(history[-1][metric], best, 0.0, higher_is_better(metric))
+
+
+def _improvements(values: Sequence[float | None], min_delta: float, higher: bool) -> Iterator[bool]:
+    """Yields for each epoch whether its value is the best so far, from the first epoch on in which it is defined."""
+    best: float | None = None
+    for value in values:
+        if value is None and best is None:  # never defined so far: it tells nothing of progress
+            continue
+        improved = _improves(value, best, min_delta, higher)
+        best = value if improved else best
+        yield improved
 
 
 def _improves(value: float | None, best: float | None, min_delta: float, higher: bool) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
+from torch import nn
 
 from cxr_spark.augmentation.building import from_config
 from cxr_spark.augmentation.kinds import BatchAugmentation
 from cxr_spark.config import ModelSettings, TrainSettings
+from cxr_spark.models.architectures import build, build_empty
+from cxr_spark.models.folder import BuildArguments
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 
@@ -60,6 +63,21 @@ class TrainingSpec(BaseModel):
     def dataset(self) -> PreparedDataset:
         """Opens the prepared dataset."""
         return PreparedDataset.open(self.data_uri, verify=self.train.storage == "checked")
+
+    @property
+    def build_arguments(self) -> BuildArguments:
+        """The arguments of `models.build` that shape the network, beside its name and its number of outputs."""
+        return BuildArguments(
+            dropout=self.model.dropout, hidden=self.model.hidden, batch_norm_epsilon=self.batch_norm_epsilon
+        )
+
+    def network(self) -> nn.Module:
+        """Builds the network with random weights."""
+        return build(self.model.architecture, len(self.findings), **self.build_arguments.model_dump())
+
+    def empty_network(self) -> nn.Module:
+        """Builds the network without storage for its weights, which a state is then assigned to."""
+        return build_empty(self.model.architecture, len(self.findings), **self.build_arguments.model_dump())
 
     def augmentations(self) -> list[BatchAugmentation]:
         """Builds the augmentations that the settings name."""

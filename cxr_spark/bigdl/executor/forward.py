@@ -19,7 +19,7 @@ from torch import nn
 from cxr_spark.augmentation.building import augment
 from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.models import tensors as tensor_files
-from cxr_spark.models.architectures import batch_norms, build_empty
+from cxr_spark.models.architectures import batch_norms
 from cxr_spark.models.device import choose
 from cxr_spark.models.freezing import freeze
 from cxr_spark.runtime.tasks import run_parts
@@ -116,13 +116,7 @@ class ForwardPasses:
 
 def _on_executor(parts: Iterable[int], sent: _Sent, function) -> Iterator[object]:  # type: ignore[no-untyped-def]
     spec = TrainingSpec.model_validate_json(sent.spec_json)
-    module = build_empty(
-        spec.model.architecture,
-        len(spec.findings),
-        dropout=spec.model.dropout,
-        hidden=spec.model.hidden,
-        batch_norm_epsilon=spec.batch_norm_epsilon,
-    )
+    module = spec.empty_network()
     tensors, _ = tensor_files.from_bytes(sent.weights.value, "the broadcast network")
     module.load_state_dict(tensors, assign=True)
     freeze(module, spec.model.freeze)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_spark.errors import RunError
-from cxr_spark.models.architectures import build
-from cxr_spark.models.folder import BuildArguments, ModelMetadata, Preprocessing, save_model
+from cxr_spark.models.folder import ModelMetadata, Preprocessing, save_model
 from cxr_spark.reporting.training_curves import training_curves
 from cxr_spark.training.checkpoints import BEST, LAST, Checkpoints
 from cxr_spark.training.specification import TrainingSpec
@@ -45,13 +44,7 @@ def finish(spec: TrainingSpec, resize: str, white_level: int | None = None) -> M
         picture = Path(folder, "curves.png")
         training_curves(history, picture, BEST.get(spec.train.final_model, "epoch"))
         spec.run.write_bytes("curves.png", picture.read_bytes())
-    module = build(
-        spec.model.architecture,
-        len(spec.findings),
-        dropout=spec.model.dropout,
-        hidden=spec.model.hidden,
-        batch_norm_epsilon=spec.batch_norm_epsilon,
-    )
+    module = spec.network()
     module.load_state_dict(best.model)
     entry: dict[str, Any] = best.progress.history[-1]
     metadata = ModelMetadata(
@@ -66,9 +59,7 @@ def finish(spec: TrainingSpec, resize: str, white_level: int | None = None) -> M
             resize=resize,
             white_level=white_level,
         ),
-        build=BuildArguments(
-            dropout=spec.model.dropout, hidden=spec.model.hidden, batch_norm_epsilon=spec.batch_norm_epsilon
-        ),
+        build=spec.build_arguments,
         training={
             "data": spec.data_uri,
             "model": spec.model.model_dump(mode="json"),

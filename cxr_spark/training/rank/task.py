@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-from cxr_spark.models.architectures import build
 from cxr_spark.models.device import choose
 from cxr_spark.models.freezing import freeze
 from cxr_spark.models.stochastic_depth import set_stochastic_depth
@@ -78,13 +77,7 @@ def train(spec: TrainingSpec, group: ProcessGroup) -> None:
     start = Checkpoints(spec.checkpoints).load()
     if start is None:
         raise RuntimeError(f"no checkpoint in {spec.checkpoints.uri}: the driver writes the first one")
-    module = build(
-        spec.model.architecture,
-        len(spec.findings),
-        dropout=spec.model.dropout,
-        hidden=spec.model.hidden,
-        batch_norm_epsilon=spec.batch_norm_epsilon,
-    )
+    module = spec.network()
     set_stochastic_depth(module, spec.model.stochastic_depth, spec.model.architecture)
     freeze(module, spec.model.freeze)
     trainer = Trainer(
