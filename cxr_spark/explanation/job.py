@@ -29,6 +29,7 @@ from cxr_spark.outputs.claim import Claim
 from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.runtime.tasks import run_parts
+from cxr_spark.scoring.plan import remedy_for_names
 from cxr_spark.scoring.request import Request, check_source, request_of
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, write_quarantine_part
@@ -244,6 +245,7 @@ def explain(
     log.info("explained %d images in %.1f s, %.1f images/s", images, seconds, images / seconds)
     if images == 0:
         reasons = counted(dict(sorted(quarantined.items())))
-        raise DataError(f"none of the images can be read ({reasons}): see {store.uri_of(QUARANTINE_FOLDER)}")
+        told = f"see {store.uri_of(QUARANTINE_FOLDER)}{remedy_for_names(quarantined)}"
+        raise DataError(f"none of the images can be read ({reasons}): {told}")
     counts = {"images": images, "quarantined": dict(sorted(quarantined.items()))}
     return counts, [overlap for part in done for overlap in part.overlaps]

@@ -23,7 +23,7 @@ from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.headers import doubts_of
 from cxr_spark.scoring.incremental import score_new
 from cxr_spark.scoring.models import Models, open_models
-from cxr_spark.scoring.plan import Part
+from cxr_spark.scoring.plan import Part, remedy_for_names
 from cxr_spark.scoring.request import check_source, request_of
 from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import PartScorer, write_quarantine_part
@@ -222,7 +222,7 @@ def score(
         reasons = counted(dict(sorted(quarantined.items())))
         raise DataError(
             f"none of the images can be read ({reasons}): {examples(store)}; `cxr-spark quarantine {store.uri}` lists "
-            "them all"
+            f"them all{remedy_for_names(quarantined)}"
         )
     told = {"dicom_doubtful": doubts} if doubts else {}
     return {"images": images, "quarantined": dict(sorted(quarantined.items())), **told}

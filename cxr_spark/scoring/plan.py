@@ -6,7 +6,7 @@ import logging
 import math
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
@@ -37,6 +37,11 @@ APART = (
     "tell them apart by their paths with --image-index path, from one --images folder above all of them; predictions "
     "under other names need an --out of their own"
 )
+
+
+def remedy_for_names(reasons: Container[str]) -> str:
+    """Returns the end of an error about images that were set aside: what helps where their names are the reason."""
+    return f"; {APART}" if DUPLICATE_NAME in reasons else ""
 
 
 def _name(uri: str, root: str) -> str:

@@ -198,6 +198,33 @@ def test_hostile_folder(spark, tmp_path):
     }
 
 
+@pytest.mark.parametrize("dataset", ["nih", "folder"])
+def test_files_of_one_name_in_two_folders_are_told_and_neither_is_taken(spark, tmp_path, capsys, dataset):
+    roots = ("first", "second")
+    for number in range(12):
+        folder = tmp_path / roots[number % 2] / ("A" if number < 6 else "B")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:02d}.png").write_bytes(image())
+    for root in roots:
+        (tmp_path / root / "A" / "same.png").write_bytes(image())
+    options = [text for root in roots for text in ("--images", str(tmp_path / root))]
+    if dataset == "nih":
+        names = [*(f"{number:02d}.png" for number in range(12)), "same.png"]
+        with (tmp_path / "labels.csv").open("w", newline="") as stream:
+            csv.writer(stream).writerows([HEADER, *([name, "Mass", 0, name, "058Y", "M", "PA"] for name in names)])
+        options += ["--labels", str(tmp_path / "labels.csv")]
+    options += ["--dataset", dataset, "--split", "patient", "--size", "32", "--out", str(tmp_path / "out")]
+    assert main(["prepare", *options]) == 3
+    assert "1 of 13 labelled images are bad (duplicate_name 2)" in capsys.readouterr().err
+    assert main(["prepare", *options, "--max-bad-fraction", "0.1"]) == 0
+    assert "WARNING" in (told := capsys.readouterr().err)
+    assert "2 images were set aside (duplicate_name 2)" in told
+    manifest = manifest_of(tmp_path)
+    assert (manifest["prepared"], manifest["quarantined"]) == (12, {"duplicate_name": 2})
+    assert quarantine_of(tmp_path)["uri"].tolist() == [f"file://{tmp_path}/{root}/A/same.png" for root in roots]
+    assert not pd.read_parquet(tmp_path / "out" / "data")["image_index"].str.contains("same").any()
+
+
 def test_too_many_bad_images_stop_the_job_and_a_later_run_works(spark, tmp_path, capsys):
     images = {f"{i:02d}.png": image() for i in range(20)} | {"20.png": b"broken", "21.png": b""}
     make_set(tmp_path, images)

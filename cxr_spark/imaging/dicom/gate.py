@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
 from cxr_spark.imaging.dicom.file import is_dicom
+from cxr_spark.imaging.dicom.header import WITHOUT_PIXELS_BY_MODALITY, read_header
 from cxr_spark.imaging.dicom.person import Person, read_person
 from cxr_spark.imaging.rejected import OTHER_BODY_PART, OTHER_MODALITY, OTHER_VIEW, ImageRejected
 
@@ -56,7 +57,8 @@ class DicomGate:
             data: its contents; other files than DICOM pass.
 
         Raises:
-            ImageRejected: its header says that it is not what is wanted, and that is to be refused.
+            ImageRejected: its header says that it is not what is wanted, and that is to be refused; or it is an object
+                without pixels, such as a report.
         """
         if not is_dicom(memoryview(data)):
             return Seen(None)
@@ -64,6 +66,8 @@ class DicomGate:
             header = read_person(bytes(data))
         except ImageRejected:  # whoever reads the pixels says what is wrong
             return Seen(None)
+        if header.modality in WITHOUT_PIXELS_BY_MODALITY:
+            read_header(memoryview(data))  # raises where it is no image at all, which is what the user should learn
         doubts = []
         for action, (reason, told) in zip((getattr(self, f.name) for f in fields(self)), _odd(header), strict=True):
             if told and action == "refuse":

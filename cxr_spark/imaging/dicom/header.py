@@ -23,7 +23,8 @@ _WITHOUT_PIXELS = {
     "Presentation State": "Presentation State",
     "Media Storage Directory": "DICOMDIR",
 }
-_BY_MODALITY = {"SR": "Structured Report", "KO": "Structured Report", "PR": "Presentation State"}
+#: The same by their modality.
+WITHOUT_PIXELS_BY_MODALITY = {"SR": "Structured Report", "KO": "Structured Report", "PR": "Presentation State"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ def _refuse_other_objects(dataset: Dataset) -> None:
     uid = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
     name = str(getattr(uid, "name", ""))
     modality = str(dataset.get("Modality", ""))
-    known = next((kind for words, kind in _WITHOUT_PIXELS.items() if words in name), _BY_MODALITY.get(modality))
+    known = next(
+        (kind for words, kind in _WITHOUT_PIXELS.items() if words in name), WITHOUT_PIXELS_BY_MODALITY.get(modality)
+    )
     if known is None and name.endswith("Storage") and "Image" not in name:
         known = name.removesuffix(" Storage")
     if known is not None:

@@ -55,7 +55,7 @@ def parse_h5(data: bytes, what: str) -> FileContent:
     """
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            root = file.get("model_weights", file)
+            root = _member(file, "model_weights", what) if "model_weights" in file.keys() else file  # noqa: SIM118
             if not _names(root, "layer_names"):
                 raise DataError(
                     f"{what} is HDF5, but has no Keras layer names: save the weights with "
@@ -79,19 +79,38 @@ def _weights(file: h5py.File, root: Any, what: str) -> Iterator[tuple[str, str, 
     """Finds the weights: layer, role and the dataset, which is not read yet."""
     count = 0
     for group_name in _names(root, "layer_names"):
-        group = root[group_name]
+        group = _member(root, group_name, what)
         names = _names(group, "weight_names")
         # A layer that is a model itself holds the weights of many layers; the part before the role tells them apart.
         # In an ordinary group it may differ from the layer's name: Keras numbers layers that are made twice.
         prefixes = {name.rpartition("/")[0] for name in names}
         for name in names:
-            dataset = group[name]
+            dataset = _member(group, name, what)
             _check_dataset(file, dataset, f"{what}: {group_name}/{name}")
             layer = group_name if len(prefixes) == 1 else name.rpartition("/")[0].removeprefix(f"{group_name}/")
             count += 1
             if count > _MAX_NAMES:
                 raise DataError(f"{what} names more than {_MAX_NAMES:,} weights: it is no network's")
             yield layer, role_of(name, what), dataset
+
+
+def _member(group: Any, path: str, what: str) -> Any:
+    """Returns what lies at a path below a group, without opening any other file.
+
+    HDF5 opens the file that a link leads to as soon as somebody asks for the link's target, so links are looked at
+    first. Keras writes none.
+
+    Raises:
+        DataError: a link stands in the path.
+    """
+    found = group
+    for part in filter(None, path.split("/")):
+        if not isinstance(found, h5py.Group):
+            raise DataError(f"{what}: {path} leads through an array: expected groups alone above {part!r}")
+        if not isinstance(found.get(part, getlink=True), h5py.HardLink):
+            raise DataError(f"{what}: {path} is not in the file itself but a link to what lies elsewhere")
+        found = found[part]
+    return found
 
 
 def _check_dataset(file: h5py.File, dataset: Any, what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import resource
 import time
 import zipfile
@@ -175,6 +176,59 @@ def test_a_virtual_dataset_cannot_read_another_file(tmp_path: Path) -> None:
         del file["l0/kernel:0"]
         file["l0"].create_virtual_dataset("kernel:0", layout)
     with pytest.raises(DataError, match="in another one"):
+        imported(path, "vgg16")
+
+
+def linked(path: Path, at: str, target: Path, soft: bool) -> Path:
+    """Puts a link to what another file holds at a path in a Keras file."""
+    keras(path, 1, data=np.zeros(5, np.float32))
+    with h5py.File(path, "a") as file:
+        if at in file:
+            del file[at]
+        file["elsewhere" if soft else at] = h5py.ExternalLink(str(target), "/x")
+        if soft:
+            file[at] = h5py.SoftLink("/elsewhere")
+    return path
+
+
+@pytest.mark.parametrize("at", ["model_weights", "l0", "l0/kernel:0"])
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_link_to_another_file_is_refused(tmp_path: Path, at: str, soft: bool) -> None:
+    path = linked(tmp_path / "w.h5", at, tmp_path / "nowhere.h5", soft)
+    with pytest.raises(DataError, match=rf"w\.h5: {at.rpartition('/')[2]} is not in the file itself but a link"):
+        keras_h5.parse_h5(path.read_bytes(), "w.h5")
+
+
+def test_a_file_that_a_link_leads_to_is_not_even_opened(tmp_path: Path) -> None:
+    """It is a pipe to which nobody writes: whoever opens it waits for ever."""
+    os.mkfifo(tmp_path / "pipe.h5")
+    with pytest.raises(DataError, match="is not in the file itself but a link"):
+        imported(linked(tmp_path / "w.h5", "l0/kernel:0", tmp_path / "pipe.h5", soft=False), "vgg16")
+
+
+@pytest.mark.parametrize("attribute", ["layer_names", "weight_names"])
+@pytest.mark.parametrize("dtype", ["S12", h5py.string_dtype()])
+def test_names_of_one_length_and_of_any_are_read(tmp_path: Path, attribute: str, dtype: Any) -> None:
+    """Texts of variable length lie elsewhere in the file."""
+    path = keras(tmp_path / "w.h5", 1, data=np.zeros((3, 3), np.float32))
+    with h5py.File(path, "a") as file:
+        group = file if attribute == "layer_names" else file["l0"]
+        del group.attrs[attribute]
+        group.attrs.create(attribute, [b"l0" if attribute == "layer_names" else b"kernel:0"], dtype=dtype)
+    assert keras_h5.parse_h5(path.read_bytes(), "w.h5").note["places"] == [("l0", "kernel")]
+
+
+def test_a_list_of_names_that_all_point_at_one_long_text(tmp_path: Path) -> None:
+    """A name of variable length is a length and a place: 4,000 of them can share a text of 32 MB, 128 GB in all."""
+    path = keras(tmp_path / "w.h5", 1, data=np.zeros(5, np.float32))
+    with h5py.File(path, "a") as file:
+        del file.attrs["layer_names"]
+        file.attrs.create("layer_names", ["x" * 2**25] + ["y"] * 3999, dtype=h5py.string_dtype())
+    content = path.read_bytes()
+    first = content.index((2**25).to_bytes(4, "little"), content.index(b"layer_names"))
+    descriptor = content[first : first + 16]
+    path.write_bytes(content[:first] + descriptor * 4000 + content[first + 16 * 4000 :])
+    with cheap(seconds=60), pytest.raises(DataError, match=r"w\.h5"):
         imported(path, "vgg16")
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
+import pydicom
 import pytest
 
 from cxr_spark.imaging.dicom.gate import DicomGate
@@ -59,6 +62,22 @@ def test_others_are_refused_warned_of_or_taken(element: str, value: str, setting
     assert f"{element} {value!r}" in caught.value.detail
     assert DicomGate(**{setting: "warn"}).look(data).doubts == (reason,)
     assert DicomGate(**{setting: "take"}).look(data).doubts == ()
+
+
+@pytest.mark.parametrize(("modality", "kind"), [("SR", "Structured Report"), ("PR", "Presentation State")])
+def test_objects_without_pixels_are_named_and_not_taken_for_another_modality(modality: str, kind: str) -> None:
+    dataset = pydicom.dcmread(io.BytesIO(file(Modality=modality)))
+    for name in ("PixelData", "Rows", "Columns"):
+        delattr(dataset, name)
+    content = io.BytesIO()
+    dataset.save_as(content)
+    for action in ("refuse", "take"):
+        with pytest.raises(ImageRejected) as caught:
+            DicomGate(action, action, action).look(content.getvalue())
+        assert f"holds no pixels ({kind})" in caught.value.detail
+    with pytest.raises(ImageRejected) as caught:  # with pixels it is an image all the same
+        DicomGate().look(file(Modality=modality))
+    assert caught.value.reason == OTHER_MODALITY
 
 
 def test_by_default_views_are_warned_of_and_all_else_is_refused() -> None:
