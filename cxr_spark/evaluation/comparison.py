@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +18,13 @@ from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.classification import Report
 from cxr_spark.evaluation.decisions.validation import held_out_images, validation_curves
 from cxr_spark.evaluation.decisions.verdicts import reports_of
+from cxr_spark.evaluation.image_sets.base import ImageSet
+from cxr_spark.evaluation.image_sets.checks import check_rows
 from cxr_spark.evaluation.paired.findings import measure
-from cxr_spark.evaluation.reading.checks import check_rows, checked
-from cxr_spark.evaluation.reading.images import SPLIT
 from cxr_spark.evaluation.reading.predictions import Predictions
 from cxr_spark.evaluation.report import metrics
 from cxr_spark.evaluation.report.plots import RocCurve, roc_curve
 from cxr_spark.evaluation.significance import bootstrap_p, holm, normal_p
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 
 @dataclass(frozen=True)
@@ -60,16 +58,19 @@ class _Model:
     reports: Mapping[str, Report]
 
 
-def compare(labelled: DataFrame, findings: Sequence[str], baseline: Predictions, how: Comparison) -> Compared:
+def compare(
+    labelled: ImageSet, findings: Sequence[str], baseline: Predictions, of_baseline: ImageSet, how: Comparison
+) -> Compared:
     """Compares predictions with a baseline.
 
     Both are measured on the images and findings that both have, with the labels of the first. A replicate of the
     bootstrap draws the same patients for both, so the interval of a difference is a paired one.
 
     Args:
-        labelled: rows of `images.IMAGES` of any split, all with labels.
+        labelled: checked images of any split, all with labels.
         findings: the names of the findings, in the order of labels and scores.
-        baseline: the other predictions.
+        baseline: the other predictions; their labels are not used.
+        of_baseline: the images of the baseline, held where the others are.
         how: the task, the split and the bootstrap.
 
     Returns:
@@ -80,37 +81,19 @@ def compare(labelled: DataFrame, findings: Sequence[str], baseline: Predictions,
     Raises:
         DataError: the baseline is faulty, or has no images or findings in common with the predictions.
     """
-    from pyspark import StorageLevel
-    from pyspark.sql import functions as F  # noqa: N812 (its usual name)
-
     common = _common(findings, baseline, how.task)
-    other = checked(replace(baseline, truth=None)).persist(StorageLevel.MEMORY_AND_DISK)
-    try:
+    with closing(of_baseline.kept()) as other:
         model_id = check_rows(other, baseline.source)
-        scores = other.select("image_index", _taken("scores", baseline.findings, common).alias("baseline_scores"))
-        joined = (
-            labelled.withColumn("labels", _taken("labels", findings, common))
-            .withColumn("scores", _taken("scores", findings, common))
-            .join(scores, "image_index", "left")
-        )
-        evaluated = joined if how.split is None else joined.where(F.col(SPLIT) == how.split)
-        found = evaluated.agg(F.count("*"), F.count("baseline_scores")).first()
-        n_images, n_common = (int(found[0]), int(found[1])) if found else (0, 0)
-        if n_common == 0:
-            raise DataError(f"{baseline.source} has none of the {n_images} evaluated images: score the same images")
-        paired = joined.where("baseline_scores is not null").persist(StorageLevel.MEMORY_AND_DISK)
-        try:
-            columns = labelled.columns
-            model = _measured(paired.select(columns), common, n_common, how)
-            before = _measured(
-                paired.withColumn("scores", F.col("baseline_scores")).select(columns), common, n_common, how
-            )
-            tested = paired if how.split is None else paired.where(F.col(SPLIT) == how.split)
+        places, other_places = ([names.index(name) for name in common] for names in (findings, baseline.findings))
+        with closing(labelled.paired_with(other, places, other_places).kept()) as paired:
+            n_images = labelled.of_split(how.split).count()
+            tested = paired.of_split(how.split)
+            n_common = tested.count()
+            if n_common == 0:
+                raise DataError(f"{baseline.source} has none of the {n_images} evaluated images: score the same images")
+            model = _measured(paired, common, n_common, how)
+            before = _measured(paired.with_baseline_scores(), common, n_common, how)
             measured = measure(tested, n_images=n_common, n_findings=len(common))
-        finally:
-            paired.unpersist()
-    finally:
-        other.unpersist()
     rule = list(model.reports)[-1]
     by_finding = {name: _difference(name, model, before, rule) for name in common}
     _add_p_values(by_finding, {common[row["finding"]]: row["variance"] for row in measured})
@@ -137,15 +120,8 @@ def _common(findings: Sequence[str], baseline: Predictions, task: str) -> list[s
     return common
 
 
-def _taken(column: str, names: Sequence[str], wanted: Sequence[str]) -> Any:
-    """Returns the elements of an array column that belong to the wanted names, in the order of those."""
-    from pyspark.sql import functions as F  # noqa: N812 (its usual name)
-
-    return F.array(*(F.col(column)[names.index(name)] for name in wanted))
-
-
-def _measured(frame: DataFrame, findings: Sequence[str], n_images: int, how: Comparison) -> _Model:
-    evaluated = frame if how.split is None else frame.where(frame[SPLIT] == how.split)
+def _measured(images: ImageSet, findings: Sequence[str], n_images: int, how: Comparison) -> _Model:
+    evaluated = images.of_split(how.split)
     curves = curves_of(
         evaluated,
         n_images=n_images,
@@ -155,7 +131,7 @@ def _measured(frame: DataFrame, findings: Sequence[str], n_images: int, how: Com
         seed=how.seed,
     )
     by_finding = {name: curves.get(number, metrics.NO_CURVE) for number, name in enumerate(findings)}
-    held_out = held_out_images(frame, how.split)
+    held_out = held_out_images(images, how.split)
     chosen = None if held_out is None else validation_curves(held_out, len(findings))
     return _Model(by_finding, reports_of(evaluated, findings, task=how.task, held_out=chosen))
 

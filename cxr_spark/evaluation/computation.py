@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +16,15 @@ from cxr_spark import __version__
 from cxr_spark.evaluation.calibration.measure import calibration_of
 from cxr_spark.evaluation.comparison import Comparison, compare
 from cxr_spark.evaluation.counting.distributed import curves_of
-from cxr_spark.evaluation.counting.pairs import CROSSINGS, MICRO, Subgroup, first_curve
+from cxr_spark.evaluation.counting.pairs import MICRO, Subgroup, first_curve
 from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.classification import Report
 from cxr_spark.evaluation.decisions.operating_points import operating_points
 from cxr_spark.evaluation.decisions.validation import held_out_images, validation_curves
 from cxr_spark.evaluation.decisions.verdicts import reports_of
-from cxr_spark.evaluation.reading.checks import Inventory, check_rows, checked, take_inventory
-from cxr_spark.evaluation.reading.images import SPLIT
+from cxr_spark.evaluation.image_sets.checks import Inventory, check_rows, take_inventory
+from cxr_spark.evaluation.image_sets.opening import MOST_PAIRS, open_images
+from cxr_spark.evaluation.reading.groupings import CROSSINGS, SPLIT
 from cxr_spark.evaluation.reading.predictions import TASKS, Predictions
 from cxr_spark.evaluation.report import metrics
 from cxr_spark.evaluation.report.plots import RocCurve, roc_curve
@@ -31,7 +33,7 @@ from cxr_spark.evaluation.subgroups.values import values_of
 from cxr_spark.tables.schema import SPLITS
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import SparkSession
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class Evaluation:
 
 def evaluate(
     predictions: Predictions,
+    session: Callable[[], SparkSession],
     *,
     replicates: int,
     seed: int,
@@ -65,11 +68,13 @@ def evaluate(
     baseline: Predictions | None = None,
     synthetic: bool = False,
     partitions: int | None = None,
+    most_pairs: int = MOST_PAIRS,
 ) -> Evaluation:
     """Checks and evaluates predictions.
 
     Args:
         predictions: the predictions, with labels.
+        session: gives the Spark session; it is called only where the predictions are many.
         replicates: the number of bootstrap replicates over patients; with 0 there are no intervals.
         seed: the seed of the bootstrap.
         split: the split whose images are evaluated; None for all images. The AUCs of the other splits are given beside
@@ -79,20 +84,21 @@ def evaluate(
         synthetic: whether the images are known to be synthetic.
         partitions: the number of ranges that the scores are sorted into; None to choose it by the number of scores. It
             changes no number of the result.
+        most_pairs: the number of pairs of image and finding up to which the driver measures without Spark. It changes
+            no number of the result either.
 
     Raises:
         DataError: the predictions are faulty or have no labels.
     """
-    from pyspark import StorageLevel
-
     started = time.monotonic()
     findings, truth = predictions.findings, predictions.truth
     task = task or predictions.task or TASKS[0]
-    frame = checked(predictions).persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        model_id = check_rows(frame, predictions.source)
-        inventory = take_inventory(frame, predictions.source, split, truth)
-        labelled = frame.where("labels is not null")
+    every = [predictions] if baseline is None else [predictions, replace(baseline, truth=None)]
+    opened, *of_baseline = open_images(every, session, most_pairs=most_pairs)
+    with closing(opened.kept()) as images:
+        model_id = check_rows(images, predictions.source)
+        inventory = take_inventory(images, predictions.source, split, truth)
+        labelled = images.labelled()
         subgroups, splits = values_of(labelled, split)
         curves = curves_of(
             labelled,
@@ -104,7 +110,7 @@ def evaluate(
             split=split,
             partitions=partitions,
         )
-        evaluated = labelled if split is None else labelled.where(labelled[SPLIT] == split)
+        evaluated = labelled.of_split(split)
         held_out = held_out_images(labelled, split)
         chosen = None if held_out is None else validation_curves(held_out, len(findings))
         reports = reports_of(evaluated, findings, task=task, held_out=chosen)
@@ -117,13 +123,9 @@ def evaluate(
         add_differences(groups, evaluated, compared, findings, _thresholds(reports, findings))
         comparison = None
         if baseline is not None:
-            comparison = compare(
-                labelled, findings, baseline, Comparison(task=task, split=split, replicates=replicates, seed=seed)
-            )
-        crossing = _patients_in_several_splits(labelled) if len(splits) > 1 else 0
-        spark_version = str(frame.sparkSession.version)
-    finally:
-        frame.unpersist()
+            how = Comparison(task=task, split=split, replicates=replicates, seed=seed)
+            comparison = compare(labelled, findings, baseline, of_baseline[0], how)
+        crossing = labelled.patients_in_several_splits() if len(splits) > 1 else 0
 
     by_finding, pooled = _in_group(curves, findings, 0), curves.get(MICRO, metrics.NO_CURVE)
     by_split = {split: splits[split]} if split is not None else splits
@@ -153,7 +155,7 @@ def evaluate(
         "probabilities_clipped": inventory.n_clipped,
         "bootstrap": {"replicates": replicates, "seed": seed, "unit": "patient", "method": "Poisson, percentile"},
         "synthetic": synthetic,
-        "versions": _versions(spark_version),
+        "versions": _versions(images.spark_version),
     }
     result["splits_may_share_patients"] = metrics.may_share_patients(result)
     of_labels = truth.warnings if truth is not None else ()
@@ -201,13 +203,6 @@ def _unmatched(inventory: Inventory, labels: int | None) -> dict[str, int | None
         "predictions_without_label": inventory.n_unlabelled,
         "labels_without_prediction": None if labels is None else labels - inventory.n_labelled,
     }
-
-
-def _patients_in_several_splits(labelled: DataFrame) -> int:
-    from pyspark.sql import functions as F  # noqa: N812 (its usual name)
-
-    known = labelled.where("patient_known and split is not null")
-    return int(known.groupBy("patient").agg(F.count_distinct("split").alias("n")).where("n > 1").count())
 
 
 def _versions(spark: str) -> Mapping[str, str]:

@@ -153,16 +153,17 @@ class EvaluateJob(Job[EvaluateResult]):
         layout = Layout(settings.index_column, settings.prob_prefix, settings.scores == "logits")
         known = truth.findings if truth is not None else None
         task = None if settings.task == "auto" else settings.task
-        predictions = read_predictions(run.spark, uri, layout=layout, vocabulary=known, task=task)
+        predictions = read_predictions(uri, layout=layout, vocabulary=known, task=task)
         if truth is not None:
             predictions = with_labels(predictions, truth, ", ".join(label_uris), Naming(self.labelling.dataset))
         compared = None
         if baseline is not None:
-            compared = read_predictions(run.spark, baseline, layout=layout, vocabulary=predictions.findings, task=task)
+            compared = read_predictions(baseline, layout=layout, vocabulary=predictions.findings, task=task)
             shared = shared_findings(compared.findings, predictions.findings)
             compared = replace(compared, findings=tuple(shared.get(name, name) for name in compared.findings))
         evaluation = evaluate(
             predictions,
+            lambda: run.spark,
             replicates=settings.replicates,
             seed=settings.seed,
             split=None if settings.split == "all" else settings.split,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr_spark.imaging.compiled import compiled
 from cxr_spark.imaging.jpeg_segments import (
     FRAMES,
     HUFFMAN_TABLES,
@@ -21,7 +22,6 @@ from cxr_spark.imaging.jpeg_segments import (
     segments,
 )
 from cxr_spark.imaging.rejected import CORRUPT, ImageRejected
-from cxr_spark.imaging.unfilter import compiled
 
 _SEQUENTIAL, _LOSSLESS = frozenset({0xC0, 0xC1}), 0xC3
 CHECKED_PROCESSES = _SEQUENTIAL | {_LOSSLESS}

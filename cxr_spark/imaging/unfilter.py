@@ -6,11 +6,10 @@ radiograph.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from cxr_spark.imaging.compiled import compiled
 
 _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)  # filter types: PNG specification (ISO/IEC 15948), clause 9.2
 
@@ -63,14 +62,6 @@ def _unfilter(raw: NDArray[np.uint8], rows: int, row_bytes: int, step: int, out:
             return y
         above = row
     return -1
-
-
-def compiled(function: Any) -> Any:
-    """Compiles with the result kept on disk; where no folder can be written (read-only installs) without."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # numba: "no locator available"
-        return numba.njit(nogil=True)(function)
 
 
 _compiled = compiled(_unfilter)

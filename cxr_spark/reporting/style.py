@@ -77,6 +77,7 @@ def figure(
         # The file holds no version of matplotlib, so the same numbers give the same bytes.
         drawing.savefig(target, format="png", dpi=DPI, metadata={"Software": None})
         if vector is not None:
+            drawing.set_layout_engine("none")  # what was laid out for the PNG stays there: that is half of the time
             drawing.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
 
 

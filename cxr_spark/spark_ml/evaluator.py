@@ -16,6 +16,7 @@ from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.evaluation.counting.distributed import curves_of
 from cxr_spark.evaluation.counting.pairs import MICRO, first_curve
 from cxr_spark.evaluation.counting.whole_curves import Curve
+from cxr_spark.evaluation.image_sets.on_spark import SparkImages
 from cxr_spark.spark_ml.stages.dataframe import column_of
 
 METRICS = ("macro_auc", "micro_auc", "macro_average_precision", "micro_average_precision")
@@ -82,7 +83,9 @@ class ChestXRayEvaluator(Evaluator, DefaultParamsReadable, DefaultParamsWritable
         frame = self._images(dataset).persist(StorageLevel.MEMORY_AND_DISK)  # else each pass runs the network again
         try:
             n_images, n_findings = self._checked(frame)
-            curves = curves_of(frame, n_images=n_images, n_findings=n_findings, subgroups=(), replicates=0, seed=0)
+            curves = curves_of(
+                SparkImages(frame), n_images=n_images, n_findings=n_findings, subgroups=(), replicates=0, seed=0
+            )
         finally:
             frame.unpersist()
         first = first_curve(0, n_findings)

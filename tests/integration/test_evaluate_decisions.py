@@ -37,7 +37,7 @@ def split_cohort(seed=3):
 
 
 def run(spark, uri, **options):
-    return evaluate(read_predictions(spark, uri), **{"replicates": 0, "seed": 1, **options}).metrics
+    return evaluate(read_predictions(uri), lambda: spark, **{"replicates": 0, "seed": 1, **options}).metrics
 
 
 def best_threshold(truth, scores):
@@ -113,6 +113,11 @@ def test_thresholds_for_a_sensitivity_or_specificity_come_from_validation(metric
                     assert found["sensitivity"] == pytest.approx(called[truth == 1].mean())
 
 
+def clipped_logit(probabilities):
+    with np.errstate(divide="ignore"):
+        return np.clip(np.log(probabilities) - np.log1p(-probabilities), -18, 18)
+
+
 def test_calibration_is_that_of_sklearn_with_temperatures_of_the_validation_images(metrics, data):
     for i, name in enumerate(FINDINGS):
         found, (truth, scores) = metrics["calibration"]["findings"][name], known(data, i, "test")
@@ -121,13 +126,13 @@ def test_calibration_is_that_of_sklearn_with_temperatures_of_the_validation_imag
         if not 0 < held.mean() < 1:
             assert found["temperature"] is None
             continue
-        logit = np.clip(np.log(held_scores) - np.log1p(-held_scores), -18, 18)
+        logit = clipped_logit(held_scores)
         fitted = LogisticRegression(fit_intercept=False, C=1e9, tol=1e-9).fit(logit[:, None], held).coef_[0, 0]
         if fitted < 0.01:
             assert found["temperature"] is None
             continue
         assert found["temperature"] == pytest.approx(1 / fitted, rel=1e-3)
-        logit = np.clip(np.log(scores) - np.log1p(-scores), -18, 18)
+        logit = clipped_logit(scores)
         assert found["brier_scaled"] == pytest.approx(
             brier_score_loss(truth, 1 / (1 + np.exp(-logit * fitted))), abs=1e-4
         )
@@ -188,7 +193,7 @@ def test_baseline_is_compared_on_the_images_that_both_have(spark, scored, data, 
     table = pd.DataFrame({f"prob_{name}": other[keep, i] for i, name in enumerate(FINDINGS[:4])})
     table.insert(0, "Image Index", [f"{i:05d}.png" for i in np.flatnonzero(keep)])
     table.to_csv(tmp_path / "before.csv", index=False)
-    baseline = read_predictions(spark, f"file://{tmp_path}/before.csv")
+    baseline = read_predictions(f"file://{tmp_path}/before.csv")
     metrics = run(spark, scored, split="test", baseline=baseline, replicates=300)
     found = metrics["comparison"]
     both = keep & (data.split == "test")
@@ -236,7 +241,7 @@ def check_p_values(found, data, other, both):
 
 
 def test_a_model_beside_itself_differs_by_nothing(spark, scored):
-    baseline = read_predictions(spark, scored)
+    baseline = read_predictions(scored)
     found = run(spark, scored, split="test", baseline=baseline, replicates=50)["comparison"]
     assert found["macro"]["auc_difference"] == 0
     assert found["macro"]["auc_difference_ci95"] == [0, 0]
@@ -256,7 +261,7 @@ def test_a_model_beside_itself_differs_by_nothing(spark, scored):
 def test_faulty_baselines(spark, scored, tmp_path, table, said):
     (tmp_path / "before.csv").write_text(table)
     with pytest.raises(DataError, match=said):
-        run(spark, scored, split="test", baseline=read_predictions(spark, f"file://{tmp_path}/before.csv"))
+        run(spark, scored, split="test", baseline=read_predictions(f"file://{tmp_path}/before.csv"))
 
 
 def test_command_with_split_and_baseline(spark, scored, tmp_path):

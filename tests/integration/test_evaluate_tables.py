@@ -43,7 +43,9 @@ SCORES = pd.DataFrame(
 
 def run(spark, uri, labels=LABELS):
     table = read_nih_labels(labels.encode(), "labels.csv")
-    return evaluate(with_labels(read_predictions(spark, uri), table, "labels.csv"), replicates=0, seed=1).metrics
+    return evaluate(
+        with_labels(read_predictions(uri), table, "labels.csv"), lambda: spark, replicates=0, seed=1
+    ).metrics
 
 
 def write(path, text):
@@ -207,8 +209,8 @@ def test_probabilities_that_left_the_range_by_rounding_are_clipped_and_counted(s
 def with_options(spark, uri, **options):
     labels = read_nih_labels(LABELS.encode(), "labels.csv")
     task = options.pop("task", None)
-    found = read_predictions(spark, uri, layout=Layout(**options), vocabulary=labels.findings, task=task)
-    return evaluate(with_labels(found, labels, "labels.csv"), replicates=0, seed=1, task=task).metrics
+    found = read_predictions(uri, layout=Layout(**options), vocabulary=labels.findings, task=task)
+    return evaluate(with_labels(found, labels, "labels.csv"), lambda: spark, replicates=0, seed=1, task=task).metrics
 
 
 def test_columns_named_by_the_finding_alone(spark, tmp_path):
@@ -327,13 +329,13 @@ def score_table(findings=("Mass", "Edema"), **changes):
 def test_damaged_output_of_the_score_job(spark, tmp_path, changes, said):
     pq.write_table(score_table(**changes), tmp_path / "part.parquet")
     with pytest.raises(DataError, match=said):
-        evaluate(read_predictions(spark, (tmp_path / "part.parquet").as_uri()), replicates=0, seed=1)
+        evaluate(read_predictions((tmp_path / "part.parquet").as_uri()), lambda: spark, replicates=0, seed=1)
 
 
 def test_a_score_job_that_has_not_finished_is_not_evaluated(spark, tmp_path):
     pq.write_table(score_table(), tmp_path / "part.parquet")
     with pytest.raises(DataError, match=r"no _done.json: the score job has not finished"):
-        read_predictions(spark, tmp_path.as_uri())
+        read_predictions(tmp_path.as_uri())
 
 
 def test_scores_of_raw_images_take_labels_from_a_file(spark, tmp_path):
@@ -405,7 +407,7 @@ def test_real_labels_against_sklearn(spark, real_data, tmp_path):
     scores.insert(0, "Image Index", raw["Image Index"].to_numpy())
     uri = write(tmp_path / "p.csv", scores.to_csv(index=False))
     labels = read_nih_labels(data, "Data_Entry_2017.csv")
-    metrics = evaluate(with_labels(read_predictions(spark, uri), labels, "x"), replicates=0, seed=1).metrics
+    metrics = evaluate(with_labels(read_predictions(uri), labels, "x"), lambda: spark, replicates=0, seed=1).metrics
     assert metrics["n_images"] == 4000
     assert metrics["n_patients"] == raw["Patient ID"].nunique()
     assert metrics["unmatched"] == {"predictions_without_label": 0, "labels_without_prediction": 112_120 - 4000}

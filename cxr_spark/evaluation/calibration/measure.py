@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +11,18 @@ from numpy.typing import NDArray
 from cxr_spark.evaluation.calibration.bins import BINS, COUNTED, UNIT, BinCounter, CellCounter
 from cxr_spark.evaluation.calibration.temperature import fit_temperatures
 from cxr_spark.evaluation.counting.auc import mean_of_defined
-from cxr_spark.runtime.spark_schema import to_spark
+from cxr_spark.evaluation.image_sets.base import ImageSet
 from cxr_spark.tables.schema import VALIDATION
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 _SHARES = ("brier", "ece")
 
 
-def calibration_of(evaluated: DataFrame, held_out: DataFrame | None, findings: Sequence[str]) -> dict[str, Any]:
+def calibration_of(evaluated: ImageSet, held_out: ImageSet | None, findings: Sequence[str]) -> dict[str, Any]:
     """Measures calibration.
 
     Args:
-        evaluated: rows of `images.IMAGES`, all with labels.
-        held_out: the same rows of the validation images; None where there are none, or where they themselves are
+        evaluated: checked images, all with labels.
+        held_out: such images of the validation split; None where there are none, or where they themselves are
             evaluated. Then nothing is fitted.
         findings: the names of the findings, in the order of labels and scores.
 
@@ -61,10 +58,9 @@ def calibration_of(evaluated: DataFrame, held_out: DataFrame | None, findings: S
     }
 
 
-def _counted(images: DataFrame, counter: CellCounter | BinCounter) -> NDArray[np.int64]:
-    rows = images.mapInArrow(counter, to_spark(COUNTED)).collect()
+def _counted(images: ImageSet, counter: CellCounter | BinCounter) -> NDArray[np.int64]:
     total = np.zeros(counter.shape, np.int64)
-    for row in rows:
+    for row in images.each(counter, COUNTED):
         total += np.frombuffer(bytes(row["counted"]), np.int64).reshape(counter.shape)
     return total
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +17,12 @@ import pyarrow as pa
 from cxr_spark.evaluation.counting.buckets import BUCKETS, PAIRS, CurveSettings, Ranges, count_buckets
 from cxr_spark.evaluation.counting.pairs import Subgroup, pairs_of
 from cxr_spark.evaluation.counting.whole_curves import Curve, combine
+from cxr_spark.evaluation.image_sets.base import ImageSet
 from cxr_spark.evaluation.reading.images import ArrowFunction
 from cxr_spark.runtime.spark_schema import to_spark
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Row
+    from pyspark.sql import DataFrame
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ _PAIRS_PER_TASK = 4_000_000
 
 
 def curves_of(
-    images: DataFrame,
+    images: ImageSet,
     *,
     n_images: int,
     n_findings: int,
@@ -44,7 +45,7 @@ def curves_of(
     """Computes exact curves.
 
     Args:
-        images: rows of `images.IMAGES`, all with labels. They are read twice or more, so the caller persists them.
+        images: checked images, all with labels. They are read twice or more, so the caller keeps them.
         n_images: the number of images.
         n_findings: the length of their labels and scores.
         subgroups: the subgroups that get curves.
@@ -62,11 +63,11 @@ def curves_of(
     tasks = partitions or -(-n_images * n_findings * copies // _PAIRS_PER_TASK)
     settings = CurveSettings(drawn=n_findings, replicates=replicates, seed=seed)
     spread = _spreader(n_findings, subgroups, split)
-    if tasks <= 1:
-        rows = images.repartition(1).mapInArrow(_whole_counter(spread, settings), to_spark(BUCKETS)).collect()
+    if images.frame is None or tasks <= 1:
+        rows = images.together(_whole_counter(spread, settings), BUCKETS)
     else:
-        rows = _in_ranges(images.mapInArrow(spread, to_spark(PAIRS)), settings, tasks)
-    curves = combine([row.asDict() for row in rows], settings)
+        rows = _in_ranges(images.frame.mapInArrow(spread, to_spark(PAIRS)), settings, tasks)
+    curves = combine(rows, settings)
     log.info("counted %d ranges with %d replicates in %.1f s", len(rows), replicates, time.monotonic() - started)
     return curves
 
@@ -90,7 +91,7 @@ def _whole_counter(spread: ArrowFunction, settings: CurveSettings) -> ArrowFunct
     return count
 
 
-def _in_ranges(pairs: DataFrame, settings: CurveSettings, n: int) -> list[Row]:
+def _in_ranges(pairs: DataFrame, settings: CurveSettings, n: int) -> list[dict[str, Any]]:
     """Counts pairs in n ranges of (curve, score), in two passes: first how many each range holds."""
     from pyspark import StorageLevel
     from pyspark.sql import functions as F  # noqa: N812 (its usual name)
@@ -109,7 +110,7 @@ def _in_ranges(pairs: DataFrame, settings: CurveSettings, n: int) -> list[Row]:
             if some:  # cast: Spark does not always know that a column has no nulls
                 yield from count_buckets(pa.Table.from_batches(some).cast(PAIRS), settings, ranges)
 
-        return list(ordered.mapInArrow(count, to_spark(BUCKETS)).collect())
+        return [row.asDict() for row in ordered.mapInArrow(count, to_spark(BUCKETS)).collect()]
     finally:
         ordered.unpersist()
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from cxr_spark.imaging.compiled import compiled
 
 
 def weighted_pair_counts(
@@ -70,5 +71,4 @@ def _count_pairs_loop(
         first = after
 
 
-# Compiled on first use in a process (1.5 s); a cache on disk would need a writable folder on every node.
-_count_pairs = numba.njit(nogil=True)(_count_pairs_loop)
+_count_pairs = compiled(_count_pairs_loop)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,14 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cxr_spark.evaluation.counting.buckets import PAIRS
-from cxr_spark.evaluation.reading.images import GROUPINGS, SPLIT, matrix_of
+from cxr_spark.evaluation.reading.groupings import GROUPINGS, SPLIT, values_in
+from cxr_spark.evaluation.reading.images import matrix_of
 
 #: The curve of all (image, finding) pairs together.
 MICRO = -1
-
-
-#: The crossings of two groupings, by name.
-CROSSINGS = {f"{one} x {other}": (one, other) for one, other in itertools.combinations(GROUPINGS, 2)}
 
 
 @dataclass(frozen=True)
@@ -36,23 +32,6 @@ class Subgroup:
     value: str
     n_images: int
     number: int
-
-
-def crossed(one: str, other: str) -> str:
-    """Returns the value of a crossing.
-
-    >>> crossed("F", "20-39")
-    'F, 20-39'
-    """
-    return f"{one}, {other}"
-
-
-def values_in(images: pa.Table, grouping: str) -> list[str | None]:
-    """Returns the value of each image in a grouping or crossing; None where it is not known."""
-    if grouping not in CROSSINGS:
-        return list(images.column(grouping).to_pylist())
-    one, other = (images.column(name).to_pylist() for name in CROSSINGS[grouping])
-    return [None if a is None or b is None else crossed(a, b) for a, b in zip(one, other, strict=True)]
 
 
 def first_curve(group: int, n_findings: int) -> int:

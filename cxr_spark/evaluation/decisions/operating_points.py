@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,8 @@ from cxr_spark.evaluation.counting.bootstrap import percentile_interval
 from cxr_spark.evaluation.counting.curves import SENSITIVITIES, SPECIFICITIES
 from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.resampled import RESAMPLED, ResampledCounter
-from cxr_spark.runtime.spark_schema import to_spark
+from cxr_spark.evaluation.image_sets.base import ImageSet
 from cxr_spark.tables.schema import VALIDATION
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 #: Each rule in words, in the order of the report.
 POINTS: Mapping[str, str] = MappingProxyType(
@@ -28,18 +25,18 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "f1": "largest F1",
     }
 )
-#: At most so many tasks count: each gives back the counts of all replicates.
-_MOST_TASKS = 16
+#: At most so many calls count: each gives back the counts of all replicates.
+_MOST_CALLS = 16
 _Counts = NDArray[np.int64]
 
 
 def operating_points(
-    evaluated: DataFrame, held_out: Sequence[Curve | None], findings: Sequence[str], *, replicates: int, seed: int
+    evaluated: ImageSet, held_out: Sequence[Curve | None], findings: Sequence[str], *, replicates: int, seed: int
 ) -> dict[str, Any]:
     """Chooses thresholds on the validation images and applies them to the evaluated ones.
 
     Args:
-        evaluated: rows of `images.IMAGES`, all with labels.
+        evaluated: checked images, all with labels.
         held_out: the curve of each finding on the validation images.
         findings: the names of the findings, in the order of labels and scores.
         replicates: the number of bootstrap replicates over patients; with 0 there are no intervals.
@@ -55,7 +52,7 @@ def operating_points(
         np.array([[np.inf if t is None else t for t in row] for row in chosen.values()]), replicates, seed
     )
     total = np.zeros(counter.shape, np.int64)
-    for row in evaluated.coalesce(_MOST_TASKS).mapInArrow(counter, to_spark(RESAMPLED)).collect():
+    for row in evaluated.each(counter, RESAMPLED, _MOST_CALLS):
         total += np.frombuffer(bytes(row["counts"]), np.int64).reshape(counter.shape)
     points: dict[str, Any] = {}
     for rule, (name, thresholds) in enumerate(chosen.items()):

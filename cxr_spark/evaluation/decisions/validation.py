@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from cxr_spark.evaluation.counting.distributed import curves_of
 from cxr_spark.evaluation.counting.whole_curves import Curve
-from cxr_spark.evaluation.reading.images import SPLIT
+from cxr_spark.evaluation.image_sets.base import ImageSet
 from cxr_spark.tables.schema import VALIDATION
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 
 class HeldOut(NamedTuple):
     """The validation images of an evaluation of other images.
 
     Attributes:
-        images: rows of `images.IMAGES`, all with labels.
-        n_images: the number of rows.
+        images: checked images, all with labels.
+        n_images: the number of images.
     """
 
-    images: DataFrame
+    images: ImageSet
     n_images: int
 
 
-def held_out_images(labelled: DataFrame, split: str | None) -> HeldOut | None:
+def held_out_images(labelled: ImageSet, split: str | None) -> HeldOut | None:
     """Returns the validation images, where they are not what is evaluated.
 
     Args:
-        labelled: rows of `images.IMAGES` of any split, all with labels.
+        labelled: checked images of any split, all with labels.
         split: the split that is evaluated; None for all images.
 
     Returns:
@@ -37,7 +34,7 @@ def held_out_images(labelled: DataFrame, split: str | None) -> HeldOut | None:
     """
     if split in (None, VALIDATION):
         return None
-    images = labelled.where(labelled[SPLIT] == VALIDATION)
+    images = labelled.of_split(VALIDATION)
     n_images = images.count()
     return HeldOut(images, n_images) if n_images else None
 

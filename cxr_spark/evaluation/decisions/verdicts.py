@@ -1,9 +1,8 @@
-"""Decides which findings images have, and reports how often the decisions are right. Spark counts."""
+"""Decides which findings images have, and reports how often the decisions are right."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +18,16 @@ from cxr_spark.evaluation.decisions.classification import (
 from cxr_spark.evaluation.decisions.classification import VALIDATION as CHOSEN
 from cxr_spark.evaluation.decisions.counts import TALLIES, Counter, Tally
 from cxr_spark.evaluation.decisions.operating_points import thresholds_by_rule
-from cxr_spark.runtime.spark_schema import to_spark
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+from cxr_spark.evaluation.image_sets.base import ImageSet
 
 
 def reports_of(
-    evaluated: DataFrame, findings: Sequence[str], *, task: str, held_out: Sequence[Curve | None] | None
+    evaluated: ImageSet, findings: Sequence[str], *, task: str, held_out: Sequence[Curve | None] | None
 ) -> dict[str, Report]:
     """Decides on images and reports how often the decisions are right.
 
     Args:
-        evaluated: rows of `images.IMAGES`, all with labels.
+        evaluated: checked images, all with labels.
         findings: the names of the findings, in the order of labels and scores.
         task: `multi_label` or `single_label`.
         held_out: the curve of each finding on the validation images; None where there are none.
@@ -56,8 +52,8 @@ def reports_of(
     }
 
 
-def _count(images: DataFrame, thresholds: NDArray[np.float64]) -> Tally:
+def _count(images: ImageSet, thresholds: NDArray[np.float64]) -> Tally:
     total = Tally.zero(*thresholds.shape)
-    for row in images.mapInArrow(Counter(thresholds), to_spark(TALLIES)).collect():
+    for row in images.each(Counter(thresholds), TALLIES):
         total = total.add_bytes(row["tally"])
     return total

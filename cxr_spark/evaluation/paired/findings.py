@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cxr_spark.evaluation.image_sets.base import BASELINE_SCORES, ImageSet
 from cxr_spark.evaluation.paired.delong import difference_and_variance
 from cxr_spark.evaluation.reading.images import matrix_of
 from cxr_spark.runtime.spark_schema import to_spark
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 #: One image's two scores for one finding that it has a known label of.
 PAIRED = pa.schema(
@@ -42,11 +40,11 @@ _NAMED = 3
 _PAIRS_PER_TASK = 4_000_000
 
 
-def measure(paired: DataFrame, *, n_images: int, n_findings: int) -> list[dict[str, Any]]:
+def measure(paired: ImageSet, *, n_images: int, n_findings: int) -> list[dict[str, Any]]:
     """Measures every finding. One task takes all the pairs of a finding, about 60 bytes for each.
 
     Args:
-        paired: `image_index`, `labels`, `scores` and `baseline_scores` of the images that both models scored.
+        paired: the images that both models scored, see `ImageSet.paired_with`.
         n_images: the number of images.
         n_findings: the length of labels and scores.
 
@@ -54,17 +52,14 @@ def measure(paired: DataFrame, *, n_images: int, n_findings: int) -> list[dict[s
         A row of `MEASURED` for each finding that has known labels.
     """
     spread = _spreader(n_findings)
-    columns = paired.select("image_index", "labels", "scores", "baseline_scores")
 
     def in_one(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from _measured(spread(batches))
 
-    if n_images * n_findings <= _PAIRS_PER_TASK:
-        rows = columns.repartition(1).mapInArrow(in_one, to_spark(MEASURED)).collect()
-    else:
-        pairs = columns.mapInArrow(spread, to_spark(PAIRED)).repartition(n_findings, "finding")
-        rows = pairs.mapInArrow(_measured, to_spark(MEASURED)).collect()
-    return [row.asDict() for row in rows]
+    if paired.frame is None or n_images * n_findings <= _PAIRS_PER_TASK:
+        return paired.together(in_one, MEASURED)
+    pairs = paired.frame.mapInArrow(spread, to_spark(PAIRED)).repartition(n_findings, "finding")
+    return [row.asDict() for row in pairs.mapInArrow(_measured, to_spark(MEASURED)).collect()]
 
 
 def _spreader(n_findings: int) -> Any:
@@ -84,7 +79,7 @@ def pairs_of(images: pa.Table, n_findings: int) -> pa.Table:
         images.column("image_index").take(pa.array(row)).combine_chunks(),
         labels[row, finding] == 1,
         matrix_of(images, "scores", n_findings)[row, finding],
-        matrix_of(images, "baseline_scores", n_findings)[row, finding],
+        matrix_of(images, BASELINE_SCORES, n_findings)[row, finding],
     )
     return pa.Table.from_arrays([pa.array(column) for column in columns], schema=PAIRED)
 

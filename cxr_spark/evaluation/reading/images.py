@@ -17,13 +17,10 @@ from numpy.typing import NDArray
 
 from cxr_spark.datasets.matching import NameMatcher
 from cxr_spark.errors import DataError
+from cxr_spark.evaluation.reading.groupings import GROUPINGS, SPLIT
 
 #: The further columns that predictions or label files may have.
 FACTS = ("patient_id", "view_position", "sex", "age", "split", "model_id")
-#: The columns whose values make subgroups of images; `age_band` is made from `age`.
-GROUPINGS = ("sex", "age_band", "view_position")
-#: The column with the split of an image, which makes subgroups, too.
-SPLIT = "split"
 
 #: A checked image.
 IMAGES = pa.schema(

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import pyarrow.parquet as pq
 from pydantic import Field
@@ -30,9 +30,6 @@ from cxr_spark.outputs.mark import DONE_NAME
 from cxr_spark.storage.store import NotJsonError, Store, parent_and_name
 from cxr_spark.storage.typed_json import OutsideModel, validated
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-
 log = logging.getLogger(__name__)
 
 #: The tasks of models: a sigmoid for each finding, or one softmax over all classes.
@@ -51,8 +48,7 @@ class Predictions:
     """Predictions that are not read yet.
 
     Attributes:
-        tasks: one row for each task, in a partition of its own: the position of the task in `Table.tasks`.
-        reader: reads the rows of a task, as `images.checker` takes them. Nothing is checked yet.
+        reader: reads the rows of each task of its table, as `images.checker` takes them. Nothing is checked yet.
         findings: the finding of each position in `labels` and `scores`.
         source: the URI of the predictions, for messages.
         truth: labels from a file of their own; None where the rows have them.
@@ -61,7 +57,6 @@ class Predictions:
         unlabelled: findings of the source that the labels do not have, and that are left out.
     """
 
-    tasks: DataFrame
     reader: RowReader
     findings: tuple[str, ...]
     source: str
@@ -72,7 +67,6 @@ class Predictions:
 
 
 def read_predictions(
-    spark: SparkSession,
     uri: str,
     *,
     layout: Layout | None = None,
@@ -82,7 +76,6 @@ def read_predictions(
     """Opens predictions; nothing but schemas and first lines is read yet.
 
     Args:
-        spark: the session.
         uri: output of the score job; or a table, as Parquet or as text such as CSV, with a column `Image Index` and
             columns `prob_FINDING`.
         layout: what the user says of another tool's table; None: nothing.
@@ -94,14 +87,13 @@ def read_predictions(
     """
     table = open_table(uri)
     layout = layout or Layout()
-    tasks = spark.range(0, len(table.tasks), 1, len(table.tasks))
     if {"image_index", "probabilities", "labels"} <= set(table.names) and table.form is None:
         _check_score_job(table)
         findings, told = _about(uri)
-        return Predictions(tasks, RowReader(table, None), findings, uri, task=told)
+        return Predictions(RowReader(table, None), findings, uri, task=told)
     columns = find_columns(table, layout, vocabulary)
     softmax = (task == TASKS[1]) if layout.logits else None
-    return Predictions(tasks, RowReader(table, columns, softmax), columns.findings, uri)
+    return Predictions(RowReader(table, columns, softmax), columns.findings, uri)
 
 
 def _check_score_job(table: Table) -> None:

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cxr_spark.evaluation.counting.pairs import Subgroup, values_in
+from cxr_spark.evaluation.counting.pairs import Subgroup
+from cxr_spark.evaluation.reading.groupings import values_in
 from cxr_spark.evaluation.reading.images import matrix_of
 from cxr_spark.evaluation.subgroups.clustered import Difference, Ranked, mean_of
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cxr_spark.evaluation.counting.pairs import CROSSINGS, Subgroup
+from cxr_spark.evaluation.counting.pairs import Subgroup
+from cxr_spark.evaluation.image_sets.base import ImageSet
+from cxr_spark.evaluation.reading.groupings import CROSSINGS
 from cxr_spark.evaluation.report.metrics import FEW_POSITIVES
 from cxr_spark.evaluation.significance import holm, normal_p
 from cxr_spark.evaluation.subgroups.counting import DIFFERENCES, MEAN, GroupMeasurer
-from cxr_spark.runtime.spark_schema import to_spark
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 #: A subgroup is flagged where its corrected p-value is below this.
 LEVEL = 0.05
@@ -24,20 +22,20 @@ Groups = dict[str, dict[str, dict[str, Any]]]
 
 def add_differences(
     numbers: Groups,
-    evaluated: DataFrame,
+    evaluated: ImageSet,
     subgroups: Sequence[Subgroup],
     findings: Sequence[str],
     thresholds: Sequence[float | None],
 ) -> None:
     """Measures every subgroup against all other images, and adds what was found to its numbers.
 
-    All images go through one task: with 15 findings about 300 bytes for each.
+    All images go through one call: with 15 findings about 300 bytes for each.
 
     Args:
         numbers: what `metrics.of_subgroup` returned, by grouping and value; those of crossings are made here. Each gets
             `macro_auc_difference` and `false_negative_rate` with `..._difference`, each difference with `..._ci95`,
             `..._p` and `..._p_holm`, and `flagged` and `few`; so does each of its findings, with `auc_difference`.
-        evaluated: rows of `images.IMAGES`, all with labels.
+        evaluated: checked images, all with labels.
         subgroups: the subgroups that are in `numbers`.
         findings: the names of the findings.
         thresholds: the threshold of each finding; None: no false-negative rate.
@@ -45,8 +43,8 @@ def add_differences(
     if not subgroups:
         return
     measurer = GroupMeasurer(tuple(subgroups), [math.nan if value is None else value for value in thresholds])
-    rows = evaluated.repartition(1).mapInArrow(measurer, to_spark(DIFFERENCES)).collect()
-    by_place = {(row["group"], row["finding"]): row.asDict() for row in rows}
+    rows = evaluated.together(measurer, DIFFERENCES)
+    by_place = {(row["group"], row["finding"]): row for row in rows}
     whole, single = [], []
     for group in subgroups:
         rows_of_group = [by_place[group.number, place] for place in range(len(findings))]

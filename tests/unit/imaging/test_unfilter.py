@@ -4,7 +4,8 @@ import numba
 import numpy as np
 import pytest
 
-from cxr_spark.imaging.unfilter import compiled, unfilter
+from cxr_spark.imaging.compiled import compiled
+from cxr_spark.imaging.unfilter import unfilter
 
 RNG = np.random.default_rng(2)
 

@@ -1,0 +1,1 @@
+"""Checked images, in the driver's memory where they are few, else in Spark: one face for both."""
