@@ -10,7 +10,10 @@ from cxr_spark.commands.options import add_settings, values
 if TYPE_CHECKING:
     from cxr_spark.scoring.job import ScoreJob
 
-SETTINGS = ("split", "image_index", "batch", "average", "tta", "calibrate", "calibration_data")
+SETTINGS = (
+    *("split", "image_index", "batch", "average", "tta", "calibrate", "calibration_data"),
+    *("format", "columns", "thresholds", "operating_point"),
+)
 _OWN = ("data", "images", "model", "out", "incremental")
 
 

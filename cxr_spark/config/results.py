@@ -55,6 +55,22 @@ class ScoreSettings(Section):
         description="URI of prepared data on whose validation images models are calibrated or ranked; default: the "
         "prepared data that are scored",
     )
+    format: Literal["parquet", "csv"] = Field(
+        "parquet", description="format of the predictions; csv has columns for each finding, whatever columns says"
+    )
+    columns: Literal["lists", "findings"] = Field(
+        "lists",
+        description="lists: the probabilities of an image are one list; findings: beside it each finding has a column "
+        "of its own, such as prob_Effusion",
+    )
+    thresholds: str | None = Field(
+        None,
+        description="URI of an evaluation of the same model whose thresholds were chosen on validation images; each "
+        "finding is then called or not, beside its probability",
+    )
+    operating_point: Literal["f1", "youden", "sensitivity_90", "sensitivity_95", "specificity_90", "specificity_95"] = (
+        Field("f1", description="by which rule the thresholds of that evaluation were chosen")
+    )
 
     @property
     def needs_reference(self) -> bool:

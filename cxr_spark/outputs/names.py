@@ -46,7 +46,7 @@ _HEX = "[0-9a-f]"
 #: What Spark leaves in a folder that it wrote a text to, on a local disk with a checksum beside each file.
 _SPARK_TEXT = rf"(\.?part-\d{{5}}(-{_HEX}{{8}}(-{_HEX}{{4}}){{3}}-{_HEX}{{12}}-c\d{{3}})?(\.txt)?|\.?_SUCCESS)(\.crc)?"
 SPARK_TEXT = re.compile(_SPARK_TEXT)
-_SCORED = rf"part-(\d{{5}}|names)-({_HEX}{{12}}|\d{{8}}T\d{{6}}Z-{_HEX}{{8}}|rest-{_HEX}{{12}})\.parquet"
+_SCORED = rf"part-(\d{{5}}|names)-({_HEX}{{12}}|\d{{8}}T\d{{6}}Z-{_HEX}{{8}}|rest-{_HEX}{{12}})\.(parquet|csv)"
 #: The tables of an evaluation.
 _TABLES = (
     "findings|youden|decisions_(0_5|validation|most_probable)|points_(sensitivity|specificity)_\\d\\d|points_(youden|f1)|"

@@ -18,6 +18,7 @@ INPUT_SETTINGS = (
     "model.weights",
     "train.soft_labels",
     "score.calibration_data",
+    "score.thresholds",
     "evaluate.baseline",
     "explain.boxes",
 )
@@ -31,6 +32,7 @@ INPUT_OPTIONS = (
     "--predictions",
     "--baseline",
     "--calibration-data",
+    "--thresholds",
     "--boxes",
     "--config",
 )

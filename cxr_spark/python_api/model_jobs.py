@@ -67,6 +67,10 @@ def score(
     tta: str | None = None,
     calibrate: str | None = None,
     calibration_data: str | None = None,
+    format: str | None = None,
+    columns: str | None = None,
+    thresholds: str | None = None,
+    operating_point: str | None = None,
     incremental: bool = False,
     score: Group | None = None,
     config: str | None = None,
@@ -86,6 +90,10 @@ def score(
         tta: none, or flip: each model sees the mirror image, too.
         calibrate: none, or platt: fit each model to the labels of validation images first.
         calibration_data: prepared data with these validation images; by default `data`.
+        format: format of the predictions: parquet or csv.
+        columns: findings for one column a finding beside the lists.
+        thresholds: evaluation of this model whose thresholds decide what is called.
+        operating_point: by which rule those thresholds were chosen, such as f1.
         incremental: add to `out` the raw images that are new or have changed, each exactly once.
         score: further settings of the group `score`.
         config: URI of a settings file.
@@ -113,6 +121,10 @@ def score(
         tta=tta,
         calibrate=calibrate,
         calibration_data=calibration_data,
+        format=format,
+        columns=columns,
+        thresholds=thresholds,
+        operating_point=operating_point,
     )
     return run_job(job, Execution(overwrite=overwrite, config=config))
 

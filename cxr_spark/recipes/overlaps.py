@@ -54,7 +54,8 @@ def _inputs(settings: Settings, name: str) -> dict[str, Sequence[str]]:
         case "train":
             return {**images, "train.soft_labels": _given(settings.train.soft_labels)}
         case "score":
-            return {**images, "score.calibration_data": _given(settings.score.calibration_data)}
+            score = {name: getattr(settings.score, name) for name in ("calibration_data", "thresholds")}
+            return {**images, **{f"score.{name}": _given(path) for name, path in score.items()}}
         case "evaluate":
             return {**images, "evaluate.baseline": _given(settings.evaluate.baseline)}
         case "explain":

@@ -32,6 +32,7 @@ from cxr_spark.scoring.plan import APART, NAMINGS, RawPart, raw_parts
 from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, ScoredPart, write_quarantine_part
 from cxr_spark.storage.store import Store
+from cxr_spark.tables.score_columns import ScoreForm
 from cxr_spark.tables.text import printable
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def score_new(
     patterns: Sequence[str],
     settings: ScoreSettings,
     models: Models,
+    form: ScoreForm,
 ) -> dict[str, Any]:
     """Scores the images that this model has not scored yet, and those that have changed since.
 
@@ -57,6 +59,7 @@ def score_new(
         patterns: full URIs of folders and globs.
         settings: how to score.
         models: the models; images that they have not scored together are new to them.
+        form: how the scores are written.
 
     Returns:
         The counts: `images` that were scored now; `changed`, those of them that were scored before with other content;
@@ -80,7 +83,7 @@ def score_new(
     if new:
         claimed.take_up()
         parts, aside = raw_parts(ImageFiles(new, 0), name, application.spark.sparkContext.defaultParallelism)
-        entries = _score(application, store, parts, aside, settings, models, new)
+        entries = _score(application, store, parts, aside, settings, models, form, new)
         claimed.lock.check()
         taken_out = ledger.replace(entries)
         ledger.moved(_without(store, taken_out))
@@ -143,6 +146,7 @@ def _score(
     aside: pa.Table,
     settings: ScoreSettings,
     models: Models,
+    form: ScoreForm,
     new: Sequence[ImageFile],
 ) -> list[Entry]:
     """Scores the new images into files below `_staged`, and returns the entries that the ledger gets for them."""
@@ -158,6 +162,7 @@ def _score(
         threads=threads_of_a_task(spark, max(1, len(parts))),
         batch=settings.batch,
         gate=DicomGate(**settings.dicom.model_dump()),
+        form=form,
     )
     started = time.monotonic()
     scored: list[ScoredPart] = run_parts(spark, parts, scorer, "scoring")

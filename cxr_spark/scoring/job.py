@@ -27,8 +27,10 @@ from cxr_spark.scoring.plan import Part, remedy_for_names
 from cxr_spark.scoring.request import check_source, request_of
 from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import PartScorer, write_quarantine_part
+from cxr_spark.scoring.thresholds import thresholds_of
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.quarantine import examples
+from cxr_spark.tables.score_columns import ScoreForm
 from cxr_spark.tables.text import counted
 
 if TYPE_CHECKING:
@@ -110,6 +112,11 @@ class ScoreJob(Job[ScoreResult]):
         models = (model,) if isinstance(model, str) else tuple(model)
         if not models:
             raise UsageError("--model is missing: expected the folder of a model, or of several")
+        if incremental and score.format != "parquet":
+            raise UsageError(
+                f"--format {score.format} is not for --incremental, which takes rows out of files again: leave it out; "
+                "--columns findings gives each finding a column"
+            )
         return cls(score, models, out, data, patterns, incremental)
 
     @property
@@ -124,16 +131,18 @@ class ScoreJob(Job[ScoreResult]):
             "--images": Input(self.images),
             "--model": Input(self.models, on_executors=False),
             "--calibration-data": Input.of(self.settings.calibration_data),
+            "--thresholds": Input.of(self.settings.thresholds, on_executors=False),
         }
 
     def read_inputs(self, run: JobRun) -> ReadyJob[ScoreResult]:
         """Opens the models and lists the images."""
         reference = run.uri("--calibration-data") or run.uri("--data")
         models = open_models(run.uris["--model"], self.settings, reference)
+        form = self._form(run.uri("--thresholds"), models)
         if self.incremental:
-            return self._incremental(run, models)
+            return self._incremental(run, models, form)
         request = request_of(run, self.settings, models.first)
-        fingerprint = {"model_id": models.model_id, **models.fingerprint, **request.fingerprint}
+        fingerprint = {"model_id": models.model_id, **models.fingerprint, **request.fingerprint, **form.fingerprint}
         if self.images and self.settings.dicom != DicomSettings():
             fingerprint["dicom"] = self.settings.dicom.model_dump()
 
@@ -148,22 +157,34 @@ class ScoreJob(Job[ScoreResult]):
                 threads=threads_of_a_task(run.spark, len(request.parts)),
                 batch=self.settings.batch,
                 gate=DicomGate(**self.settings.dicom.model_dump()),
+                form=form,
             )
             counts = score(run.spark, request.parts, request.set_aside, scorer, claimed.lock.check)
             return _result(claimed.store, models, counts)
 
         return ReadyJob(fingerprint, produce)
 
-    def _incremental(self, run: JobRun, models: Models) -> ReadyJob[ScoreResult]:
+    def _form(self, thresholds: str | None, models: Models) -> ScoreForm:
+        settings = self.settings
+        if thresholds is not None and models.first.task == "single_label":
+            raise UsageError("--thresholds: this model gives the probabilities of one class of all, which needs none")
+        chosen = None
+        if thresholds is not None:
+            chosen = thresholds_of(thresholds, settings.operating_point, models.model_id, models.first.findings)
+        by_finding = settings.format == "csv" or settings.columns == "findings"
+        return ScoreForm(format=settings.format, by_finding=by_finding, thresholds=chosen)
+
+    def _incremental(self, run: JobRun, models: Models, form: ScoreForm) -> ReadyJob[ScoreResult]:
         fingerprint = {
             "incremental": True,
             "findings": list(models.first.findings),
             "image_index": self.settings.image_index,
             **models.fingerprint,
+            **form.columns,
         }
 
         def produce(claimed: Claim) -> ScoreResult:
-            counts = score_new(run.application, claimed, run.uris["--images"], self.settings, models)
+            counts = score_new(run.application, claimed, run.uris["--images"], self.settings, models, form)
             return _result(claimed.store, models, counts)
 
         return ReadyJob(fingerprint, produce)

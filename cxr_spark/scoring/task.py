@@ -26,6 +26,7 @@ from cxr_spark.tables.prepared import binary_images
 from cxr_spark.tables.prepared_files import naming_damage, read_batches
 from cxr_spark.tables.quarantine import write_quarantine
 from cxr_spark.tables.schema import DICOM_UIDS, PREDICTIONS, QUARANTINE, RAW_PREDICTIONS
+from cxr_spark.tables.score_columns import ScoreForm, as_csv
 
 #: The folder of the quarantine. Spark's readers skip folders whose names begin with _.
 QUARANTINE_FOLDER = "_quarantine"
@@ -68,6 +69,7 @@ class PartScorer:
         threads: the number of CPU threads of a task.
         batch: the number of images in a forward pass.
         gate: the rule by which raw DICOM images are scored or refused.
+        form: the form in which the scores are written.
     """
 
     out: str
@@ -78,6 +80,7 @@ class PartScorer:
     threads: int
     batch: int
     gate: DicomGate = field(default_factory=DicomGate)
+    form: ScoreForm = field(default_factory=ScoreForm)
 
     def __call__(self, parts: Iterable[Part]) -> Iterator[ScoredPart]:
         """Writes the predictions of each part, and the quarantine of its unreadable images.
@@ -161,7 +164,8 @@ class PartScorer:
             FINDINGS_KEY: json.dumps(list(model.findings)),
             TASK_KEY: json.dumps(model.task),
         }
-        return _write(Store(self.out), f"part-{number:05d}-{self.tag}.parquet", table, about)
+        whole = self.form.complete(table, model.findings)
+        return _write(Store(self.out), f"part-{number:05d}-{self.tag}{self.form.suffix}", whole, about)
 
 
 def write_quarantine_part(store: Store, part: str, table: pa.Table) -> str:
@@ -172,6 +176,9 @@ def write_quarantine_part(store: Store, part: str, table: pa.Table) -> str:
 
 
 def _write(store: Store, name: str, table: pa.Table, metadata: dict[bytes, str]) -> str:
+    if name.endswith(".csv"):
+        store.write_bytes(name, as_csv(table))
+        return name
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
     store.write_bytes(name, memoryview(sink.getvalue()))

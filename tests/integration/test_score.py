@@ -188,3 +188,45 @@ def test_wide_and_colour_images_of_any_depth(tmp_path):
     cv2.imwrite(str(images / "colour.jpg"), draw.integers(0, 256, (64, 64, 3), dtype=np.uint8))
     assert score(tmp_path, "--images", images / "*.png", "--images", images / "*.jpg", "--image-index", "path") == 0
     assert predictions(tmp_path)["image_index"].tolist() == ["colour.jpg", "deep.png", "wide.png"]
+
+
+def test_scores_as_csv_with_calls_evaluate_like_the_parquet(tmp_path, capsys):
+    write_model(tmp_path / "model")
+    data = write_prepared(tmp_path / "data", {"val": 30, "test": 30}, masked=0.1)
+    assert score(tmp_path, "--data", data, "--split", "val,test") == 0
+    evaluated, again, csv = (tmp_path / name for name in ("evaluated", "again", "csv"))
+    options = ["--split", "test", "--replicates", "0", "--predictions"]
+    assert main(["evaluate", *options, str(tmp_path / "out"), "--out", str(evaluated)]) == 0
+
+    called = ["--format", "csv", "--thresholds", str(evaluated), "--operating-point", "youden"]
+    wanted = ["--data", str(data), "--split", "val,test", "--out", str(csv), "--model", str(tmp_path / "model")]
+    assert main(["score", *wanted, *called]) == 0
+    frame = pd.concat(pd.read_csv(file) for file in sorted(csv.glob("*.csv"))).sort_values("image_index")
+    assert frame["prob_Mass"].tolist() == pytest.approx([row[1] for row in predictions(tmp_path)["probabilities"]])
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    chosen = metrics["operating_points"]["points"]["youden"]["Mass"]
+    of_test = frame[frame["split"] == "test"]
+    called_right = of_test["call_Mass"].astype(bool) & (of_test["label_Mass"] == 1)
+    assert (called_right.sum(), set(of_test["threshold_Mass"])) == (chosen["true_positives"], {chosen["threshold"]})
+
+    assert main(["evaluate", *options, str(csv), "--out", str(again)]) == 0
+    from_csv = json.loads((again / "metrics.json").read_text())
+    for part in ("findings", "macro", "operating_points", "n_images", "n_patients", "model_id", "splits"):
+        assert from_csv[part] == metrics[part]
+    capsys.readouterr()
+    assert score(tmp_path, "--images", data, "--incremental", "--format", "csv") == 2
+    assert "--format csv is not for --incremental" in capsys.readouterr().err
+
+
+def test_the_csv_of_a_softmax_is_evaluated_as_one(tmp_path):
+    write_model(tmp_path / "model")
+    metadata = json.loads((tmp_path / "model" / "metadata.json").read_text())
+    (tmp_path / "model" / "metadata.json").write_text(json.dumps({**metadata, "task": "single_label"}))
+    data = write_prepared(tmp_path / "data", {"test": 12})
+    assert score(tmp_path, "--data", data, "--format", "csv") == 0
+    options = ["--replicates", "0", "--predictions", str(tmp_path / "out"), "--out", str(tmp_path / "evaluated")]
+    assert main(["evaluate", *options]) == 0
+    metrics = json.loads((tmp_path / "evaluated" / "metrics.json").read_text())
+    assert (metrics["task"], list(metrics["classification"])) == ("single_label", ["most_probable"])
+    (tmp_path / "out" / "_done.json").unlink()
+    assert main(["evaluate", *options, "--overwrite"]) == 3

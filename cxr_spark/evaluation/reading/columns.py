@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
 from cxr_spark.datasets.csv_table import INDEX_NAMES, shorten, spelling
 from cxr_spark.datasets.findings import finding_named
 from cxr_spark.errors import DataError
+from cxr_spark.evaluation.reading.images import FACTS
 from cxr_spark.evaluation.reading.tables import Table
+from cxr_spark.tables.schema import PREDICTIONS
+from cxr_spark.tables.score_columns import LABEL, PROBABILITY
 
 log = logging.getLogger(__name__)
 
-INDEX, PREFIX = "Image Index", "prob_"
+INDEX, PREFIX = "Image Index", PROBABILITY
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,15 @@ class Columns:
         index: position of the column with the names of the images.
         scores: positions of the columns of probabilities, in rising order.
         findings: the finding that each of these columns belongs to.
+        facts: positions of the columns that the score job writes as CSV, by name; empty in other tools' tables.
+        labels: there, the position of the labels of each finding; None where it has none.
     """
 
     index: int
     scores: tuple[int, ...]
     findings: tuple[str, ...]
+    facts: Mapping[str, int] = field(default_factory=dict)
+    labels: tuple[int | None, ...] = ()
 
 
 def find_columns(table: Table, layout: Layout, vocabulary: Sequence[str] | None) -> Columns:
@@ -76,7 +83,20 @@ def find_columns(table: Table, layout: Layout, vocabulary: Sequence[str] | None)
     for i in (index, *(i for i, _ in found)):
         if not _is_text_or_number(table.types[i]):
             raise DataError(f"{table.source}: column {table.names[i]!r} is of type {table.types[i]}: expected numbers")
-    return Columns(index, tuple(i for i, _ in found), findings)
+    columns = Columns(index, tuple(i for i, _ in found), findings)
+    return _of_score_job(table, columns) if _is_of_score_job(table) else columns
+
+
+def _is_of_score_job(table: Table) -> bool:
+    """Whether the score job wrote the table as CSV: its first columns tell."""
+    own = [name for name in PREDICTIONS.names if not pa.types.is_list(PREDICTIONS.field(name).type)]
+    return table.form is not None and list(table.names[: len(own)]) == own
+
+
+def _of_score_job(table: Table, columns: Columns) -> Columns:
+    places = {name: i for i, name in enumerate(table.names)}
+    labels = tuple(places.get(LABEL + name) for name in columns.findings)
+    return replace(columns, facts={name: places[name] for name in FACTS}, labels=labels)
 
 
 def _index(table: Table, given: str | None) -> int | None:

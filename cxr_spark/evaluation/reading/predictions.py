@@ -93,7 +93,8 @@ def read_predictions(
         return Predictions(RowReader(table, None), findings, uri, task=told)
     columns = find_columns(table, layout, vocabulary)
     softmax = (task == TASKS[1]) if layout.logits else None
-    return Predictions(RowReader(table, columns, softmax), columns.findings, uri)
+    told = _task_of_csv(uri) if columns.facts else None
+    return Predictions(RowReader(table, columns, softmax), columns.findings, uri, task=told)
 
 
 def _check_score_job(table: Table) -> None:
@@ -119,6 +120,15 @@ def _about(uri: str) -> tuple[tuple[str, ...], str | None]:
     what = f"{uri} does not say which findings its probabilities are of, score the images again"
     about = validated(_About, told, what)
     return tuple(about.findings), about.task if about.task in TASKS else None
+
+
+def _task_of_csv(uri: str) -> str | None:
+    """Returns the task of the score job's CSV, which only its folder names; None for a single file of it.
+
+    Raises:
+        DataError: the folder is not finished.
+    """
+    return None if data_files(uri)[0].uri == uri else _about(uri)[1]
 
 
 def _footer(uri: str) -> dict[str, Any]:

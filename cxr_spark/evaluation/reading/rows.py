@@ -18,6 +18,7 @@ from cxr_spark.evaluation.reading.columns import Columns
 from cxr_spark.evaluation.reading.images import FACTS, not_a_probability
 from cxr_spark.evaluation.reading.pieces import Piece, column, first_line, read_parquet, read_text
 from cxr_spark.evaluation.reading.tables import Table
+from cxr_spark.tables.score_columns import LABEL, without_marks
 
 #: The rows that `images.checker` takes.
 ROWS = pa.schema(
@@ -29,6 +30,7 @@ ROWS = pa.schema(
         pa.field("malformed", pa.string()),
     ]
 )
+_QUOTED = 80
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 
@@ -76,7 +78,9 @@ class RowReader:
         if self.columns is None:
             wanted: Sequence[int] = [self.table.names.index(name) for name in SCORE_COLUMNS]
         else:
-            wanted = sorted({self.columns.index, *self.columns.scores})
+            columns = self.columns
+            known = [place for place in columns.labels if place is not None]
+            wanted = sorted({columns.index, *columns.scores, *columns.facts.values(), *known})
         if self.table.form is not None:
             return read_text(piece, self.table.form, wanted)
         return read_parquet(piece, self.table.names, wanted)
@@ -95,10 +99,32 @@ class RowReader:
                 malformed[row] = malformed[row] or not_a_probability(names[row].as_py(), text, finding)
         if self.softmax is not None:
             scores = _probabilities(scores, self.softmax)
-        nothing = [pa.nulls(batch.num_rows, field.type) for field in list(ROWS)[1:-2]]
-        return pa.RecordBatch.from_arrays(
-            [names, *nothing, _lists(scores), pa.array(malformed, pa.string())], schema=ROWS
-        )
+        known = {"image_index": names, **_known(batch, columns, malformed)}
+        known |= {"scores": _lists(scores), "malformed": pa.array(malformed, pa.string())}
+        nothing = {field.name: pa.nulls(batch.num_rows, field.type) for field in ROWS}
+        return pa.RecordBatch.from_arrays([(nothing | known)[field.name] for field in ROWS], schema=ROWS)
+
+
+def _known(batch: pa.RecordBatch, columns: Columns, malformed: list[str | None]) -> dict[str, pa.Array]:
+    """Reads what the score job's CSV has beside the probabilities, and notes the cells that it does not write."""
+    if not columns.facts:
+        return {}
+    known = {name: without_marks(_text(batch.column(column(place)))) for name, place in columns.facts.items()}
+    known["image_index"] = without_marks(_text(batch.column(column(columns.index))))
+    ages, wrong = _numbers(batch.column(column(columns.facts["age"])), False, may_be_empty=True)
+    known["age"] = pa.array(ages, from_pandas=True)
+    faults = [(row, "age", text) for row, text in wrong]
+    if any(place is not None for place in columns.labels):
+        labels = np.full((batch.num_rows, len(columns.labels)), np.nan)
+        for number, place in enumerate(columns.labels):
+            if place is not None:
+                labels[:, number], wrong = _numbers(batch.column(column(place)), False, may_be_empty=True)
+                faults += [(row, LABEL + columns.findings[number], text) for row, text in wrong]
+        known["labels"] = _lists(labels)
+    for row, name, text in faults:
+        named = f"image {known['image_index'][row].as_py()!r} has {text[:_QUOTED]!r} in column {name!r}"
+        malformed[row] = malformed[row] or f"{named}: expected a number or nothing"
+    return known
 
 
 #: The columns that the score job writes.
@@ -128,8 +154,15 @@ def _text(values: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_in(text, value_set=pa.array(sorted(MISSING))), pa.scalar(None, pa.string()), text)
 
 
-def _numbers(values: pa.Array, decimal_comma: bool) -> tuple[NDArray[np.float64], list[tuple[int, str]]]:
+def _numbers(
+    values: pa.Array, decimal_comma: bool, may_be_empty: bool = False
+) -> tuple[NDArray[np.float64], list[tuple[int, str]]]:
     """Reads a column as numbers.
+
+    Args:
+        values: the cells.
+        decimal_comma: whether numbers may have a comma for the point.
+        may_be_empty: whether an empty cell is right.
 
     Returns:
         float64 of shape (rows,), NaN where there is no number; and the position and text of the cells that hold
@@ -143,7 +176,8 @@ def _numbers(values: pa.Array, decimal_comma: bool) -> tuple[NDArray[np.float64]
     point = pc.replace_substring(text, ",", ".") if decimal_comma else text
     good = pc.fill_null(pc.match_substring_regex(point, _NUMBER), False)
     numbers = pc.if_else(good, point, pa.scalar(None, pa.string())).cast(pa.float64())
-    wrong = np.flatnonzero(~good.to_numpy(zero_copy_only=False))[:10].tolist()
+    right = pc.or_(good, pc.fill_null(pc.equal(text, ""), True)) if may_be_empty else good
+    wrong = np.flatnonzero(~right.to_numpy(zero_copy_only=False))[:10].tolist()
     return _dense(numbers), [(row, text[row].as_py() or "") for row in wrong]
 
 

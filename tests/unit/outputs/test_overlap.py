@@ -37,6 +37,7 @@ NOT_INPUTS = {
     *("--set", "--master", "--spark", "--architecture", "--backend", "--seed", "--size", "--batch", "--limit"),
     *("--val-fraction", "--test-fraction", "--max-bad-fraction", "--box-side", "--threshold", "--replicates"),
     *("--workers", "--input-size", "source", "--index-column", "--prob-prefix"),
+    *("--format", "--columns", "--operating-point"),
     "uri",
 }
 #: Command, options of its inputs (`{}` stands for the place under test), and the option under test.
@@ -56,6 +57,8 @@ RUNS: list[tuple[str, list[str], str]] = [
     ("score", ["--data", "{}", "--model", "/no/model"], "--data"),
     ("score", ["--data", "/no/data", "--model", "/no/model", "--calibration-data", "{}"], "--calibration-data"),
     ("score", ["--data", "/no/data", "--model", "/no/m", "--set", "score.calibration_data={}"], "--calibration-data"),
+    ("score", ["--data", "/no/data", "--model", "/no/model", "--thresholds", "{}"], "--thresholds"),
+    ("score", ["--data", "/no/data", "--model", "/no/m", "--set", "score.thresholds={}"], "--thresholds"),
     ("score", ["--images", "{}", "--model", "/no/model"], "--images"),
     ("score", ["--images", "{}", "--model", "/no/model", "--incremental"], "--images"),
     ("score", ["--images", "/no/images", "--model", "{}/model"], "--model"),
