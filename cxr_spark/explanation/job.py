@@ -245,7 +245,7 @@ def explain(
     log.info("explained %d images in %.1f s, %.1f images/s", images, seconds, images / seconds)
     if images == 0:
         reasons = counted(dict(sorted(quarantined.items())))
-        told = f"see {store.uri_of(QUARANTINE_FOLDER)}{remedy_for_names(quarantined)}"
-        raise DataError(f"none of the images can be read ({reasons}): {told}")
+        where = f"{store.uri_of(QUARANTINE_FOLDER)}{remedy_for_names(quarantined)}"
+        raise DataError(f"none of the images can be read ({reasons}): see {where}")
     counts = {"images": images, "quarantined": dict(sorted(quarantined.items()))}
     return counts, [overlap for part in done for overlap in part.overlaps]

@@ -10,11 +10,16 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torchvision import models
 
 from cxr_spark.errors import ConfigError
+from cxr_spark.models.compiler import no_cache_folder
 from cxr_spark.models.head import Head
 from cxr_spark.models.small_cnn import SmallCNN
+
+#: Methods of tensors that initialisers of networks call.
+_DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +208,20 @@ def build(
     return network
 
 
+class _NoDraws(TorchFunctionMode):
+    """Leaves weights as they are where they would be drawn.
+
+    There is nothing to draw into on the meta device, and torch imports its compiler for a draw there.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in _DRAWS or getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def build_empty(
     name: str,
     n_outputs: int,
@@ -215,7 +234,7 @@ def build_empty(
 
     Random initialisation takes longer than reading the weights that would replace it. Arguments and errors as `build`.
     """
-    with torch.device("meta"):
+    with no_cache_folder(), torch.device("meta"), _NoDraws():
         return build(name, n_outputs, dropout=dropout, hidden=hidden, batch_norm_epsilon=batch_norm_epsilon)
 
 

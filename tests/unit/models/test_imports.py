@@ -25,6 +25,20 @@ from torchvision.ops import roi_align
 print(roi_align(torch.ones(1, 1, 4, 4), torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]]), 2).tolist())
 print(sys.modules["torchvision.ops.roi_align"].is_compile_supported("cpu"))
 """
+#: What a driver does that writes or checks a model.
+EMPTY = """
+import os, sys, tempfile
+from cxr_spark.models.architectures import ARCHITECTURES, build, build_empty
+for name in sorted(ARCHITECTURES, key=lambda name: name == "convnext_tiny"):
+    if name == "convnext_tiny":  # it multiplies weights when it is made
+        print([name for name in sys.modules if name.startswith("torch._dynamo")])
+    network = build_empty(name, 3, hidden=(5,))
+    assert {each.device.type for each in [*network.parameters(), *network.buffers()]} == {"meta"}, name
+    if name in ("efficientnet_b0", "densenet121"):
+        shapes = lambda module: {key: value.shape for key, value in module.state_dict().items()}
+        assert shapes(network) == shapes(build(name, 3, hidden=(5,))), name
+print(os.listdir(tempfile.gettempdir()))
+"""
 #: Others than this package may have asked for the stand-in's other names while torchvision was imported.
 ASKS_FOR_MORE = """
 import sys
@@ -52,6 +66,10 @@ def test_the_compiler_is_imported_where_it_is_asked_for_and_leaves_no_folder(tmp
     assert after_a_step == "True []"
     assert pooled == "[[[[1.0, 1.0], [1.0, 1.0]]]]"
     assert supported == "True"
+
+
+def test_networks_without_storage_need_no_compiler(tmp_path: Path) -> None:
+    assert run(EMPTY, tmp_path) == ["[]", "[]"]  # no compiler, no folder
 
 
 def test_the_stand_in_makes_way_for_the_compiler(tmp_path: Path) -> None:
