@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -28,15 +29,19 @@ INDEX_NAMES = ("imageindex", "imageid", "imagename", "path", "filename", "imagep
 MAX_CELLS = 60_000_000
 #: How many values of a column are remembered, so that equal cells are one object in memory.
 _REMEMBERED = 100_000
+#: Characters that different people leave out or write for each other in a name.
+_IGNORED = dict.fromkeys(map(ord, " _-\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}"))
 
 
 def spelling(name: str) -> str:
-    """Returns a name in lower case without blanks and underscores, so that different spellings of a name are equal.
+    """Returns a name in lower case without blanks, underscores and hyphens, so that its different spellings are equal.
 
-    >>> spelling("Pleural Thickening") == spelling("pleural_thickening")
+    Letters with accents have several encodings, which are made one, too.
+
+    >>> spelling("Pleural Thickening") == spelling("pleural_thickening") == spelling("Pleural-thickening")
     True
     """
-    return name.casefold().replace(" ", "").replace("_", "")
+    return unicodedata.normalize("NFKC", name).casefold().translate(_IGNORED)
 
 
 @dataclass(frozen=True)

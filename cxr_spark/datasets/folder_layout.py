@@ -26,7 +26,12 @@ _MASKS = re.compile(
     re.IGNORECASE,
 )
 #: The names of masks that lie beside their image; the first group is the name of the image.
-_MASK_FILE = re.compile(r"(.+)[ _.-](?:mask|seg|segmentation|annotation)(?:[ _.-]?\d+)?", re.IGNORECASE)
+_MASK_FILE = re.compile(
+    r"(.+)[ _.-](?:mask|seg|segmentation|annotation)(?:[ _.-]?\d+)?|(?:mask|seg|segmentation|annotation)[ _.-](.+)",
+    re.IGNORECASE,
+)
+#: Folders that are named for a split and a class at once: `train_NORMAL`, `testA`.
+_SPLIT_AND_CLASS = re.compile(r"((?i:train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?))(?:[ _.-].+|[A-Z0-9].*)")
 
 
 class Layout(NamedTuple):
@@ -55,7 +60,8 @@ def find_layout(parts: Sequence[Sequence[str]]) -> Layout:
 
     Raises:
         DataError: an image lies in no class folder, folders lie beside the split folders, masks lie among the images,
-            or the names of two classes differ in spelling alone.
+            the names of two classes differ in spelling alone, a class holds others, or folders are named for a split
+            and a class at once.
     """
     tops = _images_by_folder(parts, 0)
     _refuse_masks(parts)
@@ -71,7 +77,10 @@ def find_layout(parts: Sequence[Sequence[str]]) -> Layout:
         if len(part) < (3 if layout.split_depth is not None else 2):
             raise DataError(f"image {shorten('/'.join(part))!r} lies in no class folder: expected CLASS/image.png")
     _refuse_twins(part[layout.class_depth] for part in parts)
-    return layout
+    _refuse_classes_in_classes(parts, layout.class_depth)
+    if layout.split_depth is None:
+        _refuse_splits_in_names({part[0] for part in parts})
+    return layout._replace(warnings=(*layout.warnings, *_copies(parts)))
 
 
 def folder_split(name: str) -> str | None:
@@ -150,14 +159,56 @@ def _refuse_masks(parts: Sequence[Sequence[str]]) -> None:
         )
     there = {"/".join(part) for part in parts}
     stems = {posixpath.splitext(path)[0] for path in there}
-    twins = sorted(
-        path for path in there if (match := _MASK_FILE.fullmatch(posixpath.splitext(path)[0])) and match[1] in stems
-    )
+    twins = sorted(path for path in there if _masked(posixpath.splitext(path)[0]) in stems)
     if twins:
         raise DataError(
             f"{len(twins)} images are named like masks of others beside them, such as {shorten(twins[0])!r}, and would "
             "become training images: move the masks elsewhere"
         )
+
+
+def _masked(stem: str) -> str | None:
+    """Returns the path of the image that a file is a mask of by its own name, both without suffix."""
+    folder, name = posixpath.split(stem)
+    match = _MASK_FILE.fullmatch(name)
+    return posixpath.join(folder, match[1] or match[2]) if match else None
+
+
+def _refuse_classes_in_classes(parts: Sequence[Sequence[str]], depth: int) -> None:
+    """Refuses a folder beside the classes that holds some of the classes again, such as one of augmented images."""
+    classes = {spelling(part[depth]) for part in parts}
+    for part in parts:
+        others = classes - {spelling(part[depth])} if len(part) > depth + 2 else set()
+        inner = next((name for name in part[depth + 1 : -1] if spelling(name) in others), None)
+        if inner is not None:
+            count = sum(other[depth] == part[depth] for other in parts)
+            raise DataError(
+                f"below the class folder {shorten(part[depth], 40)!r} ({count} images) stands a folder with the name "
+                f"of another class, {shorten(inner, 40)!r}: move it elsewhere, or name the class folders that are "
+                "wanted by a glob such as --images 'FOLDER/{CLASS1,CLASS2}'"
+            )
+
+
+def _refuse_splits_in_names(classes: set[str]) -> None:
+    named = {name: match[1].lower()[:3] for name in sorted(classes) if (match := _SPLIT_AND_CLASS.fullmatch(name))}
+    if len(set(named.values())) > 1:
+        raise DataError(
+            f"the folders {', '.join(shorten(name, 40) for name in list(named)[:8])} are named for a split and a class "
+            "at once, and each would become a class of its own: expected folders such as train/NORMAL and test/NORMAL"
+        )
+
+
+def _copies(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Warns of images with the name of an image in a folder above, as previews have."""
+    there = {tuple(part) for part in parts}
+    copies = [part for part in parts if any((*part[:depth], part[-1]) in there for depth in range(1, len(part) - 1))]
+    if not copies:
+        return ()
+    return (
+        f"{len(copies)} images have the name of another image in a folder above them, such as "
+        f"{shorten('/'.join(copies[0]))!r}: if they are copies of it, leave them out by a glob such as "
+        "--images 'FOLDER/CLASS/*.png'",
+    )
 
 
 def _refuse_twins(classes: Iterable[str]) -> None:
@@ -167,6 +218,6 @@ def _refuse_twins(classes: Iterable[str]) -> None:
         other = by_spelling.setdefault(spelling(name).strip(), name)
         if other != name:
             raise DataError(
-                f"the class folders {other!r} and {name!r} differ in case, blanks or underscores alone, and would be "
-                "two classes: give them one name"
+                f"the class folders {other!r} and {name!r} differ in case, blanks or underscores alone, or in hyphens "
+                "or the encoding of accents, and would be two classes: give them one name"
             )

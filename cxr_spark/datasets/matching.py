@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -185,7 +186,8 @@ def _path(name: str) -> str:
 
 
 def _case(name: str) -> str:
-    return _path(name).casefold()
+    """Returns a path in lower case; letters with accents are in one encoding, for macOS has its own."""
+    return unicodedata.normalize("NFC", _path(name)).casefold()
 
 
 def _stem(name: str) -> str:

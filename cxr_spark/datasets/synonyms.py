@@ -28,7 +28,6 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("Edema", "Oedema", "Pulmonary Edema", "Pulmonary Oedema"),
     ("Fibrosis", "Pulmonary Fibrosis"),
     ("Lung Opacity", "Airspace Opacity"),
-    ("COVID-19", "COVID19"),
 )
 _GROUP_OF: Mapping[str, int] = MappingProxyType(
     {spelling(name): number for number, group in enumerate(GROUPS) for name in group}

@@ -89,6 +89,38 @@ def test_classes_that_differ_in_spelling_alone_are_refused(other: str) -> None:
         labels_from_folders(["train/NORMAL/1.png", f"test/{other}/2.png", "train/ILL/3.png"])
 
 
+@pytest.mark.parametrize(("one", "other"), [("No Finding", "No-Finding"), ("Größe", "Gro\N{COMBINING DIAERESIS}ße")])
+def test_hyphens_and_the_encoding_of_accents_make_no_other_class(one: str, other: str) -> None:
+    with pytest.raises(DataError, match="would be two classes"):
+        labels_from_folders([f"{one}/1.png", f"{other}/2.png", "ILL/3.png"])
+
+
+@pytest.mark.parametrize("above", ["", "train/"])
+def test_a_folder_beside_the_classes_that_holds_them_again_is_refused(above: str) -> None:
+    with pytest.raises(
+        DataError, match=r"'augmented' \(2 images\) stands a folder with the name of another class, 'A'"
+    ):
+        labels_from_folders([above + path for path in ("A/1.png", "B/2.png", "augmented/A/1.png", "augmented/B/2.png")])
+    assert labels_from_folders(["A/A/1.png", "B/B/2.png"]).findings == ("A", "B")
+
+
+def test_folders_named_for_split_and_class_at_once_are_refused() -> None:
+    for names in (("trainA", "trainB", "testA", "testB"), ("train_ILL", "val_ILL", "train_NORMAL", "Test NORMAL")):
+        with pytest.raises(DataError, match="named for a split and a class at once"):
+            labels_from_folders([f"{name}/1.png" for name in names])
+    assert labels_from_folders(["Valvular/1.png", "Testis/1.png"]).findings == ("Testis", "Valvular")
+
+
+def test_previews_below_a_class_are_told() -> None:
+    (warning,) = labels_from_folders(["A/1.png", "A/thumbnails/1.png", "B/2.png", "B/p3/4.png"]).warnings
+    assert "1 images have the name of another image in a folder above them, such as 'A/thumbnails/1.png'" in warning
+
+
+def test_files_whose_names_begin_like_masks_are_refused() -> None:
+    with pytest.raises(DataError, match=r"1 images are named like masks .* 'A/mask_1\.png'"):
+        labels_from_folders(["A/1.png", "A/mask_1.png", "B/1.png"])
+
+
 def test_classes_without_training_images_and_empty_validation_are_told() -> None:
     labels = labels_from_folders([path for path in SETS if not path.startswith("train/ILL")])
 

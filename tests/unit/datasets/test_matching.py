@@ -18,6 +18,12 @@ FOLDERS = ["NORMAL/x.png", "NORMAL/y.png", "ILL/x.png"]
         (NIH, "C:\\data\\nih\\00000001_001.png", 1, "path"),
         (NIH, "./00000001_001.png", 1, "path"),
         (NIH, "00000001_001.PNG", 1, "case"),
+        (
+            ["\N{LATIN SMALL LETTER E WITH ACUTE}.png"],
+            "e\N{COMBINING ACUTE ACCENT}.png",
+            0,
+            "case",
+        ),  # as macOS writes it
         (NIH, "00000001_001", 1, "suffix"),
         (NIH, "x/00000001_001.jpg", 1, "suffix"),
         (NIH, "00000009_001.png", -1, None),
