@@ -1,15 +1,8 @@
-"""The prepare job end to end: real NIH images, hostile folders, repeated and failing runs."""
+"""The prepare job on made folders: what it takes, what it sets aside and what it refuses."""
 
-import csv
-import gzip
+from __future__ import annotations
+
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,128 +10,11 @@ import pandas as pd
 import pytest
 
 from cxr_spark.commands.main import main
-from cxr_spark.datasets.findings import NIH_FINDINGS
-from cxr_spark.preparation import job
-from cxr_spark.tables.prepared import PreparedDataset
-
-ROOT = Path(__file__).resolve().parents[2]
-HEADER = [
-    "Image Index",
-    "Finding Labels",
-    "Follow-up #",
-    "Patient ID",
-    "Patient Age",
-    "Patient Gender",
-    "View Position",
-]
-RNG = np.random.default_rng(3)
-
-
-# --- real images ------------------------------------------------------------------------------------------------------
-
-
-def nih_truth(real_data, generation, images):
-    """The label file read naively by pandas, rows of the given images only."""
-    with gzip.open(real_data / "labels" / generation, "rt", newline="") as stream:
-        rows = list(csv.reader(stream))[1:]
-    frame = pd.DataFrame({"name": r[0], "findings": r[1].split("|"), "patient": int(r[3])} for r in rows)
-    tests = set((real_data / "labels" / "test_list.txt").read_text().split())
-    frame["test"] = frame["name"].isin(tests)
-    return frame[frame["name"].isin(images)], len(frame)
-
-
-@pytest.mark.parametrize(
-    ("folder", "count", "test", "size"), [("images_1024", 160, 37, 224), ("images_64", 4997, 966, 64)]
-)
-@pytest.mark.parametrize("generation", ["Data_Entry_2017.csv.gz", "Data_Entry_2017_v2020.csv.gz"])
-def test_real_images(spark, real_data, tmp_path, folder, count, test, size, generation):
-    paths = {path.name: path for path in (real_data / folder).rglob("*.png")}
-    truth, labelled = nih_truth(real_data, generation, set(paths))
-    assert (len(truth), int(truth["test"].sum())) == (count, test)
-    out = tmp_path / "out"
-    arguments = ["prepare", "--images", str(real_data / folder), "--labels", str(real_data / "labels" / generation)]
-    assert main([*arguments, "--out", str(out), "--size", str(size), "--val-fraction", "0.1"]) == 0
-
-    manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["images_found"] == manifest["joined"] == manifest["prepared"] == count
-    assert (manifest["labels_found"], manifest["labels_without_image"]) == (labelled, labelled - count)
-    assert (manifest["images_without_label"], manifest["quarantined"]) == (0, {})
-    assert manifest["findings"] == list(NIH_FINDINGS)
-    assert (manifest["size"], manifest["seed"]) == (size, 42)
-
-    # The rows, as Spark's own reader gives them, against the naive reading of the label file.
-    rows = spark.read.parquet(f"file://{out}/data")
-    assert rows.schema["pixels"].metadata == {"cxr": {"shape": [size, size], "dtype": "uint8"}}
-    got = rows.drop("pixels").toPandas().merge(truth, left_on="image_index", right_on="name", validate="1:1")
-    assert len(got) == count
-    assert ((got["split"] == "test") == got["test"]).all()
-    assert (got["patient_id"].astype(int) == got["patient"]).all()
-    assert not set(got[got["split"] == "train"]["patient"]) & set(got[got["split"] == "val"]["patient"])
-    for row in got.itertuples():
-        assert {f for f, v in zip(NIH_FINDINGS, row.labels, strict=True) if v == 1} == set(row.findings)
-        assert row.uri == f"file://{paths[row.image_index]}"
-    for split, of_split in got.groupby("split"):
-        counts = manifest["splits"][split]
-        assert (counts["images"], counts["patients"]) == (len(of_split), of_split["patient"].nunique())
-        assert counts["findings"] == {f: sum(f in names for names in of_split["findings"]) for f in NIH_FINDINGS}
-
-    # A few images, pixel by pixel, against OpenCV.
-    for row in rows.orderBy("image_index").limit(5).collect():
-        image = cv2.imread(str(paths[row["image_index"]]), cv2.IMREAD_GRAYSCALE)
-        assert (row["height"], row["width"]) == image.shape
-        expected = image if size == 64 else cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-        assert np.array_equal(np.frombuffer(row["pixels"], np.uint8).reshape(size, size), expected)
-
-    dataset = PreparedDataset.open(f"file://{out}")
-    listed = {file["name"]: file for file in manifest["files"]}
-    for split in ("train", "val", "test"):
-        names = dataset.files(split)
-        assert len(names) >= 4
-        assert all(listed[name]["bytes"] == (out / name).stat().st_size for name in names)
-        read = [i for n in names for i in pd.read_parquet(out / n, columns=["image_index"])["image_index"]]
-        assert read == sorted(read)
-
-
-# --- made folders -----------------------------------------------------------------------------------------------------
-
-
-def image(side=48):
-    return cv2.imencode(".png", RNG.integers(0, 256, (side, side), dtype=np.uint8))[1].tobytes()
-
-
-def make_set(folder, images, unlabelled=(), labels_only=()):
-    """Writes {path: bytes} and a label file of their base names, one patient an image."""
-    for path, content in images.items():
-        file = folder / "images" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    names = sorted({path.rpartition("/")[2] for path in images} - set(unlabelled)) + list(labels_only)
-    with (folder / "labels.csv").open("w", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(HEADER)
-        table.writerows([name, "Mass|Effusion", 0, i, "058Y", "M", "PA"] for i, name in enumerate(names, 1))
-    return folder
-
-
-def arguments_for(folder, *options):
-    return ["prepare", "--images", str(folder / "images"), "--labels", str(folder / "labels.csv"), "--split", "patient",
-            "--out", str(folder / "out"), "--size", "32", *options]  # fmt: skip
-
-
-def prepare(folder, *options):
-    return main(arguments_for(folder, *options))
-
-
-def manifest_of(folder):
-    return json.loads((folder / "out" / "manifest.json").read_text())
+from tests.support.nih_folders import RNG, image, make_set, manifest_of, parquet_files, prepare
 
 
 def quarantine_of(folder):
     return pd.read_parquet(folder / "out" / "quarantine").sort_values("uri").reset_index(drop=True)
-
-
-def parquet_files(folder):
-    return sorted(path for path in (folder / "out").rglob("*") if "part-" in path.name)
 
 
 def test_hostile_folder(spark, tmp_path):
@@ -320,83 +196,3 @@ def test_official_lists_are_found_beside_the_labels(spark, tmp_path):
     assert manifest["joined"] == 6
     assert manifest["notes"]["images_in_no_list"] == 1
     assert manifest["sources"]["train_list"] == f"file://{tmp_path}/train_val_list.txt"
-
-
-# --- failing runs -----------------------------------------------------------------------------------------------------
-
-
-FAILING_TASK = """
-    import sys
-    from pyspark import TaskContext
-    import cxr_spark.preparation.job as job
-    from cxr_spark.commands.main import main
-
-    class FailsOnce(job.PartWriter):
-        '''Writes its files and then dies, on the first attempt of every task.'''
-
-        def write(self, part):
-            written = super().write(part)
-            if TaskContext.get().attemptNumber() == 0:
-                raise OSError("injected")
-            return written
-
-    job.PartWriter = FailsOnce
-    sys.exit(main(sys.argv[1:]))
-"""
-
-
-def start(arguments, script=None, **options):
-    command = [
-        sys.executable,
-        *(["-c", textwrap.dedent(script)] if script else ["-m", "cxr_spark.commands.main"]),
-        *arguments,
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stderr=subprocess.PIPE, **options)
-
-
-def test_failed_tasks_leave_no_stray_file(tmp_path):
-    make_set(tmp_path, {f"{i:02d}.png": image() for i in range(12)} | {"99.png": b""})
-    process = start(arguments_for(tmp_path, "--max-bad-fraction", "0.5", "--master", "local[2,2]"), FAILING_TASK)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    manifest = manifest_of(tmp_path)
-    assert manifest["prepared"] == 12
-    assert manifest["quarantined"] == {"empty": 1}
-    assert [str(p.relative_to(tmp_path / "out")) for p in parquet_files(tmp_path)] == sorted(
-        file["name"] for file in manifest["files"]
-    )
-    assert len(pd.read_parquet(tmp_path / "out" / "data")) == 12
-
-
-def test_a_task_that_keeps_failing_ends_the_run_with_its_reason(spark, tmp_path, monkeypatch, capsys):
-    class Fails(job.PartWriter):
-        def write(self, part):
-            super().write(part)
-            raise OSError("injected")
-
-    monkeypatch.setattr(job, "PartWriter", Fails)
-    make_set(tmp_path, {f"{i:02d}.png": image() for i in range(6)})
-    assert prepare(tmp_path) == 4
-    assert "cxr-spark prepare: preparing failed: OSError: injected\n" in capsys.readouterr().err
-    assert not (tmp_path / "out" / "manifest.json").exists()
-    monkeypatch.undo()
-    assert prepare(tmp_path) == 0
-    assert len(parquet_files(tmp_path)) == len(manifest_of(tmp_path)["files"])
-
-
-def test_killed_run_goes_on_with_the_same_command(tmp_path, spark):
-    big = cv2.imencode(".png", np.zeros((2000, 2000), dtype=np.uint8))[1].tobytes()  # slow to prepare, small on disk
-    make_set(tmp_path, {f"{i:03d}.png": big for i in range(150)})
-    process = start(arguments_for(tmp_path), start_new_session=True)
-    deadline = time.monotonic() + 200
-    while not parquet_files(tmp_path) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert parquet_files(tmp_path), "killed too early to tell"
-    assert not (tmp_path / "out" / "manifest.json").exists(), "killed too late to tell"
-    assert prepare(tmp_path) == 0
-    manifest = manifest_of(tmp_path)
-    assert manifest["prepared"] == 150
-    assert len(parquet_files(tmp_path)) == len(manifest["files"])

