@@ -19,7 +19,7 @@ _LEAST = {"images": 64, "size": 64, "input_size": 32, "batch": 1}
 
 
 class BenchmarkResult(JobResult):
-    """What was measured.
+    """The result of the benchmark job.
 
     Attributes:
         steps: the images per second of prepare, train and score through Spark and in a bare loop, and their ratio.

@@ -1,4 +1,4 @@
-"""How fast this machine runs prepare, train and score, beside a plain loop that does the same work without Spark.
+"""Measures how fast this machine runs prepare, train and score, beside plain loops that do the same without Spark.
 
 What counts is the ratio of the two, taken one after the other: absolute figures change with the machine and its load.
 """

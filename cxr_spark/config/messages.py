@@ -1,4 +1,4 @@
-"""What is wrong with settings, in one line: the dotted name, the value, what was expected."""
+"""Describes wrong settings in one line each: the dotted name, the value, and what was expected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 _MOST_PROBLEMS = 8
-#: What pydantic says of Python, for people who write YAML.
+#: The words that replace those of pydantic about Python, for people who write YAML.
 _PLAIN = {"Input should be": "expected", "a valid tuple": "a list", "a valid string": "a text"}
 
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 INDEX_NAMES = ("imageindex", "imageid", "imagename", "path", "filename", "imagepath", "filepath")
 #: The most cells of a table that is held in memory: five million images with twelve columns.
 MAX_CELLS = 60_000_000
-#: How many values of a column are remembered, so that equal cells are one object in memory.
+#: The number of values of a column that are remembered, so that equal cells are one object in memory.
 _REMEMBERED = 100_000
 #: Characters that different people leave out or write for each other in a name.
 _IGNORED = dict.fromkeys(map(ord, " _-\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}"))

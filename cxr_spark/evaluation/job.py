@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class EvaluateResult(JobResult):
-    """What an evaluation gives, beside the mean AUC of each split as `macro_auc_SPLIT`.
+    """The result of the evaluate job, beside the mean AUC of each split as `macro_auc_SPLIT`.
 
     Attributes:
         report: full URI of the page.

@@ -45,7 +45,7 @@ LOCALIZATION_NAME = "localization.json"
 
 
 class ExplainResult(JobResult):
-    """What an explanation gives.
+    """The result of the explain job.
 
     Attributes:
         model_id: SHA-256 of the model's weights.

@@ -15,7 +15,7 @@ from cxr_spark.tables.prepared import PreparedDataset
 
 
 class ExploreResult(JobResult):
-    """What an exploration gives.
+    """The result of the explore job.
 
     Attributes:
         report: full URI of the page.

@@ -39,7 +39,7 @@ _CMYK = 4  # components
 
 
 class JpegHeader(NamedTuple):
-    """What must be known before the image is decoded.
+    """The facts that are needed before an image is decoded.
 
     Attributes:
         width: pixels of a stored row.

@@ -25,7 +25,7 @@ from cxr_spark.imaging.rejected import CORRUPT, ImageRejected
 
 _SEQUENTIAL, _LOSSLESS = frozenset({0xC0, 0xC1}), 0xC3
 CHECKED_PROCESSES = _SEQUENTIAL | {_LOSSLESS}
-#: What `_follow` returns.
+#: The results of `_follow`.
 _SOUND, _BAD_CODE, _ENDS_EARLY, _LEFT_OVER = range(4)
 _FAULTS = {
     _BAD_CODE: "a code that does not exist",

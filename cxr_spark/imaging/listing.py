@@ -49,11 +49,11 @@ class ImageFile(NamedTuple):
 
 
 class ImageFiles(NamedTuple):
-    """What was found.
+    """The image files that a search found.
 
     Attributes:
-        files: image files in order of their URIs, each once.
-        ignored: number of other files.
+        files: the image files in the order of their URIs, each once.
+        ignored: the number of other files.
     """
 
     files: list[ImageFile]
@@ -61,7 +61,7 @@ class ImageFiles(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What was found, and what was ignored.
+    """The result of a search for images.
 
     Attributes:
         found: the image files.

@@ -26,11 +26,11 @@ WEIGHTS_NAME = "weights.safetensors"
 
 
 class ModelFolder(Protocol):
-    """What reading a model takes of a folder: a `Store` has it."""
+    """A folder that a model can be read from, such as a `Store`."""
 
     @property
     def uri(self) -> str:
-        """Where the folder is."""
+        """The URI of the folder."""
 
     def uri_of(self, name: str) -> str:
         """Returns the full URI of a file in it."""

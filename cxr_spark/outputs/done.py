@@ -12,7 +12,7 @@ from cxr_spark.storage.typed_json import JsonObject, OutsideModel, validated
 
 
 class DoneRecord(OutsideModel):
-    """What readers take from `_done.json`. Marks that other tools wrote beside predictions may lack most of it.
+    """The content of `_done.json`, as readers use it. Marks that other tools wrote may lack most of it.
 
     Attributes:
         job: name of the job that finished; empty where it is not said.

@@ -31,7 +31,7 @@ _FORMAT = 2
 
 @dataclass(frozen=True)
 class Mark:
-    """What the mark says.
+    """The content of the mark.
 
     Attributes:
         job: name of the job that writes in the folder.

@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 
 STATUS_NAME = "_status.json"
 
-#: So many names are told in one message.
+#: The most names in one message.
 _MOST_NAMES = 20
 
 
 class Contents(NamedTuple):
-    """What lies in an output folder, by names below it. The program's own notes about the run are left out.
+    """The files in an output folder, by their names below it. The program's own notes on the run are left out.
 
     Attributes:
         own: files that the job wrote.

@@ -42,7 +42,7 @@ NEAR_DUPLICATES = "near_duplicates"
 
 
 class PrepareResult(JobResult):
-    """What a preparation gives.
+    """The result of the prepare job.
 
     Attributes:
         images_found: image files that were found.

@@ -42,11 +42,11 @@ _COUNTS = np.array([bin(word).count("1") for word in range(2**16)], dtype=np.uin
 
 
 class NearDuplicates(NamedTuple):
-    """What was found.
+    """Images of different splits that are nearly the same.
 
     Attributes:
-        pairs: columns of `PAIRS`; of images with equal hashes in one split the first stands for all.
-        images: images that have a near-duplicate in another split.
+        pairs: the pairs, columns of `PAIRS`. Of images with equal hashes in one split only the first is named.
+        images: the number of images that have a near-duplicate in another split.
     """
 
     pairs: pa.Table

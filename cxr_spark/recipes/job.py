@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class PipelineResult(BaseModel):
-    """What the jobs of a pipeline gave.
+    """The result of a pipeline.
 
     Attributes:
         summaries: the result of each job that ran, in order, as JSON values; empty if the settings were only checked.

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 
 INK, GREY, FAINT = "#1b1f24", "#6b7280", "#d7dbe0"
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE = "#0072B2", "#D55E00", "#009E73", "#AA4499", "#E69F00"
-#: Of letters on one of the colours below. Not quite white, for white stands for the page, which may be dark.
+#: The colour of letters on one of the colours below. It is not quite white, since white is replaced by the colour of
+#: the page, which may be dark.
 ON_COLOUR = "#fefefe"
 #: Okabe and Ito's palette (2008) without yellow, which is faint on white; purple is Tol's darker one.
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE)

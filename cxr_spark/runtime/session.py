@@ -22,7 +22,7 @@ from cxr_spark.storage.store import resolve
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-#: What a local session gets where the user says nothing.
+#: The Spark settings of a local session, where the user does not set them.
 _LOCAL_DEFAULTS = {
     "spark.driver.memory": "2g",
     "spark.ui.enabled": "false",
@@ -31,7 +31,7 @@ _LOCAL_DEFAULTS = {
     "spark.driver.host": "127.0.0.1",  # a name that does not resolve is the most frequent failure of a first run
     "spark.driver.bindAddress": "127.0.0.1",
 }
-#: What every job needs: binary columns of images in Arrow batches that stay small.
+#: The Spark settings that every job needs: binary columns of images in Arrow batches that stay small.
 _ALWAYS = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "256",

@@ -18,7 +18,7 @@ MIN_SIZE, MAX_SIZE = MARK_WIDTH, 2048
 
 
 class SampleDataResult(JobResult):
-    """What was made, beside the numbers of images, patients and findings.
+    """The result of the sample-data job, beside the numbers of images, patients and findings.
 
     Attributes:
         labels: full URI of the label file.

@@ -18,7 +18,7 @@ _EDGE = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class Combination:
-    """How the probabilities of all members become one.
+    """Combines the probabilities of all members into one.
 
     A member is a model with one view of the image: as it is, or mirrored.
 

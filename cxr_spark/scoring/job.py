@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class ScoreResult(JobResult):
-    """What a scoring gives.
+    """The result of the score job.
 
     Attributes:
         model_id: SHA-256 of the model's weights; of several models, those of all with `+` between them.

@@ -51,7 +51,7 @@ class Models:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the result beside the models: the settings of the combination that have not their defaults."""
+        """What decides the result beside the models: settings of the combination that differ from their defaults."""
         chosen = self.settings.model_dump(include={"average", "tta", "calibrate"}, exclude_defaults=True)
         found: dict[str, Any] = dict(chosen)
         if self.reference is not None:

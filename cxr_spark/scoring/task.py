@@ -1,4 +1,4 @@
-"""What a task of the score job does: read images, compute probabilities, write one Parquet file. No Spark here."""
+"""One task of the score job: reads images, computes probabilities, and writes one Parquet file. No Spark here."""
 
 from __future__ import annotations
 

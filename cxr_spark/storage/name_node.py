@@ -19,9 +19,10 @@ from cxr_spark.storage.file_system import is_unreachable
 
 Result = TypeVar("Result")
 
-#: Seconds that an answer may take: more than hdfs-native tries to connect, which has the better message.
+#: Seconds that an answer may take. It is longer than hdfs-native tries to connect, since its message is the better one.
 _PATIENCE = 240.0
-#: The same after a call that found no NameNode, until one is answered again: a job that fails makes many calls yet.
+#: Seconds that an answer may take after a call that found no NameNode, until a call is answered again: a job that fails
+#: still makes many calls.
 _LITTLE_PATIENCE = 20.0
 #: Seconds until a NameNode in safe mode is asked again.
 _SAFE_MODE_PAUSE = 1.0
@@ -29,7 +30,7 @@ _SAFE_MODE_PAUSE = 1.0
 _PIECE_PATIENCE = 900.0
 #: Entries of a listing that are fetched in one call.
 _BATCH = 1000
-#: What hdfs-native says of a call that was under way when the connection broke. All others it repeats itself.
+#: The message of hdfs-native for a call that was under way when the connection broke. Other calls it repeats itself.
 _INTERRUPTED = "RPC listener disconnected"
 #: Calls that do no harm when they are made twice; what the Store creates has a name that nobody else knows.
 _REPEATABLE = frozenset(

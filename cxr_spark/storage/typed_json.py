@@ -10,10 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, V
 
 from cxr_spark.errors import DataError
 
-#: How pydantic begins what it says of the length of a value.
+#: The beginning of pydantic's messages on the length of a value.
 _SIZES = re.compile(r"^(?:List|Tuple|String|Dictionary|Set) should have ")
 
-#: Levels of lists and objects within each other, in JSON of any content; settings and summaries have up to six.
+#: The most levels of lists and objects within each other, in JSON of any content. Settings and summaries have six.
 _DEEPEST = 50
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -30,7 +30,7 @@ JOB = "train"
 
 
 class TrainResult(JobResult):
-    """What a training gives.
+    """The result of the train job.
 
     Attributes:
         model: full URI of the model folder.

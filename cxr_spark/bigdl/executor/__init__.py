@@ -1,1 +1,1 @@
-"""What Spark's executors do in a BigDL training: they feed images to BigDL, and go over images with torch."""
+"""What Spark's executors do in a BigDL training: they feed images to BigDL, and run the network forward with torch."""

@@ -34,7 +34,7 @@ MEASURED = pa.schema(
         *(pa.field(name, pa.list_(pa.float64()), nullable=False) for name in ("scores", "baselines")),
     ]
 )
-#: How many images are named for each finding.
+#: The number of images that are named for each finding.
 _NAMED = 3
 #: The number of pairs of image and finding up to which one task measures all findings.
 _PAIRS_PER_TASK = 4_000_000

@@ -9,7 +9,7 @@ from typing import Any
 from cxr_spark.evaluation.report.model_card import BLANK, result_in_words
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~-])")
-#: Where a name of the schema is cut into words: "MetricGoal" becomes "Metric goal".
+#: The places where a name of the schema is cut into words: "MetricGoal" becomes "Metric goal".
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 

@@ -15,7 +15,7 @@ from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.classification import MOST_PROBABLE
 
 NO_CURVE = Curve(Counts(0, 0), None, np.empty(0))
-#: With fewer positive images than this an AUC says little.
+#: The number of positive images below which an AUC says little.
 FEW_POSITIVES = 10
 
 

@@ -14,7 +14,7 @@ from cxr_spark.evaluation.decisions.classification import RULES
 from cxr_spark.evaluation.report.words import model_in_words
 from cxr_spark.reporting.numbers import count, interval, words
 
-#: What stands before what people have to fill in.
+#: The mark before a blank that people have to fill in.
 BLANK = "TO BE FILLED IN:"
 SCHEMA = "https://mc.chai.org/v0.2/schema.xsd"
 Numbers = Mapping[str, Any]

@@ -20,16 +20,16 @@ Action = Literal["refuse", "warn", "take"]
 RADIOGRAPHS = frozenset({"CR", "DX", "RG", "DR"})
 #: Words in the names of body parts that are the chest, of which each vendor writes other ones.
 CHEST_WORDS = ("CHEST", "THORAX", "LUNG", "CXR")
-#: What DICOM and vendors call the views that most chest models were trained on.
+#: The names that DICOM and vendors have for the views that most chest models were trained on.
 FRONTAL = frozenset({"PA", "AP"})
 
 
 class Seen(NamedTuple):
-    """What a look at a file told.
+    """The result of a look at the header of a file.
 
     Attributes:
-        header: what its header says; None where it is no DICOM file, or its header cannot be read.
-        doubts: reasons of `rejected.REASONS` for which it was not refused, but is to be warned of.
+        header: the facts in the header; None where the file is not DICOM, or its header cannot be read.
+        doubts: the reasons of `rejected.REASONS` for a warning; the file is not refused for them.
     """
 
     header: Person | None
@@ -38,12 +38,14 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class DicomGate:
-    """What becomes of DICOM images that are no frontal chest radiographs, by what is wrong. It travels to executors.
+    """The rule that refuses, warns of or takes DICOM images that are no frontal chest radiographs.
+
+    Spark sends it to the executors.
 
     Attributes:
-        modality: of images of another modality than a plain radiograph, such as CT.
-        body_part: of images of another part of the body.
-        view: of images that are neither PA nor AP, such as lateral ones.
+        modality: the action for images of another modality than a plain radiograph, such as CT.
+        body_part: the action for images of another part of the body.
+        view: the action for images that are neither PA nor AP, such as lateral ones.
     """
 
     modality: Action = "refuse"

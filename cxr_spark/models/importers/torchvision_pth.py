@@ -27,7 +27,7 @@ _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
 #: Before this release a crafted file could run code in spite of `weights_only=True` (CVE-2026-24747).
 _SAFE_TORCH = (2, 10)
-#: Of tensors, once floating-point ones are float32.
+#: The dtypes that tensors may have, after floating-point ones were converted to float32.
 _DTYPES = {torch.float32, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool}
 
 

@@ -80,7 +80,7 @@ def _receive_lines(channel: Channel) -> None:
 
 @dataclass(frozen=True)
 class BarrierRank:
-    """What a barrier task does: it runs one rank.
+    """The function of a barrier task: it runs one rank.
 
     Attributes:
         spec_json: the training, as JSON.

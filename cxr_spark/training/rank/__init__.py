@@ -1,1 +1,1 @@
-"""What every training rank runs. Nothing here needs Spark."""
+"""The code that every training rank runs. Nothing here needs Spark."""

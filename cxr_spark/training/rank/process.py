@@ -35,7 +35,7 @@ _GRACE = 5.0
 
 @dataclass(frozen=True)
 class RankStart:
-    """What a rank is told at its start.
+    """The message that a rank gets at its start.
 
     Attributes:
         spec_json: the training, as JSON of a `TrainingSpec`.

@@ -24,7 +24,7 @@ _LOOK_EVERY = 0.02
 
 @dataclass(frozen=True)
 class Rendezvous:
-    """Where the ranks of a training find each other.
+    """The place where the ranks of a training find each other.
 
     Attributes:
         host: address of the server.

@@ -1,4 +1,4 @@
-"""Which images a rank trains on in an epoch, and in which order."""
+"""The sampler: decides which images a rank trains on in an epoch, and in which order."""
 
 from __future__ import annotations
 
