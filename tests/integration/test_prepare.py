@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import cv2
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from cxr_spark.commands.main import main
-from tests.support.nih_folders import RNG, image, make_set, manifest_of, parquet_files, prepare
+from tests.support.nih_folders import HEADER, RNG, image, make_set, manifest_of, parquet_files, prepare
 
 
 def quarantine_of(folder):
