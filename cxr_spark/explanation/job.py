@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import logging
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +27,9 @@ from cxr_spark.models.folder import ModelMetadata, load_metadata
 from cxr_spark.outputs.claim import Claim
 from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.plan import remedy_for_names
 from cxr_spark.scoring.request import Request, check_source, request_of
+from cxr_spark.scoring.running import run_image_parts
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, write_quarantine_part
 from cxr_spark.storage.store import Store, read_uri
@@ -237,12 +236,10 @@ def explain(
     quarantined: Counter[str] = Counter(set_aside["reason"].to_pylist())
     if set_aside.num_rows:
         write_quarantine_part(store, "names", set_aside)
-    started = time.monotonic()
-    done = run_parts(spark, chosen_parts, explainer, "explaining")
+    done = run_image_parts(spark, chosen_parts, explainer, doing="explaining", done="explained")
     for part in done:
         quarantined.update(part.quarantined)
-    images, seconds = sum(part.images for part in done), time.monotonic() - started
-    log.info("explained %d images in %.1f s, %.1f images/s", images, seconds, images / seconds)
+    images = sum(part.images for part in done)
     if images == 0:
         reasons = counted(dict(sorted(quarantined.items())))
         where = f"{store.uri_of(QUARANTINE_FOLDER)}{remedy_for_names(quarantined)}"

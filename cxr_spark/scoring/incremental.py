@@ -24,11 +24,11 @@ from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.imaging.listing import ImageFile, ImageFiles, find_images
 from cxr_spark.imaging.rejected import DUPLICATE_NAME, UNREADABLE
 from cxr_spark.outputs.claim import DONE_NAME, Claim
-from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.headers import doubts_of
 from cxr_spark.scoring.ledger import STAGED, Entry, Ledger
 from cxr_spark.scoring.models import Models
 from cxr_spark.scoring.plan import APART, NAMINGS, RawPart, raw_parts
+from cxr_spark.scoring.running import run_image_parts
 from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, ScoredPart, write_quarantine_part
 from cxr_spark.storage.store import Store
@@ -164,11 +164,8 @@ def _score(
         gate=DicomGate(**settings.dicom.model_dump()),
         form=form,
     )
-    started = time.monotonic()
-    scored: list[ScoredPart] = run_parts(spark, parts, scorer, "scoring")
+    scored: list[ScoredPart] = run_image_parts(spark, parts, scorer, doing="scoring", done="scored")
     doubts_of(part.doubts for part in scored)
-    images, seconds = sum(part.images for part in scored), time.monotonic() - started
-    log.info("scored %d images in %.1f s, %.1f images/s", images, seconds, images / seconds)
     files = {printable(file.uri): file for file in new}
     entries = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ from cxr_spark.outputs.claim import Claim, digest
 from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.headers import doubts_of
 from cxr_spark.scoring.incremental import score_new
 from cxr_spark.scoring.models import Models, open_models
 from cxr_spark.scoring.plan import Part, remedy_for_names
 from cxr_spark.scoring.request import check_source, request_of
+from cxr_spark.scoring.running import run_image_parts
 from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import PartScorer, write_quarantine_part
 from cxr_spark.scoring.thresholds import thresholds_of
@@ -229,13 +228,11 @@ def score(
     quarantined: Counter[str] = Counter(set_aside["reason"].to_pylist())
     if set_aside.num_rows:
         names.add(write_quarantine_part(store, f"names-{scorer.tag}", set_aside))
-    started = time.monotonic()
-    scored = run_parts(spark, parts, scorer, "scoring")
+    scored = run_image_parts(spark, parts, scorer, doing="scoring", done="scored")
     for part in scored:
         names.update(part.names)
         quarantined.update(part.quarantined)
-    images, seconds = sum(part.images for part in scored), time.monotonic() - started
-    log.info("scored %d images in %.1f s, %.1f images/s", images, seconds, images / seconds)
+    images = sum(part.images for part in scored)
     check_held()
     doubts = doubts_of(part.doubts for part in scored)
     delete_strays(store, "score", names)
