@@ -12,7 +12,7 @@ from cxr_spark.evaluation.reading.images import ROUNDING, Truth
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is in the predictions.
+    """The numbers of images and patients in predictions.
 
     Attributes:
         n_images: the evaluated images: they have labels and belong to the wanted split.
