@@ -23,7 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--images", metavar="URI", action="append", help="folder or glob of raw images; repeatable")
     add = parser.add_argument
     add("--model", metavar="URI", required=True, help="model folder: RUN/model of the train job")
-    add("--out", metavar="URI", required=True, help="folder of the pictures, one an image, and of localization.json")
+    add(
+        "--out",
+        metavar="URI",
+        required=True,
+        help="folder of the pictures, one an image, of index.html and of localization.json",
+    )
     add_settings(parser, "explain", SETTINGS)
 
 

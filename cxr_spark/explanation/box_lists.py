@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cxr_spark.datasets import rsna
 from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
 from cxr_spark.datasets.findings import CHEXPERT_FINDINGS, NIH_FINDINGS, finding_named
+from cxr_spark.errors import DataError
 from cxr_spark.explanation.boxes import Box, BoxList
+from cxr_spark.storage.store import read_uri
 
 INDEX, FINDING = "Image Index", "Finding Label"
 _SIDES = ("x", "y", "w", "h")
 _NOT_LETTERS = re.compile(r"[^a-z]")
 _RSNA_SIDES = ("x", "y", "width", "height")
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Radiologists' boxes.
+
+    Attributes:
+        uri: the full URI of the list; None where no list was given.
+        digest: SHA-256 of the list; None where no list was given.
+        listed: all boxes of the list.
+        used: the boxes of the model's findings.
+    """
+
+    uri: str | None = None
+    digest: str | None = None
+    listed: BoxList | None = None
+    used: BoxList | None = None
+
+
+def read_boxes(uri: str | None, side: int | None, findings: tuple[str, ...]) -> Boxes:
+    """Reads the list that `--boxes` names.
+
+    Args:
+        uri: the full URI of the list; None where no list was given.
+        side: the side in pixels of the images that the boxes were drawn on; None: it is not the same for all.
+        findings: the findings of the model.
+
+    Raises:
+        DataError: there is no such list, it is damaged, or it has no box of the model's findings.
+    """
+    if uri is None:
+        return Boxes()
+    try:
+        content = read_uri(uri)
+    except FileNotFoundError:
+        raise DataError(f"--boxes {uri}: no such file") from None
+    listed = read_box_list(content, uri, side, findings)
+    return Boxes(uri, hashlib.sha256(content).hexdigest(), listed, listed.of(findings, uri))
 
 
 def read_box_list(data: bytes, source: str, side: int | None, findings: Sequence[str]) -> BoxList:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ class ViewedImage:
         view: uint8 (SIDE, SIDE), the same square for the picture, as sharp as the source allows.
         height: the height of the original image in pixels.
         width: the width of the original image in pixels.
-        labels: the findings that it is labelled with; None where they are not known.
+        labels: whether it has each finding whose label is known; None where there are no labels.
     """
 
     image_index: str
@@ -43,7 +43,7 @@ class ViewedImage:
     view: NDArray[np.uint8]
     height: int
     width: int
-    labels: tuple[str, ...] | None
+    labels: Mapping[str, bool] | None
 
 
 def prepared_images(chosen: ChosenPart, data: str, findings: tuple[str, ...], batch: int) -> Iterator[ViewedImage]:
@@ -122,5 +122,5 @@ def _prepared(row: dict[str, Any], square: NDArray[np.uint8], findings: tuple[st
         resize(square, SIDE, "squash"),
         row["height"],
         row["width"],
-        tuple(name for name, value in zip(findings, labels, strict=True) if value == 1),
+        {name: value == 1 for name, value in zip(findings, labels, strict=True) if value in (0, 1)},
     )

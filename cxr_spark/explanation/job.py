@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import logging
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,24 +15,26 @@ import pyarrow as pa
 
 from cxr_spark.config import ExplainSettings, Settings
 from cxr_spark.errors import DataError, UsageError
-from cxr_spark.explanation.box_lists import read_box_list
-from cxr_spark.explanation.boxes import BoxList
+from cxr_spark.explanation.box_lists import Boxes, read_boxes
 from cxr_spark.explanation.images import image_names
 from cxr_spark.explanation.layers import check_layers
 from cxr_spark.explanation.localization import BoxOverlap
+from cxr_spark.explanation.page import render
 from cxr_spark.explanation.plan import ChosenPart, choose
+from cxr_spark.explanation.shown import MAX_LISTED, ShownImage
 from cxr_spark.explanation.summary import localization
 from cxr_spark.explanation.task import TOP, PartExplainer
 from cxr_spark.models.folder import ModelMetadata, load_metadata
 from cxr_spark.outputs.claim import Claim
 from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
+from cxr_spark.reporting.numbers import count
 from cxr_spark.scoring.plan import remedy_for_names
 from cxr_spark.scoring.request import Request, check_source, request_of
 from cxr_spark.scoring.running import run_image_parts
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, write_quarantine_part
-from cxr_spark.storage.store import Store, read_uri
+from cxr_spark.storage.store import Store
 from cxr_spark.tables.text import counted
 
 if TYPE_CHECKING:
@@ -40,13 +42,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOCALIZATION_NAME = "localization.json"
+LOCALIZATION_NAME, PAGE_NAME = "localization.json", "index.html"
 
 
 class ExplainResult(JobResult):
     """The result of the explain job.
 
     Attributes:
+        report: full URI of the page that lists the pictures.
         model_id: SHA-256 of the model's weights.
         images: images that were explained.
         quarantined: images that could not be read, by reason.
@@ -54,28 +57,12 @@ class ExplainResult(JobResult):
         pointing_game: fraction of the maps whose maximum lies in a box; None where it is not defined.
     """
 
+    report: str
     model_id: str
     images: int
     quarantined: dict[str, int]
     boxes_met: int | None = None
     pointing_game: float | None = None
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """Radiologists' boxes.
-
-    Attributes:
-        uri: the full URI of the list; None where no list was given.
-        digest: SHA-256 of the list; None where no list was given.
-        listed: all boxes of the list.
-        used: the boxes of the model's findings.
-    """
-
-    uri: str | None = None
-    digest: str | None = None
-    listed: BoxList | None = None
-    used: BoxList | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +72,7 @@ class ExplainJob(Job[ExplainResult]):
     Attributes:
         settings: the settings of the group `explain`.
         model: model folder of the train job.
-        out: folder of the pictures, one an image, and of localization.json.
+        out: folder of the pictures, one an image, of index.html and of localization.json.
         data: output of the prepare job; None for raw images.
         images: folders or globs of raw images; none with prepared data.
     """
@@ -138,7 +125,7 @@ class ExplainJob(Job[ExplainResult]):
         if settings.finding != TOP:
             _check_finding(settings.finding, metadata.findings)
         check_layers(metadata, settings.layers)
-        boxes = _read_boxes(run.uri("--boxes"), settings.box_side, metadata)
+        boxes = read_boxes(run.uri("--boxes"), settings.box_side, metadata.findings)
         request = request_of(run, settings, metadata)
         fingerprint = {
             "model_id": metadata.model_id,
@@ -181,7 +168,7 @@ class ExplainJob(Job[ExplainResult]):
             batch=settings.batch,
             foreign=claimed.foreign,
         )
-        counts, overlaps = explain(run.spark, chosen_parts, request.set_aside, explainer)
+        counts, overlaps, shown = explain(run.spark, chosen_parts, request.set_aside, explainer)
         about = {
             "model_id": metadata.model_id,
             "boxes": boxes.uri,
@@ -189,11 +176,25 @@ class ExplainJob(Job[ExplainResult]):
             "warnings": warnings,
         }
         found = localization(overlaps, boxes.listed, used, about)
+        page = render(shown, found, list(self._facts(metadata, request, counts["images"])), boxed=used is not None)
+        store.write_bytes(PAGE_NAME, page.encode())
         store.write_json(LOCALIZATION_NAME, found)
         pooled = {"boxes_met": found["boxes_met"], "pointing_game": found["all"]["pointing_game"]}
         return ExplainResult(
-            out=store.uri, model_id=metadata.model_id, **counts, **(pooled if boxes.listed is not None else {})
+            out=store.uri,
+            report=store.uri_of(PAGE_NAME),
+            model_id=metadata.model_id,
+            **counts,
+            **(pooled if boxes.listed is not None else {}),
         )
+
+    def _facts(self, metadata: ModelMetadata, request: Request, images: int) -> Iterator[tuple[str, str]]:
+        yield "Model", f"{metadata.architecture}, {metadata.model_id[:12]}"
+        yield "Images", request.data or ", ".join(self.images)
+        yield "Explained", count(images)
+        if self.settings.boxes:
+            yield "Boxes", self.settings.boxes
+        yield "Made", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
 
 
 def _check_finding(name: str, findings: Sequence[str]) -> None:
@@ -203,20 +204,9 @@ def _check_finding(name: str, findings: Sequence[str]) -> None:
         raise UsageError(f"--finding: unknown finding {name!r}{hint}: expected {TOP} or one of {', '.join(findings)}")
 
 
-def _read_boxes(uri: str | None, side: int | None, metadata: ModelMetadata) -> Boxes:
-    if uri is None:
-        return Boxes()
-    try:
-        content = read_uri(uri)
-    except FileNotFoundError:
-        raise DataError(f"--boxes {uri}: no such file") from None
-    listed = read_box_list(content, uri, side, metadata.findings)
-    return Boxes(uri, hashlib.sha256(content).hexdigest(), listed, listed.of(metadata.findings, uri))
-
-
 def explain(
     spark: SparkSession, chosen_parts: Sequence[ChosenPart], set_aside: pa.Table, explainer: PartExplainer
-) -> tuple[dict[str, Any], list[BoxOverlap]]:
+) -> tuple[dict[str, Any], list[BoxOverlap], list[ShownImage]]:
     """Writes the pictures of all images.
 
     Args:
@@ -226,7 +216,8 @@ def explain(
         explainer: explains a part.
 
     Returns:
-        The counts, `images` and `quarantined` by reason; and how maps overlap with boxes.
+        The counts, `images` and `quarantined` by reason; how maps overlap with boxes; and what the first
+        `MAX_LISTED` pictures show.
 
     Raises:
         DataError: not one image could be read; prepared data or the model are damaged.
@@ -245,4 +236,5 @@ def explain(
         where = f"{store.uri_of(QUARANTINE_FOLDER)}{remedy_for_names(quarantined)}"
         raise DataError(f"none of the images can be read ({reasons}): see {where}")
     counts = {"images": images, "quarantined": dict(sorted(quarantined.items()))}
-    return counts, [overlap for part in done for overlap in part.overlaps]
+    shown = [image for part in done for image in part.shown][:MAX_LISTED]
+    return counts, [overlap for part in done for overlap in part.overlaps], shown

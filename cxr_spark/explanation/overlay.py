@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxr_spark.errors import RunError
 from cxr_spark.explanation.boxes import Box
+from cxr_spark.explanation.shown import ShownFinding
 from cxr_spark.reporting.style import FAINT, GREY, INK, VERMILLION, display_name
 
 #: The side of each of the two pictures in pixels.
@@ -23,84 +24,87 @@ SIDE = 512
 MAX_TILES = 64
 
 _MARGIN, _GAP, _HEAD, _FOOT = 14, 10, 84, 34
+#: The space above the second map and those that follow, for their titles.
+_NEXT_HEAD = 46
 _TILE, _TILE_GAP, _COLUMNS = 96, 6, 8
 #: The opacity of the strongest colour of a heat map, from 0 to 1. Where the map is zero, the image stays as it is.
 _OPACITY = 0.65
 
 
 class Caption(NamedTuple):
-    """The text above an overlay.
+    """The text at the top of an overlay.
 
     Attributes:
-        finding: the finding that the map belongs to.
-        probability: the probability that the model gives to it.
         image_index: the name of the image.
         labels: the findings that the image is labelled with; None where they are not known.
         note: one more line, about the method.
     """
 
-    finding: str
-    probability: float
     image_index: str
     labels: Sequence[str] | None
     note: str
 
 
-class DrawnBox(NamedTuple):
-    """A box to draw.
+class HeatMap(NamedTuple):
+    """The map of one finding, which is drawn beside the finding's own boxes only.
 
     Attributes:
-        box: its place, in fractions of the image's side.
-        finding: the finding that it belongs to.
-        is_own: whether that is the finding of the map.
+        shown: the finding, with its probability.
+        heat: float32 (SIDE, SIDE), 0 to 1.
+        boxes: the boxes of the finding, in fractions of the image's side.
     """
 
-    box: Box
-    finding: str
-    is_own: bool
+    shown: ShownFinding
+    heat: NDArray[np.float32]
+    boxes: Sequence[Box] = ()
 
 
-def overlay(
-    image: NDArray[np.uint8], heat: NDArray[np.float32], caption: Caption, boxes: Sequence[DrawnBox] = ()
-) -> bytes:
-    """Draws an image at the left, and at the right the same image under its heat map.
+def overlay(image: NDArray[np.uint8], maps: Sequence[HeatMap], caption: Caption) -> bytes:
+    """Draws, for each finding, an image at the left, and at the right the same image under the finding's heat map.
 
     Args:
         image: uint8 (SIDE, SIDE), grey.
-        heat: float32 (SIDE, SIDE), 0 to 1.
-        caption: the text above.
-        boxes: the boxes that are drawn on both.
+        maps: the maps, from the top. A finding's boxes are drawn on both of its pictures.
+        caption: the text at the top.
 
     Returns:
         A PNG file.
     """
-    grey = np.repeat(image[:, :, None], 3, axis=2)
-    alpha = _OPACITY * heat[:, :, None]
-    colours = _colour_map()[np.rint(heat * 255).astype(np.uint8)]
-    mixed = np.rint(grey * (1 - alpha) + colours * alpha).astype(np.uint8)
-
-    width = 2 * (SIDE + _MARGIN) + _GAP
-    page = Image.new("RGB", (width, _HEAD + SIDE + _FOOT), "white")
+    width, step = 2 * (SIDE + _MARGIN) + _GAP, _NEXT_HEAD + SIDE + _FOOT
+    page = Image.new("RGB", (width, _HEAD + SIDE + _FOOT + (len(maps) - 1) * step), "white")
     draw = ImageDraw.Draw(page)
-    places = (_MARGIN, _MARGIN + SIDE + _GAP)
-    for left, picture in zip(places, (grey, mixed), strict=True):
-        page.paste(Image.fromarray(picture), (left, _HEAD))
-        for one in sorted(boxes, key=lambda one: one.is_own):
-            _draw_box(draw, one, left)
     room = width - 2 * _MARGIN
-    title = f"{display_name(caption.finding)}  {caption.probability:.1%}"
-    _text(draw, (_MARGIN, 10), title, 22, INK, room, bold=True)
     _text(draw, (_MARGIN, 42), caption.image_index, 14, INK, room)
     labels = "labels not known" if caption.labels is None else "labelled " + (", ".join(caption.labels) or "nothing")
     _text(draw, (_MARGIN, 62), f"{labels}; {caption.note}".replace("_", " "), 12, GREY, room)
-    if heat.any():
-        _scale(page, draw, places[1])
+    for number, one in enumerate(maps):
+        top = _HEAD + number * step
+        title = f"{display_name(one.shown.finding)}  {one.shown.probability:.1%}"
+        _text(draw, (_MARGIN, 10 if number == 0 else top - 36), title, 22, INK, room, bold=True)
+        _draw_map(page, image, one, top)
+    return _png(page)
+
+
+def _draw_map(page: Image.Image, image: NDArray[np.uint8], one: HeatMap, top: int) -> None:
+    """Draws the two pictures of a finding, and what is to be said below them."""
+    draw = ImageDraw.Draw(page)
+    grey = np.repeat(image[:, :, None], 3, axis=2)
+    alpha = _OPACITY * one.heat[:, :, None]
+    colours = _colour_map()[np.rint(one.heat * 255).astype(np.uint8)]
+    mixed = np.rint(grey * (1 - alpha) + colours * alpha).astype(np.uint8)
+    places = (_MARGIN, _MARGIN + SIDE + _GAP)
+    for left, picture in zip(places, (grey, mixed), strict=True):
+        page.paste(Image.fromarray(picture), (left, top))
+        for box in one.boxes:
+            x, y = left + box.x * (SIDE - 1), top + box.y * (SIDE - 1)
+            draw.rectangle((x, y, x + box.w * (SIDE - 1), y + box.h * (SIDE - 1)), outline=VERMILLION, width=3)
+    colour = GREY if one.shown.overlap is None else VERMILLION
+    _text(draw, (_MARGIN, top + SIDE + 10), one.shown.in_words, 12, colour, SIDE)
+    if one.heat.any():
+        _scale(page, draw, places[1], top)
     else:
         told = "no evidence for the finding: its map is zero everywhere"
-        _text(draw, (places[1], _HEAD + SIDE + 10), told, 12, INK, SIDE)
-    if boxes:
-        _text(draw, (_MARGIN, _HEAD + SIDE + 10), "boxes: as given by --boxes", 12, VERMILLION, SIDE)
-    return _png(page)
+        _text(draw, (places[1], top + SIDE + 10), told, 12, INK, SIDE)
 
 
 def contact_sheet(maps: NDArray[np.float32], layer: str, image_index: str) -> bytes:
@@ -136,21 +140,9 @@ def contact_sheet(maps: NDArray[np.float32], layer: str, image_index: str) -> by
     return _png(page)
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, one: DrawnBox, left: int) -> None:
-    """Draws a box. A box of the map's finding is drawn bolder than others."""
-    x0, y0 = left + one.box.x * (SIDE - 1), _HEAD + one.box.y * (SIDE - 1)
-    x1, y1 = x0 + one.box.w * (SIDE - 1), y0 + one.box.h * (SIDE - 1)
-    draw.rectangle((x0, y0, x1, y1), outline=VERMILLION if one.is_own else "white", width=3 if one.is_own else 1)
-    if not one.is_own:
-        name = _fitted(display_name(one.finding), _font(11, False), left + SIDE - x0 - 4)
-        top = y0 - 14 if y0 - 14 >= _HEAD else y0 + 1
-        draw.rectangle((x0, top, x0 + _font(11, False).getlength(name) + 4, top + 13), fill=INK)
-        draw.text((x0 + 2, top), name, font=_font(11, False), fill="white")
-
-
-def _scale(page: Image.Image, draw: ImageDraw.ImageDraw, left: int) -> None:
-    """Draws the colour scale."""
-    top, width = _HEAD + SIDE + 12, 160
+def _scale(page: Image.Image, draw: ImageDraw.ImageDraw, left: int, picture_top: int) -> None:
+    """Draws the colour scale below a picture."""
+    top, width = picture_top + SIDE + 12, 160
     ramp = _colour_map()[np.linspace(0, 255, width).astype(np.uint8)]
     page.paste(Image.fromarray(np.repeat(ramp[None], 10, axis=0)), (left, top))
     draw.rectangle((left - 1, top - 1, left + width, top + 10), outline=FAINT)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +21,14 @@ from cxr_spark.explanation.gradcam import GradCam
 from cxr_spark.explanation.images import ViewedImage, image_names, prepared_images, raw_images
 from cxr_spark.explanation.localization import BoxOverlap, compare_with_boxes, on_square
 from cxr_spark.explanation.names import file_name
-from cxr_spark.explanation.overlay import SIDE, Caption, DrawnBox, contact_sheet, overlay
+from cxr_spark.explanation.overlay import SIDE, Caption, HeatMap, contact_sheet, overlay
 from cxr_spark.explanation.plan import ChosenPart
+from cxr_spark.explanation.shown import CALLED_FROM, MAX_LISTED, ShownFinding, ShownImage
+from cxr_spark.explanation.writing import WRITERS, PictureWriter
 from cxr_spark.imaging.prepare import use_one_thread
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.models.architectures import architecture
+from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.outputs.mark import note
 from cxr_spark.scoring.plan import RawPart
 from cxr_spark.scoring.predict import activate, network_input
@@ -37,9 +39,6 @@ from cxr_spark.tables.schema import QUARANTINE
 
 #: The value of `explain.finding` that means the most probable finding of each image.
 TOP = "top"
-#: The number of threads that draw and write pictures while the network works on the next images, and the number of
-#: pictures that may wait for them.
-_WRITERS, _AHEAD = 4, 32
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,13 @@ class ExplainedPart:
         images: the number of explained images.
         quarantined: the number of images that could not be read, by reason.
         overlaps: the comparisons of maps with boxes, one for each image and finding.
+        shown: what the pictures show, of at most `MAX_LISTED` of them.
     """
 
     images: int
     quarantined: dict[str, int]
     overlaps: tuple[BoxOverlap, ...]
+    shown: tuple[ShownImage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,21 @@ class PartExplainer:
         note(Store(self.out), names)
 
     def _part(self, chosen: ChosenPart, model: ReadyModel, cam: GradCam) -> ExplainedPart:
+        shown: list[ShownImage] = []
         overlaps: list[BoxOverlap] = []
         rejected: list[dict[str, str]] = []
         waiting: list[ViewedImage] = []
         images = 0
         with ExitStack() as stack:
-            writer = _Writer(Store(self.out), stack.enter_context(ThreadPoolExecutor(_WRITERS)))
+            writer = PictureWriter(Store(self.out), stack.enter_context(ThreadPoolExecutor(WRITERS)))
+
+            def explain_waiting() -> None:
+                for one in self._explain(waiting, model, cam, writer):
+                    overlaps.extend(found.overlap for found in one.findings if found.overlap is not None)
+                    if len(shown) < MAX_LISTED:
+                        shown.append(one)
+                waiting.clear()
+
             for image in self._images(chosen, model):
                 if not isinstance(image, ViewedImage):
                     rejected.append(image)
@@ -138,15 +148,15 @@ class PartExplainer:
                 waiting.append(image)
                 images += 1
                 if len(waiting) == self.batch:
-                    overlaps += self._explain(waiting, model, cam, writer)
-                    waiting.clear()
+                    explain_waiting()
             if waiting:
-                overlaps += self._explain(waiting, model, cam, writer)
+                explain_waiting()
             writer.finish()
         if rejected:
             table = pa.Table.from_pylist(rejected, schema=QUARANTINE)
             write_quarantine_part(Store(self.out), f"{chosen.part.number:05d}", table)
-        return ExplainedPart(images, dict(Counter(row["reason"] for row in rejected)), tuple(overlaps))
+        reasons = dict(Counter(row["reason"] for row in rejected))
+        return ExplainedPart(images, reasons, tuple(overlaps), tuple(shown))
 
     def _images(self, chosen: ChosenPart, model: ReadyModel) -> Iterator[ViewedImage | dict[str, str]]:
         if isinstance(chosen.part, RawPart):
@@ -154,11 +164,11 @@ class PartExplainer:
         return prepared_images(chosen, self.data or "", self.data_findings, self.batch)
 
     def _explain(
-        self, images: list[ViewedImage], model: ReadyModel, cam: GradCam, writer: _Writer
-    ) -> Iterator[BoxOverlap]:
-        metadata, preprocessing = model.metadata, model.metadata.preprocessing
+        self, images: list[ViewedImage], model: ReadyModel, cam: GradCam, writer: PictureWriter
+    ) -> Iterator[ShownImage]:
+        metadata = model.metadata
         squares = np.stack([image.pixels for image in images])
-        seen = network_input(squares, preprocessing).to(model.compute.device)
+        seen = network_input(squares, metadata.preprocessing).to(model.compute.device)
         inputs = imagenet_bgr(seen, torch.channels_last)
         probabilities = activate(cam.logits(inputs), metadata).cpu().numpy()
         if not np.isfinite(probabilities).all():
@@ -171,23 +181,37 @@ class PartExplainer:
         maps = _maps(cam, [[metadata.findings.index(name) for name in names] for names in wanted])
         features = {name: output.float().cpu().numpy() for name, output in cam.features.items()}
         for i, image in enumerate(images):
-            placed = {name: [self._placed(box, image) for box in boxes] for name, boxes in boxed[i].items()}
-            for name, heat in zip(wanted[i], maps[i], strict=True):
-                if name in placed:
-                    yield compare_with_boxes(name, heat, placed[name], preprocessing, self.threshold)
-            caption = Caption(
-                wanted[i][0],
-                float(probabilities[i, shown[i]]),
-                image.image_index,
-                image.labels,
-                f"Grad-CAM of {metadata.architecture}",
-            )
-            drawn = [DrawnBox(b, name, name == wanted[i][0]) for name, some in placed.items() for b in some if b]
-            heat = on_square(maps[i][0], preprocessing, SIDE)
+            drawn = [
+                self._map(image, probabilities[i], name, heat, boxed[i].get(name, ()), metadata)
+                for name, heat in zip(wanted[i], maps[i], strict=True)
+            ]
+            labels = None if image.labels is None else [name for name, present in image.labels.items() if present]
+            caption = Caption(image.image_index, labels, f"Grad-CAM of {metadata.architecture}")
             own = file_name(image.image_index)
-            writer.write(own, overlay, image.view, heat, caption, drawn)
+            writer.write(own, overlay, image.view, drawn, caption)
             for layer in self.layers:
                 writer.write(f"layers/{layer}/{own}", contact_sheet, features[layer][i], layer, image.image_index)
+            yield ShownImage(image.image_index, own, tuple(one.shown for one in drawn))
+
+    def _map(
+        self,
+        image: ViewedImage,
+        probabilities: NDArray[np.float32],
+        finding: str,
+        cam: NDArray[np.float32],
+        boxes: Sequence[Box],
+        metadata: ModelMetadata,
+    ) -> HeatMap:
+        """Returns the map of a finding with the finding's own boxes, and compares it with them."""
+        preprocessing, place = metadata.preprocessing, metadata.findings.index(finding)
+        placed = [self._placed(box, image) for box in boxes]
+        overlap = compare_with_boxes(finding, cam, placed, preprocessing, self.threshold) if placed else None
+        probability = float(probabilities[place])
+        softmax = metadata.task == "single_label"
+        called = int(probabilities.argmax()) == place if softmax else probability >= CALLED_FROM
+        labelled = None if image.labels is None else image.labels.get(finding)
+        shown = ShownFinding(finding, probability, called, labelled, overlap)
+        return HeatMap(shown, on_square(cam, preprocessing, SIDE), [box for box in placed if box is not None])
 
     def _shown(self, probabilities: NDArray[np.float32], findings: tuple[str, ...]) -> int:
         """Returns the number of the finding to show. `No Finding` has no place in an image and is never the top one."""
@@ -201,30 +225,6 @@ class PartExplainer:
         return in_square(
             box, drawn_on=self.box_side, height=image.height, width=image.width, size=size, mode=self.resize
         )
-
-
-class _Writer:
-    """Draws and writes pictures in other threads; a limited number of them may wait."""
-
-    def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
-        self._store = store
-        self._pool = pool
-        self._waiting: deque[Future[None]] = deque()
-
-    def write(self, name: str, draw: Callable[..., bytes], *args: Any) -> None:
-        """Writes what `draw(*args)` gives."""
-        self._waiting.append(self._pool.submit(lambda: self._store.write_bytes(name, draw(*args))))
-        if len(self._waiting) > _AHEAD:
-            self._waiting.popleft().result()
-
-    def finish(self) -> None:
-        """Waits for all pictures.
-
-        Raises:
-            RunError: a picture could not be written.
-        """
-        while self._waiting:
-            self._waiting.popleft().result()
 
 
 def _maps(cam: GradCam, wanted: list[list[int]]) -> list[list[NDArray[np.float32]]]:

@@ -113,7 +113,7 @@ OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
             )
         ),
         "explain": OutputNames(
-            fixed=frozenset({"localization.json"}),
+            fixed=frozenset({"index.html", "localization.json"}),
             made=re.compile(r"_quarantine/part-(names|\d{5})\.parquet"),
             of_data=re.compile(r"(layers/[^/]+/)?[^/]+\.png"),
             folders=re.compile(r"_quarantine|layers(/[^/]+)?"),

@@ -153,7 +153,7 @@ def explain(
 
     Args:
         model: model folder, such as `train(...).model`.
-        out: folder of the pictures, one an image, and of localization.json.
+        out: folder of the pictures, one an image, of index.html and of localization.json.
         data: output of `prepare`; either this or `images`.
         images: folders or globs of raw images; one, or several.
         boxes: list of boxes, of NIH or RSNA.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from cxr_spark.evaluation.report.panels import compared_panels, panels_of
 from cxr_spark.evaluation.report.plots import RocCurve
 from cxr_spark.evaluation.report.published import beside_published
 from cxr_spark.evaluation.report.tables import tables_of
+from cxr_spark.explanation.localization import BoxOverlap
+from cxr_spark.explanation.page import render as page_of_pictures
+from cxr_spark.explanation.shown import ShownFinding, ShownImage
+from cxr_spark.explanation.summary import localization
 from tests.support.browser import CHROMIUM, Browser, chromium
 from tests.unit.evaluation.report.test_page import all_metrics, curve, points_of, subgroup
 
@@ -106,6 +111,56 @@ def test_a_report_is_dark_where_the_reader_wants_it(browser, report, tmp_path):
     browser.picture(tmp_path / "dark.png")
     picture = cv2.imread(str(tmp_path / "dark.png"))
     assert np.mean(picture.max(axis=2) > 230) < 0.05  # letters and lines are light, no panel is
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory) -> Path:
+    """The page of three pictures, with hostile names, boxes and labels, beside the picture files."""
+    folder = tmp_path_factory.mktemp("explained")
+    cv2.imwrite(str(folder / "a.png"), np.full((1222, 1062), 100, np.uint8))
+    hit = BoxOverlap("Mass", 1, visible=True, evidence=True, hit=True, iou=0.42)
+    images = [
+        ShownImage("a.png", "a.png", (ShownFinding("Mass", 0.9, True, True, hit),)),
+        ShownImage(HOSTILE[1], "a.png", tuple(ShownFinding(name, 0.8, True, False) for name in FINDINGS)),
+        ShownImage("b" * 300, "a.png", (ShownFinding("Mass", 0.1, False, True),)),
+    ]
+    found = localization([hit, hit._replace(finding=HOSTILE[0])], None, None, {"warnings": [HOSTILE[3]]})
+    page = folder / "index.html"
+    page.write_text(page_of_pictures(images, found, [("Model", HOSTILE[4])], boxed=True), encoding="utf-8")
+    return page
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_a_page_of_pictures_is_whole_in_any_window_and_loads_the_files_beside_it(browser, explained, width):
+    look = browser.look(explained, width)
+    assert (look.errors, look.overlaps) == ([], [])
+    assert look.sideways <= 0
+    assert browser.value("window.ran") is None
+    assert browser.value("document.querySelector('.pictured img').naturalWidth") == 1062
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shown"),
+    [
+        ({}, [True, True, True]),
+        ({"finding": "Mass", "verdict": "wrong"}, [False, True, True]),
+        ({"verdict": "missed"}, [False, False, True]),
+        ({"finding": "Atelectasis", "verdict": "right"}, [False, False, False]),
+        ({"finding": HOSTILE[2]}, [False, True, False]),
+        ({"place": "0.3"}, [True, False, False]),
+        ({"place": "0.5"}, [False, False, False]),
+    ],
+)
+def test_pictures_are_filtered_by_what_one_map_shows(browser, explained, chosen, shown):
+    browser.look(explained)
+    for name, value in chosen.items():
+        browser.value(
+            f"(() => {{ const one = document.forms[0].elements[{json.dumps(name)}]; one.value = {json.dumps(value)};"
+            "one.dispatchEvent(new Event('change', { bubbles: true })); })()"
+        )
+    seen = browser.value("[...document.querySelectorAll('.pictured')].map((each) => each.checkVisibility())")
+    assert seen == shown
+    assert browser.value("document.querySelector('output').textContent") == f"{sum(shown)} of 3 pictures"
 
 
 @pytest.mark.parametrize(

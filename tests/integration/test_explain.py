@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,34 @@ def test_one_overlay_an_image_with_the_image_at_the_left(folder, explained) -> N
         differences = np.median(np.abs(shown - pixels), axis=(1, 2))
         assert differences.argmin() == i
         assert differences[i] < 4  # what interpolation makes of noise
+
+
+def test_a_boxed_finding_has_a_row_of_its_own_with_its_box(folder, explained) -> None:
+    """The second image has boxes of Mass, which was asked for, and of Effusion: two rows, each with its own box."""
+    names = [row["image_index"] for row in rows(folder)]
+    page = np.asarray(Image.open(explained / file_name(names[1])).convert("RGB")).astype(int)
+    assert len(np.asarray(Image.open(explained / file_name(names[0])))) == TOP + SIDE + 34
+    second = len(page) - 34 - SIDE
+    assert second >= TOP + SIDE + 34
+    red = (page[:, LEFT : LEFT + SIDE] == (0xD5, 0x5E, 0x00)).all(axis=2)
+    assert red[TOP : TOP + SIDE, :3].mean() > 0.9  # the box of Mass is the whole image
+    of_effusion = np.argwhere(red[second : second + SIDE])
+    np.testing.assert_allclose([*of_effusion.min(axis=0), *of_effusion.max(axis=0)], [500, 500, 504, 504], atol=4)
+
+
+def test_the_page_lists_each_picture_with_probability_and_label(folder, explained) -> None:
+    page = (explained / "index.html").read_text()
+    images = rows(folder)
+    loaded = load_model(Store(f"{folder}/model"))
+    pixels = np.stack([np.frombuffer(row["pixels"], np.uint8).reshape(32, 32) for row in images])
+    probabilities = predict(loaded.module, loaded.metadata, pixels)[:, 1]
+    found = re.findall(r'data-finding="Mass" data-verdict="(\w+)".*?<b>Mass</b> ([\d.]+)', page)
+    assert [float(share) for _, share in found] == pytest.approx(100 * probabilities, abs=0.051)
+    names = {(True, True): "found", (True, False): "false_alarm", (False, True): "missed", (False, False): "not_called"}
+    labelled = [row["labels"][1] == 1 for row in images]
+    assert [told for told, _ in found] == [
+        names[bool(p >= 0.5), label] for p, label in zip(probabilities, labelled, strict=True)
+    ]
 
 
 def test_contact_sheets_of_the_layers(explained) -> None:
