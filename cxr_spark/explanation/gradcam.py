@@ -18,6 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+
+# isort: split
+from cxr_spark.models import _torchvision  # noqa: F401  # before the first import of torchvision
+
+# isort: split
 from torchvision.ops import Permute
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from cxr_spark.errors import UsageError
 from cxr_spark.explanation.gradcam import GradCam
 from cxr_spark.models.architectures import architecture, build_empty
+from cxr_spark.models.compiler import no_cache_folder
 from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.models.head import head_name
 
@@ -32,7 +33,8 @@ def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tup
     side = metadata.preprocessing.input_size
     before = [name for name in names if name != head and not name.startswith(f"{head}.")]
     with GradCam(network, architecture(metadata.architecture).last_conv, also=before) as cam:
-        cam.logits(torch.empty(1, 3, side, side, device="meta"))
+        with no_cache_folder():
+            cam.logits(torch.empty(1, 3, side, side, device="meta"))
         shapes = {name: tuple(output.shape[1:]) for name, output in cam.features.items()}
     found: dict[str, tuple[int, int, int]] = {}
     for name in names:

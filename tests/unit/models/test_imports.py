@@ -39,6 +39,16 @@ for name in sorted(ARCHITECTURES, key=lambda name: name == "convnext_tiny"):
         assert shapes(network) == shapes(build(name, 3, hidden=(5,))), name
 print(os.listdir(tempfile.gettempdir()))
 """
+#: What the driver of explain does with the layers that it draws.
+LAYERS = """
+import os, tempfile
+from cxr_spark.explanation.layers import check_layers
+from cxr_spark.models import ModelMetadata
+from cxr_spark.models.folder import Preprocessing
+sizes = Preprocessing(input_size=32, stored_size=32)
+metadata = ModelMetadata(architecture="efficientnet_b0", findings=("A",), preprocessing=sizes)
+print(check_layers(metadata, ["features.1"]), os.listdir(tempfile.gettempdir()))
+"""
 #: Others than this package may have asked for the stand-in's other names while torchvision was imported.
 ASKS_FOR_MORE = """
 import sys
@@ -70,6 +80,10 @@ def test_the_compiler_is_imported_where_it_is_asked_for_and_leaves_no_folder(tmp
 
 def test_networks_without_storage_need_no_compiler(tmp_path: Path) -> None:
     assert run(EMPTY, tmp_path) == ["[]", "[]"]  # no compiler, no folder
+
+
+def test_shapes_of_layers_leave_no_folder(tmp_path: Path) -> None:
+    assert run(LAYERS, tmp_path) == ["{'features.1': (16, 16, 16)} []"]
 
 
 def test_the_stand_in_makes_way_for_the_compiler(tmp_path: Path) -> None:
