@@ -9,7 +9,6 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -135,7 +134,7 @@ def _thin_splits(table: pa.Table, findings: Sequence[str]) -> Iterator[str]:
             "the validation split is empty, so that training cannot be watched: set prepare.val_fraction above 0, or "
             "name validation images"
         )
-    positive = np.stack(table["labels"].to_numpy()) == 1 if len(splits) else np.zeros((0, len(findings)))
+    positive = table["labels"].combine_chunks().flatten().to_numpy().reshape(-1, len(findings)) == 1
     inside, outside = positive[splits == TRAIN].any(axis=0), positive[splits != TRAIN].any(axis=0)
     missing = [name for name, here, there in zip(findings, inside, outside, strict=True) if there and not here]
     if missing and (splits == TRAIN).any():

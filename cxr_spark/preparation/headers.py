@@ -55,6 +55,8 @@ def with_headers(
         of the images whose headers were read `ages_unknown`, `sexes_unknown`, `view_positions_unknown` and
         `patients_unknown`: those of which neither the labels nor the header tell it.
     """
+    if all(uri.lower().endswith(_NO_DICOM) for uri in uris.values()):
+        return labels  # there may be millions, and each row takes a kilobyte as Python objects
     rows = labels.table.select(["image_index", *Facts._fields]).to_pylist()
     asked = [row for row in rows if row["image_index"] in uris and (patient_first or None in row.values())]
     asked = [row for row in asked if not uris[row["image_index"]].lower().endswith(_NO_DICOM)]

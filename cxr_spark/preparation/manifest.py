@@ -25,6 +25,7 @@ from cxr_spark.preparation.warnings import (
     of_counts,
     of_dicom,
     of_dim_images,
+    of_facts,
     of_near_duplicates,
     of_quarantine,
     of_splits,
@@ -105,6 +106,7 @@ def make_manifest(
         "warnings": [
             *warnings,
             *of_counts(counts),
+            *of_facts(notes),
             *of_quarantine(rejected),
             *of_dim_images(dim),
             *of_dicom(doubtful),

@@ -180,7 +180,9 @@ def _cut(files: pd.DataFrame, labels: pa.Table, size: int, cores: int) -> list[P
             continue
         cuts = np.linspace(0, of_split.num_rows, number_of_files(of_split.num_rows, size, cores) + 1).astype(int)
         for start, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
-            parts.append(Part(len(parts), split, of_split.slice(start, end - start).combine_chunks()))
+            # Rows of its own, since a slice would take all rows of the split along to the executors.
+            rows = of_split.take(pa.array(np.arange(start, end)))
+            parts.append(Part(len(parts), split, rows.combine_chunks()))
     return parts
 
 

@@ -25,6 +25,24 @@ def of_counts(counts: Counts) -> Iterator[str]:
         )
 
 
+def of_facts(notes: Mapping[str, int]) -> Iterator[str]:
+    """Says of how many images a sex, view position or age was not understood, so that it counts as not known.
+
+    Args:
+        notes: what was dropped or changed in the labels, by kind.
+    """
+    for note, fact, expected in (
+        ("sexes_unknown", "the sex", "M or F"),
+        ("view_positions_unknown", "the view position", "PA, AP or LATERAL"),
+        ("ages_over_120", "the age", "no more than 120 years"),
+    ):
+        if notes.get(note):
+            yield (
+                f"{fact} of {notes[note]} images counts as not known: expected {expected} in the labels or in the "
+                "headers of DICOM images; subgroups and prepare.subset leave these images out"
+            )
+
+
 def of_quarantine(reasons: Mapping[str, int]) -> Iterator[str]:
     """Says how many images were set aside.
 

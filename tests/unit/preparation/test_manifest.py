@@ -37,6 +37,12 @@ def test_the_warning_names_number_and_setting(caplog: pytest.LogCaptureFixture) 
     assert [record.getMessage() for record in caplog.records] == made["warnings"]
 
 
+def test_what_was_not_understood_of_persons_is_among_the_warnings() -> None:
+    notes = {"rows": 9, "sexes_unknown": 3, "view_positions_unknown": 0, "ages_over_120": 2}
+    lines = [line for line in manifest(4095, notes=notes)["warnings"] if "counts as not known" in line]
+    assert [line.split(" counts")[0] for line in lines] == ["the sex of 3 images", "the age of 2 images"]
+
+
 def test_what_was_set_aside_and_empty_splits_are_among_the_warnings() -> None:
     aside = WrittenFile("quarantine/0", None, 3, 1, "", reasons={"corrupt": 2, "empty": 1})
     lines = manifest(4095, aside)["warnings"]

@@ -1,5 +1,7 @@
 """The join of files and labels against pandas, and the cutting into parts."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -118,6 +120,14 @@ def test_parts_are_even():
     sizes = [part.images.num_rows for part in plan(files(*splits), splits).parts]
     assert sum(sizes) == 3001
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_task_is_sent_its_own_rows_alone():
+    splits = {f"{i:05d}.png": "train" for i in range(4000)}
+    whole = len(pickle.dumps(plan(files(*splits), splits, size=16).parts))
+    parts = plan(files(*splits), splits, size=1024).parts
+    assert len(parts) > 100
+    assert sum(len(pickle.dumps(part)) for part in parts) < 3 * whole
 
 
 def test_no_files():
