@@ -5,7 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv bigdl demo pictures test lint unit tests test-main test-bigdl test-wheel test-cluster
-.PHONY: test-cluster-basics test-versions audit env-archive
+.PHONY: test-cluster-basics test-bigdl-unit test-versions audit env-archive
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -140,7 +140,7 @@ lint: $(STAMP)  ## ruff, mypy and the import contracts
 # One test process a core, and four at most, since each may start a JVM of 2 GB; a file's tests stay together, since they
 # share what is costly to make. Files are taken as they come, the long ones of tests/integration first: by itself
 # pytest-xdist leaves files with few tests to the end, and then one core waits for a whole job on the other.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 5
 
 unit: $(STAMP)  ## the unit tests: two minutes on two cores
 	$(PY) -m pytest $(PARALLEL) tests/unit
@@ -169,9 +169,11 @@ test-cluster-basics: $(STAMP)
 # the libraries that it does use have the same versions in both environments.
 SAME_ON_BOTH := config outputs project recipes
 
-# BigDL needs a JVM of its own, started for one of its two engines.
-test-bigdl: $(STAMP) $(BIGDL)/.installed  ## BigDL's tests on both of its engines, and the unit tests beside it
+test-bigdl-unit: $(BIGDL)/.installed
 	$(BIGDL)/bin/python -m pytest $(PARALLEL) tests/unit $(SAME_ON_BOTH:%=--ignore=tests/unit/%)
+
+# BigDL needs a JVM of its own, started for one of its two engines.
+test-bigdl: $(STAMP) $(BIGDL)/.installed  ## BigDL's tests on both of its engines
 	CXR_DEFAULT_PYTHON=$(abspath $(PY)) BIGDL_ENGINE=mklblas $(BIGDL)/bin/python -m pytest tests/bigdl
 	BIGDL_ENGINE=mkldnn $(BIGDL)/bin/python -m pytest tests/bigdl/test_agrees_with_torch.py tests/bigdl/test_objective.py
 
@@ -202,7 +204,7 @@ env-archive: $(STAMP)  ## dist/env.tar.gz: the package and all it needs, for --a
 		--exclude '*/pyspark/jars/*' --exclude '*/__pycache__/*'
 	@ls -l --human-readable dist/env.tar.gz
 
-test-versions: $(PYTHONS:%=test-python-%) $(SPARKS:%=test-spark-%)  ## the tests on other Pythons and Sparks found here
+test-versions: $(PYTHONS:%=test-python-%) $(SPARKS:%=test-spark-%) test-bigdl-unit  ## the tests on other Pythons and Sparks found here
 
 test-python-%:
 	@python=$$(command -v python$* "$$HOME"/.pyenv/versions/$*.*/bin/python | while read -r p; do \
