@@ -10,7 +10,9 @@ from cxr_spark.commands.options import COLUMNS, add_settings, values
 if TYPE_CHECKING:
     from cxr_spark.evaluation.job import EvaluateJob
 
-SETTINGS = ("baseline", "split", "task", "index_column", "prob_prefix", "replicates", "seed")
+SETTINGS = (
+    *("baseline", "split", "test_list", "train_list", "task", "index_column", "prob_prefix", "replicates", "seed"),
+)
 #: Settings of `prepare` that tell how labels are read.
 LABELLING = ("dataset", *COLUMNS)
 _OWN = ("predictions", "out", "labels")

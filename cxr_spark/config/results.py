@@ -100,6 +100,14 @@ class EvaluateSettings(Section):
         description="multi_label: each finding is decided on by a threshold; single_label: the most probable class; "
         "auto: what the predictions say, else multi_label",
     )
+    test_list: str | None = Field(
+        None,
+        description="URI of the list of test images, such as NIH's test_list.txt, for predictions that get their "
+        "labels by --labels: only its images are evaluated",
+    )
+    train_list: str | None = Field(
+        None, description="URI of the list of training images: they are counted, and evaluated with split=train alone"
+    )
     baseline: str | None = Field(None, description="URI of predictions of another model, which are compared with these")
     index_column: str | None = Field(
         None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,11 +23,13 @@ class ListedSplits(NamedTuple):
         split: object array of shape (images,): train, test, or None for images in neither list.
         notes: the numbers `images_in_no_list` and `list_entries_without_label`; where the lists write names
             differently, also `list_names_matched_by_path`, `..._by_case` and `..._by_suffix`.
+        guesses: which names were matched in another way than literally, each with what to do about it.
         warnings: what was guessed or left out, each with what to do about it.
     """
 
     split: NDArray[np.object_]
     notes: dict[str, int]
+    guesses: list[str]
     warnings: list[str]
 
 
@@ -49,9 +51,21 @@ def split_by_lists(index: Sequence[str], train_list: bytes | None, test_list: by
             f"split 'official' needs {' and '.join(missing)}: the dataset's own lists of images "
             "(NIH: train_val_list.txt, test_list.txt); or use --split patient"
         )
-    lists = {TRAIN: read_image_list(train_list, "train list"), TEST: read_image_list(test_list, "test list")}
-    both = lists[TRAIN].intersection(lists[TEST])
-    if len(both):
+    return listed_splits(index, {TRAIN: train_list, TEST: test_list})
+
+
+def listed_splits(index: Sequence[str], contents: Mapping[str, bytes]) -> ListedSplits:
+    """Finds the split of each image by the list that names it.
+
+    Args:
+        index: `image_index` of the labelled images, each once.
+        contents: the text of the list of each split, `train` or `test` or both.
+
+    Raises:
+        DataError: a list is not one, an image is in both, or none of the images has a label.
+    """
+    lists = {split: read_image_list(content, f"{split} list") for split, content in contents.items()}
+    if len(lists) > 1 and len(both := lists[TRAIN].intersection(lists[TEST])):
         raise _in_both(both[0], len(both))
     matcher = NameMatcher(index)
     split = np.full(len(index), None, dtype=object)
@@ -72,21 +86,22 @@ def split_by_lists(index: Sequence[str], train_list: bytes | None, test_list: by
     names = sum(map(len, lists.values()))
     if unlabelled == names:
         raise DataError(
-            f"none of the {names} images of the two lists has a label: the lists name images like "
-            f"{shorten(lists[TRAIN][0])!r}, the labels like {shorten(index[0])!r}"
+            f"none of the {names} images of the {' and the '.join(lists)} list has a label: the lists name images like "
+            f"{shorten(next(iter(lists.values()))[0])!r}, the labels like {shorten(index[0])!r}"
         )
     outside = int(sum(value is None for value in split))
     notes = {"images_in_no_list": outside, "list_entries_without_label": unlabelled}
-    warnings = []
+    guesses = []
     if example is not None:
         notes |= {f"list_names_matched_by_{way}": counts[way] for way in WAYS}
-        warnings += [
+        guesses += [
             f"{counts[way]} images of the lists were matched with labels {WAY_WORDS[way]}, such as "
             f"{shorten(example[0])!r} with {shorten(example[1])!r}: if these are not the same images, write the names "
             "alike in lists and labels"
             for way in WAYS
             if counts[way]
         ]
+    warnings = [*guesses]
     if outside:
         warnings.append(
             f"{outside} of {len(index)} labelled images are in neither list and are left out: add them to a list if "
@@ -97,7 +112,7 @@ def split_by_lists(index: Sequence[str], train_list: bytes | None, test_list: by
             f"{unlabelled} of {names} images of the lists have no label, or could mean several: compare the names in "
             "lists and labels"
         )
-    return ListedSplits(split, notes, warnings)
+    return ListedSplits(split, notes, guesses, warnings)
 
 
 def _in_both(name: str, number: int) -> DataError:

@@ -99,7 +99,8 @@ def assign_splits(
     if method == "official" and labels.official_split is not None and train_list is None and test_list is None:
         frame["split"] = _as_given(labels, labels.official_split)
     elif method == "official":
-        frame["split"], notes, warnings = split_by_lists(labels.table["image_index"].to_pylist(), train_list, test_list)
+        listed = split_by_lists(labels.table["image_index"].to_pylist(), train_list, test_list)
+        frame["split"], notes, warnings = listed.split, listed.notes, listed.warnings
     elif method == "patient":
         frame["split"] = TRAIN
         frame.loc[_drawn(frame["unit"], test_fraction, seed, TEST), "split"] = TEST

@@ -65,6 +65,7 @@ def evaluate(
     seed: int,
     split: str | None = None,
     task: str | None = None,
+    lists: Mapping[str, str] | None = None,
     baseline: Predictions | None = None,
     synthetic: bool = False,
     partitions: int | None = None,
@@ -80,6 +81,7 @@ def evaluate(
         split: the split whose images are evaluated; None for all images. The AUCs of the other splits are given beside
             it, and thresholds are chosen on `val` where there is one.
         task: one of `TASKS`; None for the task that the predictions name, or `multi_label` where they name none.
+        lists: the URI of the list that gave the images of each split their split, where lists did.
         baseline: predictions of another model for the same images, to compare with. Its labels are not used.
         synthetic: whether the images are known to be synthetic.
         partitions: the number of ranges that the scores are sorted into; None to choose it by the number of scores. It
@@ -135,6 +137,7 @@ def evaluate(
         "findings_without_labels": list(predictions.unlabelled),
         "findings": {name: metrics.of_finding(curve) for name, curve in by_finding.items()},
         "macro": metrics.macro(by_finding),
+        "macro_without_no_finding": metrics.macro_without_no_finding(by_finding),
         "micro": metrics.micro(pooled),
         "classification": reports,
         "operating_points": points,
@@ -149,6 +152,8 @@ def evaluate(
         "n_patients_in_several_splits": crossing,
         "split": "+".join(by_split) or None,
         "images_by_split": by_split,
+        "images_of_other_splits": {name: n for name, n in splits.items() if name not in by_split},
+        "lists": dict(lists or {}),
         "model_id": model_id,
         "unmatched": _unmatched(inventory, None if truth is None else truth.facts.num_rows),
         "matched_otherwise": inventory.matched,

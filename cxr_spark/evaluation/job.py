@@ -12,8 +12,10 @@ from cxr_spark.config import EvaluateSettings, PrepareSettings, Settings
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.findings import shared_findings
 from cxr_spark.datasets.registry import dataset_named
+from cxr_spark.errors import UsageError
 from cxr_spark.evaluation.computation import Evaluation, evaluate
 from cxr_spark.evaluation.reading.columns import Layout
+from cxr_spark.evaluation.reading.lists import read_lists, with_splits
 from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
 from cxr_spark.evaluation.reading.tables import data_files
 from cxr_spark.evaluation.reading.truth import Naming, label_settings, read_truth
@@ -24,6 +26,7 @@ from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.reporting.provenance import is_synthetic, model_of, prepared_as
 from cxr_spark.storage.store import Store
+from cxr_spark.tables.schema import TEST, TRAIN
 
 #: Images are rows of numbers here, not pixels: larger Arrow batches than other jobs'.
 _CONF = {"spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
@@ -38,6 +41,8 @@ class EvaluateResult(JobResult):
         report: full URI of the page.
         macro_auc: mean of the AUCs of all findings that have both classes; None where there are none.
         macro_auc_ci95: its interval of 95 %; None without bootstrap.
+        macro_auc_without_no_finding: the same mean without `No Finding`, as papers on NIH's set give it for its 14
+            findings; None where `No Finding` is not evaluated, or is the only finding.
         micro_auc: AUC of all pairs of image and finding together.
         findings_used: the findings that `macro_auc` is the mean of.
         macro_f1: mean of the F1 scores of all findings.
@@ -51,6 +56,7 @@ class EvaluateResult(JobResult):
     report: str
     macro_auc: float | None = None
     macro_auc_ci95: tuple[float | None, float | None] | None = None
+    macro_auc_without_no_finding: float | None = None
     micro_auc: float | None = None
     findings_used: Any = None
     macro_f1: float | None = None
@@ -109,6 +115,7 @@ class EvaluateJob(Job[EvaluateResult]):
         changes |= {f"prepare.{name}": value for name, value in (labelling or {}).items()}
         whole = settings.updated(changes)
         files = (labels,) if isinstance(labels, str) else tuple(labels or ())
+        _check_lists(whole.evaluate, bool(files))
         return cls(whole.evaluate, whole.prepare, predictions, out, files)
 
     def execution(self, asked: Execution) -> Execution:
@@ -120,6 +127,8 @@ class EvaluateJob(Job[EvaluateResult]):
         return {
             "--predictions": Input.of(self.predictions),
             "--labels": Input(self.labels, on_executors=False),
+            "--test-list": Input.of(self.settings.test_list, on_executors=False),
+            "--train-list": Input.of(self.settings.train_list, on_executors=False),
             "--baseline": Input.of(self.settings.baseline),
         }
 
@@ -130,8 +139,13 @@ class EvaluateJob(Job[EvaluateResult]):
         label_uris = list(run.uris["--labels"])
         dataset = dataset_named(labelling.dataset)
         truth, truth_digest = read_truth(dataset, label_uris, labelling) if label_uris else (None, None)
+        list_uris = {split: uri for split in (TEST, TRAIN) if (uri := run.uri(f"--{split}-list")) is not None}
+        lists = read_lists(list_uris)
+        if truth is not None:
+            truth = with_splits(truth, lists)
         fingerprint = {
-            **settings.model_dump(mode="json", exclude={"baseline"}),
+            **settings.model_dump(mode="json", exclude={"baseline", "test_list", "train_list"}),
+            **{f"{split}_list": hashlib.sha256(content).hexdigest() for split, content in lists.items()},
             "predictions": predictions,
             "prediction_files": _digest_of_files(predictions),
             "dataset": dataset.name if truth else None,
@@ -142,13 +156,15 @@ class EvaluateJob(Job[EvaluateResult]):
         }
 
         def produce(claimed: Claim) -> EvaluateResult:
-            evaluation = self._evaluate(run, truth, label_uris)
+            evaluation = self._evaluate(run, truth, label_uris, list_uris)
             write(claimed.store, evaluation)
             return _result(claimed.store, evaluation.metrics)
 
         return ReadyJob(fingerprint, produce)
 
-    def _evaluate(self, run: JobRun, truth: LabelTable | None, label_uris: list[str]) -> Evaluation:
+    def _evaluate(
+        self, run: JobRun, truth: LabelTable | None, label_uris: list[str], lists: Mapping[str, str]
+    ) -> Evaluation:
         settings, uri, baseline = self.settings, run.needed_uri("--predictions"), run.uri("--baseline")
         layout = Layout(settings.index_column, settings.prob_prefix, settings.scores == "logits")
         known = truth.findings if truth is not None else None
@@ -166,7 +182,8 @@ class EvaluateJob(Job[EvaluateResult]):
             lambda: run.spark,
             replicates=settings.replicates,
             seed=settings.seed,
-            split=None if settings.split == "all" else settings.split,
+            split=(TEST if lists else None) if settings.split == "all" else settings.split,
+            lists=lists,
             task=task,
             baseline=compared,
             synthetic=is_synthetic(uri, label_uris),
@@ -178,6 +195,21 @@ class EvaluateJob(Job[EvaluateResult]):
         side = (metrics["model"] or {}).get("input_size")
         metrics["published"] = beside_published(metrics, evaluation.prepared, side)
         return evaluation
+
+
+def _check_lists(settings: EvaluateSettings, labelled: bool) -> None:
+    """Refuses lists that say nothing of the predictions, or leave nothing to evaluate."""
+    option = "--test-list" if settings.test_list else "--train-list"
+    if (settings.test_list or settings.train_list) and not labelled:
+        raise UsageError(
+            f"{option} is for predictions that get their labels by --labels; those of the score job know their splits: "
+            "use --split test"
+        )
+    if settings.train_list and not settings.test_list and settings.split != TRAIN:
+        raise UsageError(
+            "--train-list alone says which images are not to be evaluated, but not which are: give --test-list, too, "
+            "or evaluate the training images by --split train"
+        )
 
 
 def _digest_of_files(uri: str) -> str:
@@ -194,6 +226,7 @@ def _result(store: Store, metrics: Mapping[str, Any]) -> EvaluateResult:
         report=store.uri_of("report.html"),
         macro_auc=metrics["macro"]["auc"],
         macro_auc_ci95=metrics["macro"]["auc_ci95"],
+        macro_auc_without_no_finding=(metrics["macro_without_no_finding"] or {}).get("auc"),
         micro_auc=metrics["micro"]["auc"],
         findings_used=metrics["macro"]["findings_used"],
         macro_f1=report["macro"]["f1"],

@@ -20,6 +20,8 @@ INPUT_SETTINGS = (
     "score.calibration_data",
     "score.thresholds",
     "evaluate.baseline",
+    "evaluate.test_list",
+    "evaluate.train_list",
     "explain.boxes",
 )
 INPUT_OPTIONS = (

@@ -24,6 +24,8 @@ def evaluate(
     dataset: str | None = None,
     baseline: str | None = None,
     split: str | None = None,
+    test_list: str | None = None,
+    train_list: str | None = None,
     task: str | None = None,
     index_column: str | None = None,
     prob_prefix: str | None = None,
@@ -54,6 +56,8 @@ def evaluate(
         dataset: whose labels these are: nih, chexpert, rsna, folder or csv.
         baseline: predictions of another model for the same images, to compare with.
         split: whose images are evaluated: train, val, test or all.
+        test_list: list of test images, for predictions with `labels`; only its images are evaluated.
+        train_list: list of training images, which are counted.
         task: multi_label, single_label or auto.
         index_column: column of another tool's predictions that names the images.
         prob_prefix: what comes before the finding in the names of its columns.
@@ -102,6 +106,8 @@ def evaluate(
         },
         baseline=baseline,
         split=split,
+        test_list=test_list,
+        train_list=train_list,
         task=task,
         index_column=index_column,
         prob_prefix=prob_prefix,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr_spark.datasets.findings import NO_FINDING
 from cxr_spark.evaluation.counting.auc import mean_of_defined
 from cxr_spark.evaluation.counting.bootstrap import percentile_interval
 from cxr_spark.evaluation.counting.curves import Counts
@@ -58,6 +59,16 @@ def macro(curves: Mapping[str, Curve]) -> dict[str, Any]:
         "findings_used": len(used),
         "findings_left_out": {name: _reason(curve) for name, curve in curves.items() if name not in used},
     }
+
+
+def macro_without_no_finding(curves: Mapping[str, Curve]) -> dict[str, Any] | None:
+    """Returns the means over all findings but `No Finding`, as papers on NIH's set give them for its 14 findings.
+
+    Returns:
+        What `macro` returns; None where `No Finding` is not among the findings, or is the only one.
+    """
+    others = {name: curve for name, curve in curves.items() if name != NO_FINDING}
+    return macro(others) if others and len(others) < len(curves) else None
 
 
 def mean_replicates(replicates: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -127,6 +138,8 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
             "been trained on and tested on. This is no result by patient and must not be compared with published ones."
         )
     splits = metrics["images_by_split"]
+    if metrics.get("lists"):
+        yield from _left_out_by_lists(metrics)
     if "train" in splits:
         rest = " --split test leaves them out." if "test" in splits else ""
         yield f"{splits['train']:,} of the images are of the training split: the numbers are too good.{rest}"
@@ -151,6 +164,21 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
     unmatched = metrics["unmatched"]
     if unmatched["predictions_without_label"]:
         yield f"{unmatched['predictions_without_label']:,} predictions have no label and are left out."
+
+
+def _left_out_by_lists(metrics: Mapping[str, Any]) -> Iterable[str]:
+    """Says how many predictions are left out, as they are of images that are not on the list that is evaluated."""
+    others = metrics["images_of_other_splits"]
+    left_out = sum(others.values())
+    if left_out:
+        named = [
+            f"{n:,} on the {name} list" if name in metrics["lists"] else f"{n:,} on no list"
+            for name, n in others.items()
+        ]
+        yield (
+            f"{left_out:,} of {left_out + metrics['n_images']:,} images are not on the {metrics['split']} list and are "
+            f"left out: {', '.join(named)}."
+        )
 
 
 def may_share_patients(metrics: Mapping[str, Any]) -> bool:

@@ -180,6 +180,9 @@ def _key_metrics(metrics: Numbers) -> dict[str, Any]:
 
 def _efficacy(metrics: Numbers) -> Iterable[_Result]:
     yield _estimate("Macro AUC", metrics["macro"]["auc"], metrics["macro"]["auc_ci95"])
+    others = metrics.get("macro_without_no_finding")
+    if others:
+        yield _estimate("Macro AUC without No Finding", others["auc"], others["auc_ci95"])
     for name, found in metrics["findings"].items():
         yield _estimate(f"AUC, {words(name)}", found["auc"], found["auc_ci95"])
 

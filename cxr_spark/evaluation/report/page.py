@@ -43,6 +43,7 @@ def render(
             facts=_facts(metrics, created),
             findings=metrics["findings"],
             macro=metrics["macro"],
+            macro_without_no_finding=metrics.get("macro_without_no_finding"),
             micro=metrics["micro"],
             subgroups=metrics["subgroups"],
             bootstrap=metrics["bootstrap"],

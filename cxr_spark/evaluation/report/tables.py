@@ -50,6 +50,16 @@ def _findings(metrics: Numbers) -> Table:
             whole = metrics[key]
             cells = (name, _bar(whole), *values(whole, "auc", "auc_ci95", "average_precision"), "", "")
             rows.append(Row(cells, whole=True, ruled=key == "macro"))
+        others = metrics.get("macro_without_no_finding")
+        if others:
+            cells = (
+                "macro without No Finding",
+                _bar(others),
+                *values(others, "auc", "auc_ci95", "average_precision"),
+                "",
+                "",
+            )
+            rows.insert(-1, Row(cells, whole=True))
     return Table("findings", columns, rows)
 
 

@@ -66,6 +66,12 @@ RUNS: list[tuple[str, list[str], str]] = [
     ("evaluate", ["--predictions", "/no/scores", "--labels", "{}/labels.csv"], "--labels"),
     ("evaluate", ["--predictions", "/no/scores", "--baseline", "{}"], "--baseline"),
     ("evaluate", ["--predictions", "/no/scores", "--set", "evaluate.baseline={}"], "--baseline"),
+    ("evaluate", ["--predictions", "/no/p", "--labels", "/no/l", "--test-list", "{}/a.txt"], "--test-list"),
+    (
+        "evaluate",
+        ["--predictions", "/no/p", "--labels", "/no/l", "--test-list", "/no/t", "--train-list", "{}/a.txt"],
+        "--train-list",
+    ),
     ("explain", ["--data", "{}", "--model", "/no/model"], "--data"),
     ("explain", ["--images", "{}", "--model", "/no/model"], "--images"),
     ("explain", ["--images", "/no/images", "--model", "{}"], "--model"),

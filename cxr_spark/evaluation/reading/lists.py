@@ -1,0 +1,52 @@
+"""Lists of the test and the training images, which give the rows of another tool's predictions their splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pyarrow as pa
+
+from cxr_spark.datasets.base import LabelTable
+from cxr_spark.datasets.split_lists import listed_splits
+from cxr_spark.errors import DataError
+from cxr_spark.evaluation.reading.groupings import SPLIT
+from cxr_spark.storage.store import read_uri
+
+#: The split of images that no list names.
+UNLISTED = "unlisted"
+
+
+def read_lists(uris: Mapping[str, str]) -> dict[str, bytes]:
+    """Reads the list of each split.
+
+    Args:
+        uris: the full URI of the list of each split, `test` or `train` or both.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    contents = {}
+    for split, uri in uris.items():
+        try:
+            contents[split] = read_uri(uri)
+        except FileNotFoundError:
+            raise DataError(f"--{split}-list {uri}: no such file") from None
+    return contents
+
+
+def with_splits(truth: LabelTable, contents: Mapping[str, bytes]) -> LabelTable:
+    """Gives each labelled image the split of the list that names it, else `UNLISTED`.
+
+    Args:
+        truth: the labels.
+        contents: the text of the list of each split; nothing leaves the labels as they are.
+
+    Raises:
+        DataError: a list is not one, an image is in both, or none of the images has a label.
+    """
+    if not contents:
+        return truth
+    listed = listed_splits(truth.table["image_index"].to_pylist(), contents)
+    splits = pa.array([split or UNLISTED for split in listed.split], pa.string())
+    return replace(truth, table=truth.table.append_column(SPLIT, splits), warnings=(*truth.warnings, *listed.guesses))
