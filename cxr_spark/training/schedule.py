@@ -127,12 +127,24 @@ def _reaches(value: float | None, target: float, metric: str) -> bool:
 
 
 def is_best(metric: str, history: History) -> bool:
-    """Returns whether the last epoch is the best so far. Of equal epochs the first one counts as the best."""
-    best: float | None = None
+    """Returns whether the last epoch is the best so far.
+
+    Of epochs that are equal in the metric the one with the lower validation loss is the best, and of those that are
+    equal in it, too, the first.
+    """
+    best: Mapping[str, Any] | None = None
     for entry in history[:-1]:
-        if _improves(entry[metric], best, 0.0, higher_is_better(metric)):
-            best = entry[metric]
-    return _improves(history[-1][metric], best, 0.0, higher_is_better(metric))
+        if _beats(entry, best, metric):
+            best = entry
+    return _beats(history[-1], best, metric)
+
+
+def _beats(entry: Mapping[str, Any], best: Mapping[str, Any] | None, metric: str) -> bool:
+    """Returns whether an epoch is better than the best one before it."""
+    value, before = entry[metric], None if best is None else best[metric]
+    if best is None or value is None or value != before:
+        return _improves(value, before, 0.0, higher_is_better(metric))
+    return _improves(entry.get("val_loss"), best.get("val_loss"), 0.0, higher=False)
 
 
 def _improvements(values: Sequence[float | None], min_delta: float, higher: bool) -> Iterator[bool]:

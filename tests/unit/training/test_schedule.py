@@ -96,6 +96,18 @@ def test_no_early_stop_by_default():
     assert not should_stop(EarlyStopSettings(), aucs(*[0.5] * 50))
 
 
+def test_of_equals_the_one_with_the_lower_loss_is_the_best():
+    def history(*pairs):
+        return [{"val_macro_auc": auc, "val_loss": loss} for auc, loss in pairs]
+
+    assert is_best("val_macro_auc", history((0.7, 0.5), (0.7, 0.4)))
+    assert not is_best("val_macro_auc", history((0.7, 0.4), (0.7, 0.5)))
+    assert not is_best("val_macro_auc", history((0.7, 0.4), (0.7, 0.4)))
+    assert not is_best("val_macro_auc", history((0.7, 0.5), (0.6, 0.1)))
+    assert not is_best("val_macro_auc", history((0.7, 0.5), (0.7, 0.3), (0.7, 0.4)))
+    assert not is_best("val_macro_auc", history((None, 0.5), (None, 0.4)))
+
+
 def test_the_first_of_equals_is_the_best():
     assert is_best("val_macro_auc", aucs(0.5, 0.7))
     assert not is_best("val_macro_auc", aucs(0.7, 0.7))
