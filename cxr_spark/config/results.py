@@ -148,6 +148,7 @@ class ExplainSettings(Section):
     )
     batch: int = Field(16, ge=1, le=4096, description="images per forward pass")
     image_index: Literal["name", "path"] = Field("name", description="how a raw image is named: see score.image_index")
+    dicom: DicomSettings = Field(DicomSettings(), description=DicomSettings.__doc__)
     storage: Literal["checked", "trusted"] = Field(
         "checked", description="whether files of prepared data are compared with their SHA-256: see score.storage"
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cxr_spark.explanation.overlay import SIDE
 from cxr_spark.explanation.plan import ChosenPart
 from cxr_spark.imaging.decode import decode_grey
+from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.imaging.grey import WHITE_LEVEL
 from cxr_spark.imaging.reading import ahead, read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
@@ -36,6 +37,7 @@ class ViewedImage:
         height: the height of the original image in pixels.
         width: the width of the original image in pixels.
         labels: whether it has each finding whose label is known; None where there are no labels.
+        doubts: reasons for which a DICOM image may not be what the model is for.
     """
 
     image_index: str
@@ -44,6 +46,7 @@ class ViewedImage:
     height: int
     width: int
     labels: Mapping[str, bool] | None
+    doubts: tuple[str, ...] = ()
 
 
 def prepared_images(chosen: ChosenPart, data: str, findings: tuple[str, ...], batch: int) -> Iterator[ViewedImage]:
@@ -95,14 +98,19 @@ def image_names(part: Part, data: Store | None) -> list[str]:
     return [str(name) for name in table["image_index"].to_pylist()]
 
 
-def raw_images(part: RawPart, preprocessing: Preprocessing, threads: int) -> Iterator[ViewedImage | dict[str, str]]:
-    """Reads raw images. In place of an image that cannot be used it yields its row of the quarantine."""
+def raw_images(
+    part: RawPart, preprocessing: Preprocessing, gate: DicomGate, threads: int
+) -> Iterator[ViewedImage | dict[str, str]]:
+    """Reads raw images. In place of an image that cannot be used or is refused it yields its row of the quarantine."""
 
     def load(image: RawImage) -> ViewedImage:
-        grey = decode_grey(read_image_file(image.uri, image.size), preprocessing.white_level or WHITE_LEVEL)
+        data = read_image_file(image.uri, image.size)
+        doubts = gate.look(data).doubts
+        grey = decode_grey(data, preprocessing.white_level or WHITE_LEVEL)
         mode: ResizeMode = preprocessing.resize
         square = resize(grey, preprocessing.stored_size, mode)
-        return ViewedImage(image.image_index, square, resize(grey, SIDE, mode), grey.shape[0], grey.shape[1], None)
+        view = resize(grey, SIDE, mode)
+        return ViewedImage(image.image_index, square, view, grey.shape[0], grey.shape[1], None, doubts)
 
     for image, future in zip(part.images, ahead(part.images, load, threads=threads), strict=True):
         try:

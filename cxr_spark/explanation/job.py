@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 
 from cxr_spark.config import ExplainSettings, Settings
+from cxr_spark.config.section import DicomSettings
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.explanation.box_lists import Boxes, read_boxes
 from cxr_spark.explanation.images import image_names
@@ -24,11 +25,13 @@ from cxr_spark.explanation.plan import ChosenPart, choose
 from cxr_spark.explanation.shown import MAX_LISTED, ShownImage
 from cxr_spark.explanation.summary import localization
 from cxr_spark.explanation.task import TOP, PartExplainer
+from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.models.folder import ModelMetadata, load_metadata
 from cxr_spark.outputs.claim import Claim
 from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.reporting.numbers import count
+from cxr_spark.scoring.headers import doubts_of
 from cxr_spark.scoring.plan import remedy_for_names
 from cxr_spark.scoring.request import Request, check_source, request_of
 from cxr_spark.scoring.running import run_image_parts
@@ -53,6 +56,7 @@ class ExplainResult(JobResult):
         model_id: SHA-256 of the model's weights.
         images: images that were explained.
         quarantined: images that could not be read, by reason.
+        dicom_doubtful: DICOM images that were explained though they may be no frontal chest radiographs, by reason.
         boxes_met: the number of boxes of images that were explained; None where no boxes were given.
         pointing_game: fraction of the maps whose maximum lies in a box; None where it is not defined.
     """
@@ -61,6 +65,7 @@ class ExplainResult(JobResult):
     model_id: str
     images: int
     quarantined: dict[str, int]
+    dicom_doubtful: dict[str, int] | None = None
     boxes_met: int | None = None
     pointing_game: float | None = None
 
@@ -130,9 +135,11 @@ class ExplainJob(Job[ExplainResult]):
         fingerprint = {
             "model_id": metadata.model_id,
             **request.fingerprint,
-            **settings.model_dump(mode="json", exclude={"batch", "split", "image_index", "boxes", "storage"}),
+            **settings.model_dump(mode="json", exclude={"batch", "split", "image_index", "boxes", "storage", "dicom"}),
             "boxes": boxes.digest,
         }
+        if self.images and settings.dicom != DicomSettings():
+            fingerprint["dicom"] = settings.dicom.model_dump()
 
         def produce(claimed: Claim) -> ExplainResult:
             claimed.clear()
@@ -166,6 +173,7 @@ class ExplainJob(Job[ExplainResult]):
             threshold=settings.threshold,
             threads=threads_of_a_task(run.spark, len(chosen_parts)),
             batch=settings.batch,
+            gate=DicomGate(**settings.dicom.model_dump()),
             foreign=claimed.foreign,
         )
         counts, overlaps, shown = explain(run.spark, chosen_parts, request.set_aside, explainer)
@@ -180,13 +188,8 @@ class ExplainJob(Job[ExplainResult]):
         store.write_bytes(PAGE_NAME, page.encode())
         store.write_json(LOCALIZATION_NAME, found)
         pooled = {"boxes_met": found["boxes_met"], "pointing_game": found["all"]["pointing_game"]}
-        return ExplainResult(
-            out=store.uri,
-            report=store.uri_of(PAGE_NAME),
-            model_id=metadata.model_id,
-            **counts,
-            **(pooled if boxes.listed is not None else {}),
-        )
+        told = {**counts, **(pooled if boxes.listed is not None else {})}
+        return ExplainResult(out=store.uri, report=store.uri_of(PAGE_NAME), model_id=metadata.model_id, **told)
 
     def _facts(self, metadata: ModelMetadata, request: Request, images: int) -> Iterator[tuple[str, str]]:
         yield "Model", f"{metadata.architecture}, {metadata.model_id[:12]}"
@@ -236,5 +239,7 @@ def explain(
         where = f"{store.uri_of(QUARANTINE_FOLDER)}{remedy_for_names(quarantined)}"
         raise DataError(f"none of the images can be read ({reasons}): see {where}")
     counts = {"images": images, "quarantined": dict(sorted(quarantined.items()))}
+    doubts = doubts_of((part.doubts for part in done), "explain")
+    counts |= {"dicom_doubtful": doubts} if doubts else {}
     shown = [image for part in done for image in part.shown][:MAX_LISTED]
     return counts, [overlap for part in done for overlap in part.overlaps], shown

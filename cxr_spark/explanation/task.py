@@ -25,6 +25,7 @@ from cxr_spark.explanation.overlay import SIDE, Caption, HeatMap, contact_sheet,
 from cxr_spark.explanation.plan import ChosenPart
 from cxr_spark.explanation.shown import CALLED_FROM, MAX_LISTED, ShownFinding, ShownImage
 from cxr_spark.explanation.writing import WRITERS, PictureWriter
+from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.imaging.prepare import use_one_thread
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.models.architectures import architecture
@@ -50,12 +51,14 @@ class ExplainedPart:
         quarantined: the number of images that could not be read, by reason.
         overlaps: the comparisons of maps with boxes, one for each image and finding.
         shown: what the pictures show, of at most `MAX_LISTED` of them.
+        doubts: the number of DICOM images that were explained though they may not be what the model is for, by reason.
     """
 
     images: int
     quarantined: dict[str, int]
     overlaps: tuple[BoxOverlap, ...]
     shown: tuple[ShownImage, ...] = ()
+    doubts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class PartExplainer:
         threshold: the fraction of a map's maximum from which on it counts as overlap with boxes.
         threads: the number of CPU threads of a task.
         batch: the number of images in a forward pass.
+        gate: the rule by which raw DICOM images are explained or refused.
         foreign: the names in the output folder that the job did not write, and must not replace.
     """
 
@@ -90,6 +94,7 @@ class PartExplainer:
     threshold: float
     threads: int
     batch: int
+    gate: DicomGate = field(default_factory=DicomGate)
     foreign: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __call__(self, chosen_parts: Iterable[ChosenPart]) -> Iterator[ExplainedPart]:
@@ -130,6 +135,7 @@ class PartExplainer:
         overlaps: list[BoxOverlap] = []
         rejected: list[dict[str, str]] = []
         waiting: list[ViewedImage] = []
+        doubts: Counter[str] = Counter()
         images = 0
         with ExitStack() as stack:
             writer = PictureWriter(Store(self.out), stack.enter_context(ThreadPoolExecutor(WRITERS)))
@@ -147,6 +153,7 @@ class PartExplainer:
                     continue
                 waiting.append(image)
                 images += 1
+                doubts.update(image.doubts)
                 if len(waiting) == self.batch:
                     explain_waiting()
             if waiting:
@@ -156,11 +163,11 @@ class PartExplainer:
             table = pa.Table.from_pylist(rejected, schema=QUARANTINE)
             write_quarantine_part(Store(self.out), f"{chosen.part.number:05d}", table)
         reasons = dict(Counter(row["reason"] for row in rejected))
-        return ExplainedPart(images, reasons, tuple(overlaps), tuple(shown))
+        return ExplainedPart(images, reasons, tuple(overlaps), tuple(shown), dict(doubts))
 
     def _images(self, chosen: ChosenPart, model: ReadyModel) -> Iterator[ViewedImage | dict[str, str]]:
         if isinstance(chosen.part, RawPart):
-            return raw_images(chosen.part, model.metadata.preprocessing, self.threads)
+            return raw_images(chosen.part, model.metadata.preprocessing, self.gate, self.threads)
         return prepared_images(chosen, self.data or "", self.data_findings, self.batch)
 
     def _explain(

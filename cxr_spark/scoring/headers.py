@@ -30,19 +30,21 @@ def header_facts(header: Person | None) -> dict[str, Any]:
     }
 
 
-def doubts_of(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def doubts_of(parts: Iterable[Mapping[str, int]], job: str = "score") -> dict[str, int]:
     """Adds up the DICOM images that may not be what a model is for, by reason, and warns of them.
 
     Args:
         parts: the number of such images by reason, for each part.
+        job: the name of the job, whose settings say what becomes of such images.
     """
     doubts: Counter[str] = Counter()
     for part in parts:
         doubts.update(part)
     if doubts:
         log.warning(
-            "DICOM images were scored that may be no frontal chest radiographs by their headers (%s): "
-            "score.dicom.modality, score.dicom.body_part and score.dicom.view say what becomes of them",
+            "DICOM images were taken that may be no frontal chest radiographs by their headers (%s): "
+            "%s.dicom.modality, %s.dicom.body_part and %s.dicom.view say what becomes of them",
             counted(dict(sorted(doubts.items()))),
+            *(job, job, job),
         )
     return dict(sorted(doubts.items()))

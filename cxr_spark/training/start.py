@@ -147,8 +147,8 @@ def start_training(
             load_initial_weights(module, weights, findings=dataset.findings)
         else:
             log.warning(
-                "model.weights=random: the network starts untrained, and mostly ends with lower AUCs than one that starts "
-                "from ImageNet's weights: name some by model.weights"
+                "model.weights=random: the network starts untrained, and mostly ends with lower AUCs than one that "
+                "starts from ImageNet's weights: name some by model.weights"
             )
         checkpoints.save(Checkpoint(Progress(), module.state_dict()), ("last",), mark)
     elif manifest.get("fingerprint") != mark:

@@ -18,6 +18,7 @@ from cxr_spark.explanation.names import file_name
 from cxr_spark.models.folder import load_model
 from cxr_spark.scoring.predict import predict
 from cxr_spark.storage.store import Store
+from tests.support.dicom_files import dicom_bytes
 from tests.support.prepared_sets import write_prepared
 from tests.support.small_model import write_model
 
@@ -169,6 +170,32 @@ def test_raw_images_and_broken_ones(folder, capsys) -> None:
     shown = page[TOP : TOP + SIDE, LEFT : LEFT + SIDE]
     wanted = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR)).astype(int)
     assert np.abs(shown - wanted).mean() < 2  # of the raw file's own sharpness, not of the network's 32 pixels
+
+
+def test_raw_dicom_images_pass_the_gate_of_the_score_job(folder, capsys) -> None:
+    raw = folder / "dicom"
+    raw.mkdir()
+    values = np.random.default_rng(4).integers(0, 255, (40, 40), dtype=np.uint8)
+    for name, modality, part, view in (
+        ("chest", "DX", "CHEST", "PA"), ("lateral", "DX", "CHEST", "LL"),
+        ("hand", "DX", "HAND", ""), ("ct", "CT", "", ""),
+    ):  # fmt: skip
+        told = {"Modality": modality, "BodyPartExamined": part, "ViewPosition": view}
+        (raw / f"{name}.dcm").write_bytes(dicom_bytes(values, **told))
+    given = ["explain", "--images", f"{raw}", "--model", f"{folder}/model", "--out", f"{folder}/dicom_out"]
+    assert main(given) == 0
+    told = capsys.readouterr()
+    assert "explain.dicom.view" in told.err
+    assert json.loads(told.out)["dicom_doubtful"] == {"other_view": 1}
+    quarantine = pq.read_table(folder / "dicom_out" / "_quarantine").to_pylist()
+    assert {row["image_index"] for row in quarantine} == {"hand.dcm", "ct.dcm"}
+    assert len(list((folder / "dicom_out").glob("*.png"))) == 2
+    assert (
+        main([*given, "--overwrite", "--set", "explain.dicom.modality=take", "--set", "explain.dicom.view=refuse"]) == 0
+    )
+    assert len(list((folder / "dicom_out").glob("*.png"))) == 2
+    quarantine = pq.read_table(folder / "dicom_out" / "_quarantine").to_pylist()
+    assert {row["image_index"] for row in quarantine} == {"hand.dcm", "lateral.dcm"}
 
 
 def test_top_is_the_most_probable_finding_but_no_finding(folder) -> None:

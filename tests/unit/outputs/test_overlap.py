@@ -72,6 +72,19 @@ RUNS: list[tuple[str, list[str], str]] = [
         ["--predictions", "/no/p", "--labels", "/no/l", "--test-list", "/no/t", "--train-list", "{}/a.txt"],
         "--train-list",
     ),
+    (
+        "evaluate",
+        ["--predictions", "/no/p", "--labels", "/no/l", "--set", "evaluate.test_list={}/a.txt"],
+        "--test-list",
+    ),
+    (
+        "evaluate",
+        [
+            *("--predictions", "/no/p", "--labels", "/no/l", "--test-list", "/no/t"),
+            *("--set", "evaluate.train_list={}/a.txt"),
+        ],
+        "--train-list",
+    ),
     ("explain", ["--data", "{}", "--model", "/no/model"], "--data"),
     ("explain", ["--images", "{}", "--model", "/no/model"], "--images"),
     ("explain", ["--images", "/no/images", "--model", "{}"], "--model"),
