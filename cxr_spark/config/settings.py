@@ -67,7 +67,7 @@ class Settings(Section):
         for name, value in changes.items():
             if value is not None:
                 put(tree, name, value)
-        return _validated(tree, "the command line")
+        return _validated(tree, "")
 
 
 def load_settings(uri: str | None, overrides: Sequence[str] = ()) -> Settings:
@@ -99,4 +99,5 @@ def _validated(tree: dict[str, Any], source: str) -> Settings:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {describe(error, Settings)}") from None
+        told = describe(error, Settings)
+        raise ConfigError(f"{source}: {told}" if source else told) from None

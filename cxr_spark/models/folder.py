@@ -181,10 +181,22 @@ def load_metadata(store: ModelFolder) -> ModelMetadata:
     try:
         data = store.read_bytes(METADATA_NAME)
     except FileNotFoundError:
-        raise DataError(f"{store.uri} holds no model: expected {METADATA_NAME} and {WEIGHTS_NAME} in it") from None
+        hint = f"; the model of this training is {store.uri_of('model')}" if _is_run(store) else ""
+        raise DataError(
+            f"{store.uri} holds no model: expected {METADATA_NAME} and {WEIGHTS_NAME} in it{hint}"
+        ) from None
     if len(data) > _MAX_METADATA_BYTES:
         raise DataError(f"{uri} has {len(data):,} bytes: expected a model's metadata, a page of JSON")
     return validated_json(ModelMetadata, data, f"{uri} is no model's metadata")
+
+
+def _is_run(store: ModelFolder) -> bool:
+    """Whether a folder is the output of the train job, which has the model in a folder below it."""
+    try:
+        store.read_bytes(f"model/{METADATA_NAME}")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def load_model(store: ModelFolder) -> LoadedModel:

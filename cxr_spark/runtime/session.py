@@ -15,6 +15,7 @@ from cxr_spark.runtime import spark_files
 from cxr_spark.runtime.class_archive import archive_options
 from cxr_spark.runtime.java import ensure_java
 from cxr_spark.runtime.private_folders import keep_temporary_files_private
+from cxr_spark.runtime.start_checks import check_before_start, not_started
 from cxr_spark.runtime.threads import workers_that_sleep
 from cxr_spark.storage.places import SHARED_LOCAL, is_on_every_node
 from cxr_spark.storage.store import resolve
@@ -92,7 +93,10 @@ def session(app_name: str, master: str | None = None, conf: Mapping[str, str] | 
         defaults |= _before_start(master, conf)
     for key, value in {**defaults, **conf}.items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    try:
+        return builder.getOrCreate()
+    except Exception as error:
+        raise not_started(error) from error
 
 
 def session_beside(found: SparkSession, conf: Mapping[str, str] | None = None) -> SparkSession:
@@ -123,9 +127,10 @@ def _before_start(master: str, conf: dict[str, str]) -> dict[str, str]:
     """Prepares the environment for a JVM that this process starts, and returns defaults for it."""
     import pyspark
 
+    given = spark_files.spark_defaults()
+    check_before_start(master, {**given, **conf}, os.environ)
     java_home = ensure_java(pyspark.__version__)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    given = spark_files.spark_defaults()
     defaults: dict[str, str] = {}
     spark_home = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
     options = [EXIT_WITHOUT_MEMORY, *archive_options(java_home, spark_home)]

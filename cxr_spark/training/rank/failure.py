@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from typing import Any
 
 from cxr_spark.errors import CxrError, DataError, DivergedError, RunError
@@ -58,8 +60,11 @@ def report_failure(store: Store, error: Exception) -> None:
 def may_pass(error: Exception) -> bool:
     """Returns whether a repetition may succeed, as after lost peers, a store that is away, or a full memory.
 
-    A training repeats bit for bit, so a wrong value or a fault in the code would only come back.
+    A training repeats bit for bit, so a wrong value or a fault in the code would only come back. A full disk stays
+    full.
     """
+    if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
+        return False
     if isinstance(error, CxrError):
         return isinstance(error, RunError) and not isinstance(error, DivergedError)
     if isinstance(error, NotImplementedError | RecursionError):  # kinds of RuntimeError that only code can mend

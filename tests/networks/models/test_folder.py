@@ -23,6 +23,7 @@ from cxr_spark.models import (
 from cxr_spark.models.folder import BuildArguments, Preprocessing, load_metadata
 from cxr_spark.models.weights import WeightsHeader
 from cxr_spark.storage.store import Store
+from tests.support.small_model import write_model
 
 FINDINGS = ("Mass", "Nodule", "No Finding")
 
@@ -227,3 +228,11 @@ def test_import_weights_command(tmp_path, capsys):
     assert "differs" in capsys.readouterr().err
     assert out.read_bytes() == b"mine"
     assert main([*arguments, str(out), "--overwrite"]) == 0
+
+
+def test_the_folder_of_a_training_is_answered_with_its_model(tmp_path):
+    write_model(tmp_path / "run" / "model")
+    with pytest.raises(DataError, match=r"run holds no model: .*; the model of this training is .*run/model"):
+        load_metadata(Store(f"file://{tmp_path}/run"))
+    with pytest.raises(DataError, match=r"holds no model: expected metadata.json and weights.safetensors in it$"):
+        load_metadata(Store(f"file://{tmp_path}"))

@@ -214,3 +214,10 @@ def test_a_batch_that_cannot_be_cut_into_equal_parts_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"train\.workers 2 times train\.accumulate 3: use 6 or 12"):
         load_settings(None, ["train.global_batch=10", "train.workers=2", "train.accumulate=3"])
     assert load_settings(None, ["train.global_batch=12", "train.workers=2", "train.accumulate=3"]).train.accumulate == 3
+
+
+def test_a_wrong_argument_is_told_by_its_name_alone():
+    """Settings are replaced by options of the command line and by arguments of functions: the message fits both."""
+    with pytest.raises(ConfigError) as told:
+        Settings().updated({"train.epochs": 0})
+    assert str(told.value).startswith("train.epochs=0: ")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from cxr_spark.errors import DataError, DivergedError, RunError
 from cxr_spark.storage.store import Store
 from cxr_spark.training.driver.launch import _cause
-from cxr_spark.training.rank.failure import FAILURE, report_failure
+from cxr_spark.training.rank.failure import FAILURE, may_pass, report_failure
 
 #: What Spark raises when a worker is gone.
 LOST = RuntimeError(
@@ -60,3 +62,12 @@ def test_without_a_whole_record_the_last_telling_lines_are_the_cause(job, record
 def test_a_lost_worker_is_named(job):
     found = _cause(job, LOST)
     assert str(found).startswith("ExecutorLostFailure (executor 0 exited")
+
+
+def test_a_full_disk_is_not_tried_again():
+    """The text is that of the system, as an error of writing carries it through every wrapper."""
+    full = os.strerror(errno.ENOSPC)
+    assert not may_pass(OSError(errno.ENOSPC, full))
+    assert not may_pass(RunError(f"file:///x cannot be written: {full}"))
+    assert may_pass(RunError("the store is away"))
+    assert may_pass(OSError(errno.EIO, os.strerror(errno.EIO)))
