@@ -268,8 +268,8 @@ def auc_of(case: Path, predictions: pd.DataFrame) -> dict[str, float]:
 def metrics_of(spark: SparkSession, case: Path, name: str) -> dict[str, Any]:
     """What the evaluation measures, without its plots and pages."""
     labels = read_nih_labels((case / "in/labels.csv").read_bytes(), "labels.csv")
-    predictions = read_predictions(spark, f"file://{case}/in/{name}")
-    return evaluate(with_labels(predictions, labels, "labels.csv"), replicates=0, seed=1).metrics
+    predictions = read_predictions(f"file://{case}/in/{name}")
+    return evaluate(with_labels(predictions, labels, "labels.csv"), lambda: spark, replicates=0, seed=1).metrics
 
 
 def aucs(metrics: Mapping[str, Any]) -> dict[str, float]:
