@@ -69,7 +69,7 @@ class CsvTable:
         return DataError(f"{self.source}, line {self.lines[row]}: {message}")
 
     def spelled(self, names: Iterable[str]) -> CsvTable:
-        """Renames columns to expected names that they differ from only in case, blanks and underscores.
+        """Renames columns to expected names that they differ from only in case, blanks, underscores and hyphens.
 
         Raises:
             DataError: two columns could be meant.

@@ -52,7 +52,7 @@ CHEXPERT_FINDINGS: tuple[str, ...] = (
 
 
 def finding_named(name: str, vocabulary: Sequence[str]) -> str | None:
-    """Returns the finding that a name means, whatever its case, blanks and underscores, or by a synonym.
+    """Returns the finding that a name means, whatever its case, blanks, underscores and hyphens, or by a synonym.
 
     >>> finding_named("pleural thickening", NIH_FINDINGS), finding_named("Pleural Effusion", NIH_FINDINGS)
     ('Pleural_Thickening', 'Effusion')
@@ -107,7 +107,7 @@ def encode(names: Iterable[str], vocabulary: Sequence[str]) -> NDArray[np.float3
     """Encodes the findings of one image as a multi-hot vector.
 
     Args:
-        names: the findings that are present; case, blanks and underscores do not matter.
+        names: the findings that are present; case, blanks, underscores and hyphens do not matter.
         vocabulary: all findings, in the order of the model's outputs.
 
     Returns:

@@ -206,8 +206,8 @@ def _copies(parts: Sequence[Sequence[str]]) -> tuple[str, ...]:
         return ()
     return (
         f"{len(copies)} images have the name of another image in a folder above them, such as "
-        f"{shorten('/'.join(copies[0]))!r}: if they are copies of it, leave them out by a glob such as "
-        "--images 'FOLDER/CLASS/*.png'",
+        f"{shorten('/'.join(copies[0]))!r}: if they are copies of it, leave them out by a glob with as many "
+        "folders as the images have above them, such as --images 'FOLDER/*/*.png' for FOLDER/CLASS/IMAGE.png",
     )
 
 
@@ -218,6 +218,6 @@ def _refuse_twins(classes: Iterable[str]) -> None:
         other = by_spelling.setdefault(spelling(name).strip(), name)
         if other != name:
             raise DataError(
-                f"the class folders {other!r} and {name!r} differ in case, blanks or underscores alone, or in hyphens "
-                "or the encoding of accents, and would be two classes: give them one name"
+                f"the class folders {other!r} and {name!r} differ only in case, blanks, underscores, hyphens or the "
+                "encoding of accents, and would be two classes: give them one name"
             )

@@ -15,7 +15,7 @@ from cxr_spark.datasets.registry import dataset_named
 from cxr_spark.errors import UsageError
 from cxr_spark.evaluation.computation import Evaluation, evaluate
 from cxr_spark.evaluation.reading.columns import Layout
-from cxr_spark.evaluation.reading.lists import read_lists, with_splits
+from cxr_spark.evaluation.reading.lists import read_lists, told_unpredicted, with_splits
 from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
 from cxr_spark.evaluation.reading.tables import data_files
 from cxr_spark.evaluation.reading.truth import Naming, label_settings, read_truth
@@ -188,6 +188,9 @@ class EvaluateJob(Job[EvaluateResult]):
             baseline=compared,
             synthetic=is_synthetic(uri, label_uris),
         )
+        if truth is not None and lists:
+            evaluated = TEST if settings.split == "all" else settings.split
+            evaluation.metrics["warnings"] += told_unpredicted(truth, evaluated, evaluation.metrics["n_images"])
         labels = label_uris[0] if len(label_uris) == 1 else label_uris or None
         metrics = evaluation.metrics
         metrics.update(predictions=uri, labels=labels, model=model_of(uri, metrics["model_id"]))

@@ -21,7 +21,7 @@ from cxr_spark.explanation.images import image_names
 from cxr_spark.explanation.layers import check_layers
 from cxr_spark.explanation.localization import BoxOverlap
 from cxr_spark.explanation.page import render
-from cxr_spark.explanation.plan import ChosenPart, choose
+from cxr_spark.explanation.plan import ChosenPart, choose, with_listing
 from cxr_spark.explanation.shown import MAX_LISTED, ShownImage
 from cxr_spark.explanation.summary import localization
 from cxr_spark.explanation.task import TOP, PartExplainer
@@ -184,7 +184,9 @@ class ExplainJob(Job[ExplainResult]):
             "warnings": warnings,
         }
         found = localization(overlaps, boxes.listed, used, about)
-        page = render(shown, found, list(self._facts(metadata, request, counts["images"])), boxed=used is not None)
+        total = counts["images"]
+        facts = list(self._facts(metadata, request, total))
+        page = render(shown, found, facts, boxed=used is not None, total=total)
         store.write_bytes(PAGE_NAME, page.encode())
         store.write_json(LOCALIZATION_NAME, found)
         pooled = {"boxes_met": found["boxes_met"], "pointing_game": found["all"]["pointing_game"]}
@@ -230,7 +232,7 @@ def explain(
     quarantined: Counter[str] = Counter(set_aside["reason"].to_pylist())
     if set_aside.num_rows:
         write_quarantine_part(store, "names", set_aside)
-    done = run_image_parts(spark, chosen_parts, explainer, doing="explaining", done="explained")
+    done = run_image_parts(spark, with_listing(chosen_parts), explainer, doing="explaining", done="explained")
     for part in done:
         quarantined.update(part.quarantined)
     images = sum(part.images for part in done)

@@ -25,7 +25,12 @@ _COLUMNS = (
 
 
 def render(
-    shown: Sequence[ShownImage], localization: Mapping[str, Any], facts: Sequence[tuple[str, str]], *, boxed: bool
+    shown: Sequence[ShownImage],
+    localization: Mapping[str, Any],
+    facts: Sequence[tuple[str, str]],
+    *,
+    boxed: bool,
+    total: int | None = None,
 ) -> str:
     """Renders the page. Every value in it is escaped.
 
@@ -36,6 +41,7 @@ def render(
         localization: the content of localization.json.
         facts: what the page says at its top, names and values.
         boxed: whether boxes were given.
+        total: the number of all pictures; None where `shown` has them all.
 
     Returns:
         The page as HTML.
@@ -58,6 +64,7 @@ def render(
         warnings=localization["warnings"],
         called_from=CALLED_FROM,
         most=MAX_LISTED,
+        total=len(shown) if total is None else total,
         footer=f"cxr_spark {__version__}",
     )
 

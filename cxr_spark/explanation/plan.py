@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from cxr_spark.errors import DataError
+from cxr_spark.explanation.shown import MAX_LISTED
 from cxr_spark.scoring.plan import Part, RawPart
 
 
@@ -16,10 +17,19 @@ class ChosenPart:
     Attributes:
         part: the file or the images that they come from.
         names: the names of the wanted images; None for all of them.
+        most_listed: of how many images, the first ones, the task tells the driver what their pictures show.
     """
 
     part: Part
     names: frozenset[str] | None = None
+    most_listed: int = MAX_LISTED
+
+    @property
+    def images(self) -> int:
+        """The number of images, as far as it is known before a file is read; else 0."""
+        if self.names is not None:
+            return len(self.names)
+        return len(self.part.images) if isinstance(self.part, RawPart) else 0
 
 
 def choose(
@@ -63,3 +73,15 @@ def choose(
     if not chosen:
         raise DataError("none of the images has a box: check that --boxes belongs to them, or leave out --only boxed")
     return chosen
+
+
+def with_listing(chosen: Sequence[ChosenPart]) -> list[ChosenPart]:
+    """Shares `MAX_LISTED` among parts, the first ones first, so that the driver gets no more than it lists.
+
+    Where the size of a part is not known before its file is read, the parts behind it may list as many again.
+    """
+    left, shared = MAX_LISTED, []
+    for part in chosen:
+        shared.append(replace(part, most_listed=left))
+        left = max(left - part.images, 0)
+    return shared

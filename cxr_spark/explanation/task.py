@@ -23,7 +23,7 @@ from cxr_spark.explanation.localization import BoxOverlap, compare_with_boxes, o
 from cxr_spark.explanation.names import file_name
 from cxr_spark.explanation.overlay import SIDE, Caption, HeatMap, contact_sheet, overlay
 from cxr_spark.explanation.plan import ChosenPart
-from cxr_spark.explanation.shown import CALLED_FROM, MAX_LISTED, ShownFinding, ShownImage
+from cxr_spark.explanation.shown import CALLED_FROM, ShownFinding, ShownImage
 from cxr_spark.explanation.writing import WRITERS, PictureWriter
 from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.imaging.prepare import use_one_thread
@@ -50,7 +50,7 @@ class ExplainedPart:
         images: the number of explained images.
         quarantined: the number of images that could not be read, by reason.
         overlaps: the comparisons of maps with boxes, one for each image and finding.
-        shown: what the pictures show, of at most `MAX_LISTED` of them.
+        shown: what the pictures show, of at most `ChosenPart.most_listed` of them.
         doubts: the number of DICOM images that were explained though they may not be what the model is for, by reason.
     """
 
@@ -143,7 +143,7 @@ class PartExplainer:
             def explain_waiting() -> None:
                 for one in self._explain(waiting, model, cam, writer):
                     overlaps.extend(found.overlap for found in one.findings if found.overlap is not None)
-                    if len(shown) < MAX_LISTED:
+                    if len(shown) < chosen.most_listed:
                         shown.append(one)
                 waiting.clear()
 

@@ -108,13 +108,12 @@ def _completed(
         at = table.schema.get_field_index(column)
         values = pa.array([row[column] for row in rows], type=table.schema.field(at).type)
         table = table.set_column(at, table.schema.field(at), values)
-    found = [row for row, person in zip(asked, people, strict=True) if person is not None]
     notes = {
         "headers_unreadable": unreadable,
         "ages_over_120": labels.notes.get("ages_over_120", 0) + over,
-        "ages_unknown": sum(row["age"] is None for row in found) - over,
-        "sexes_unknown": sum(row["sex"] is None for row in found),
-        "view_positions_unknown": sum(row["view_position"] is None for row in found),
+        "ages_unknown": table["age"].null_count - labels.notes.get("ages_over_120", 0) - over,
+        "sexes_unknown": table["sex"].null_count,
+        "view_positions_unknown": table["view_position"].null_count,
         "patients_unknown": table["patient_id"].null_count,
     }
     return replace(labels, table=table, notes={**labels.notes, **notes}, warnings=tuple(warnings))

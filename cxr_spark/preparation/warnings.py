@@ -34,6 +34,7 @@ def of_facts(notes: Mapping[str, int]) -> Iterator[str]:
     for note, fact, expected in (
         ("sexes_unknown", "the sex", "M or F"),
         ("view_positions_unknown", "the view position", "PA, AP or LATERAL"),
+        ("ages_unknown", "the age", "a number of years"),
         ("ages_over_120", "the age", "no more than 120 years"),
     ):
         if notes.get(note):

@@ -11,8 +11,8 @@ from cxr_spark.errors import RunError, UsageError
 from cxr_spark.runtime.tasks import innermost_cause, is_of_spark, java_trace
 
 DRIVER_MEMORY = "spark.driver.memory"
-_MASTER = re.compile(r"local(\[(\*|[0-9]+)(,\s*[0-9]+)?\]|-cluster\[.*\])?|(spark|k8s|mesos)://.+|yarn")
-_MEMORY = re.compile(r"([0-9]+)([kmgt]?)b?", re.IGNORECASE)
+_MASTER = re.compile(r"local(\[(\*|[0-9]+)(,\s*[0-9]+)?\]|-cluster\[.*\])?|[a-z][a-z0-9+.-]*://.+|yarn")
+_MEMORY = re.compile(r"([0-9]+)([kmgt]?)", re.IGNORECASE)
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 #: Spark itself refuses a heap below one and a half times the 300 MiB that it keeps for itself.
 _LEAST_MEMORY = 471_859_200
@@ -21,7 +21,7 @@ _CLASS = re.compile(r"^(?:[\w.$]+(?:Exception|Error): )+")
 
 
 def check_before_start(master: str, conf: Mapping[str, str], environ: Mapping[str, str]) -> None:
-    """Checks what a JVM that this process starts would fail at, with a trace or after a minute.
+    """Checks settings with which the JVM would fail to start, with a trace or after a minute.
 
     Args:
         master: Spark's master URL.

@@ -108,6 +108,10 @@ class ScoreJob(Job[ScoreResult]):
         if incremental and not patterns:
             raise UsageError("--incremental is for raw images: give --images; prepared data are scored as a whole")
         score = settings.updated({f"score.{name}": value for name, value in options.items()}).score
+        if "operating_point" in options and score.thresholds is None:
+            raise UsageError(
+                f"--operating-point {score.operating_point} needs --thresholds: give the --out of an evaluation"
+            )
         models = (model,) if isinstance(model, str) else tuple(model)
         if not models:
             raise UsageError("--model is missing: expected the folder of a model, or of several")
@@ -169,7 +173,9 @@ class ScoreJob(Job[ScoreResult]):
             raise UsageError("--thresholds: this model gives the probabilities of one class of all, which needs none")
         chosen = None
         if thresholds is not None:
-            chosen = thresholds_of(thresholds, settings.operating_point, models.model_id, models.first.findings)
+            chosen = thresholds_of(
+                thresholds, settings.operating_point, models.model_id, models.first.findings, models.described()
+            )
         by_finding = settings.format == "csv" or settings.columns == "findings"
         return ScoreForm(format=settings.format, by_finding=by_finding, thresholds=chosen)
 

@@ -98,3 +98,15 @@ def test_lists_that_cannot_be_used_are_told_in_one_line(tables, tmp_path, capsys
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("cxr-spark evaluate:")]
     assert len(lines) == 1
     assert said in lines[0]
+
+
+def test_images_of_the_list_without_label_or_prediction_are_counted(tables):
+    folder, _, _ = tables
+    frame = pd.read_csv(folder / "predictions.csv")
+    frame[frame["Image Index"].isin(NAMES[40:60])].to_csv(folder / "some.csv", index=False)
+    (folder / "long.txt").write_text("\n".join([*NAMES[40:70], "99999999_000.png"]))
+    line = [f"--predictions={folder}/some.csv", f"--labels={folder}/labels.csv", f"--test-list={folder}/long.txt"]
+    assert cli.main(["evaluate", *line, f"--out={folder}/some", "--replicates=0"]) == 0
+    warnings = json.loads((folder / "some" / "metrics.json").read_text())["warnings"]
+    assert any(said.startswith("10 of 30 labelled images of the test list have no prediction") for said in warnings)
+    assert any(said.startswith("1 images of the lists have no label") for said in warnings)

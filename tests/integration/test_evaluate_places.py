@@ -75,7 +75,7 @@ def test_a_softmax_with_labels_of_a_file(spark, tmp_path):
     predictions = with_labels(read_predictions(uri), labels, "labels.csv")
     one, other = both(spark, predictions, task="single_label")
     assert one.metrics == other.metrics
-    assert one.metrics["matched_otherwise"] == other.metrics["matched_otherwise"]
+    assert one.metrics["matched_otherwise"]["case"] == 1
 
 
 @pytest.mark.parametrize(

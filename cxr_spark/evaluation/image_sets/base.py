@@ -51,7 +51,7 @@ class ImageCounts:
         without_patient: the evaluated images whose patient is not known.
         first: the first image name by the alphabet; None where there are no images.
         splits: the splits that occur.
-        clipped: how many scores left 0..1 by rounding and were put back.
+        clipped: how many scores lay just outside 0 to 1 by rounding and were set to 0 or 1.
         matched: the number of labelled images that were found in the labels by each of `matching.WAYS`.
     """
 
@@ -69,7 +69,7 @@ class ImageCounts:
 class ImageSet(ABC):
     """Images as rows of `images.IMAGES`.
 
-    A set that is made from another one reads that one, so the first is closed last.
+    A set that is made from another set reads from it: close the original only after all sets that were made from it.
 
     Attributes:
         frame: the images as a DataFrame; None where the driver holds them.
@@ -125,7 +125,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def repeated(self) -> tuple[str, int]:
-        """Returns the first image name by the alphabet that several rows have, and how many have it."""
+        """Returns the first image name by the alphabet that several rows have, and how many; there must be one."""
 
     @abstractmethod
     def counts(self, split: str | None) -> ImageCounts:

@@ -12,7 +12,7 @@ from pyspark.sql import functions as sf
 
 from cxr_spark.datasets.matching import WAYS
 from cxr_spark.evaluation.image_sets.base import BASELINE_SCORES, MOST_VALUES, ImageCounts, ImageSet, RowFacts
-from cxr_spark.evaluation.reading.groupings import CROSSINGS, GROUPINGS, SPLIT
+from cxr_spark.evaluation.reading.groupings import CROSSINGS, GROUPINGS, SPLIT, crossed
 from cxr_spark.evaluation.reading.images import ArrowFunction
 from cxr_spark.runtime.spark_schema import to_spark
 
@@ -78,7 +78,8 @@ class SparkImages(ImageSet):
     def repeated(self) -> tuple[str, int]:
         """Returns the first image name that several rows have, and how many have it."""
         twice = self.frame.groupBy("image_index").count().where("count > 1").orderBy("image_index").first()
-        return (twice["image_index"], twice["count"]) if twice else ("?", 2)
+        assert twice is not None  # asked for only where there are fewer names than rows
+        return (twice["image_index"], twice["count"])
 
     def counts(self, split: str | None) -> ImageCounts:
         """Counts in one pass."""
@@ -102,7 +103,7 @@ class SparkImages(ImageSet):
         """Counts in one pass."""
         columns = {name: sf.when(_of(split), sf.col(name)) for name in GROUPINGS}
         for name, (one, other) in CROSSINGS.items():  # null where either is
-            columns[name] = sf.concat(columns[one], sf.lit(", "), columns[other])
+            columns[name] = sf.concat(columns[one], sf.lit(crossed("", "")), columns[other])
         columns[SPLIT] = sf.col(SPLIT)
         pairs = sf.array(
             *(sf.struct(sf.lit(name).alias("name"), value.alias("value")) for name, value in columns.items())

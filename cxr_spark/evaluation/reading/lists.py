@@ -49,4 +49,25 @@ def with_splits(truth: LabelTable, contents: Mapping[str, bytes]) -> LabelTable:
         return truth
     listed = listed_splits(truth.table["image_index"].to_pylist(), contents)
     splits = pa.array([split or UNLISTED for split in listed.split], pa.string())
-    return replace(truth, table=truth.table.append_column(SPLIT, splits), warnings=(*truth.warnings, *listed.guesses))
+    told = list(listed.guesses)
+    unlabelled = listed.notes.get("list_entries_without_label", 0)
+    if unlabelled:
+        told.append(f"{unlabelled} images of the lists have no label and are left out: check --labels")
+    return replace(truth, table=truth.table.append_column(SPLIT, splits), warnings=(*truth.warnings, *told))
+
+
+def told_unpredicted(truth: LabelTable, split: str, evaluated: int) -> list[str]:
+    """Warns of images of a list that have a label and no prediction.
+
+    Args:
+        truth: labels that `with_splits` returned.
+        split: the split that was evaluated.
+        evaluated: the number of its images that were evaluated.
+    """
+    listed = truth.table.column(SPLIT).to_pylist().count(split)
+    if evaluated >= listed:
+        return []
+    return [
+        f"{listed - evaluated} of {listed} labelled images of the {split} list have no prediction: the AUCs are of the "
+        "others alone"
+    ]

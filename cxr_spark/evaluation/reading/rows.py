@@ -99,26 +99,26 @@ class RowReader:
                 malformed[row] = malformed[row] or not_a_probability(names[row].as_py(), text, finding)
         if self.softmax is not None:
             scores = _probabilities(scores, self.softmax)
-        known = {"image_index": names, **_known(batch, columns, malformed)}
+        known = {"image_index": names, **_known(batch, columns, malformed, comma)}
         known |= {"scores": _lists(scores), "malformed": pa.array(malformed, pa.string())}
         nothing = {field.name: pa.nulls(batch.num_rows, field.type) for field in ROWS}
         return pa.RecordBatch.from_arrays([(nothing | known)[field.name] for field in ROWS], schema=ROWS)
 
 
-def _known(batch: pa.RecordBatch, columns: Columns, malformed: list[str | None]) -> dict[str, pa.Array]:
+def _known(batch: pa.RecordBatch, columns: Columns, malformed: list[str | None], comma: bool) -> dict[str, pa.Array]:
     """Reads what the score job's CSV has beside the probabilities, and notes the cells that it does not write."""
     if not columns.facts:
         return {}
     known = {name: without_marks(_text(batch.column(column(place)))) for name, place in columns.facts.items()}
     known["image_index"] = without_marks(_text(batch.column(column(columns.index))))
-    ages, wrong = _numbers(batch.column(column(columns.facts["age"])), False, may_be_empty=True)
+    ages, wrong = _numbers(batch.column(column(columns.facts["age"])), comma, may_be_empty=True)
     known["age"] = pa.array(ages, from_pandas=True)
     faults = [(row, "age", text) for row, text in wrong]
     if any(place is not None for place in columns.labels):
         labels = np.full((batch.num_rows, len(columns.labels)), np.nan)
         for number, place in enumerate(columns.labels):
             if place is not None:
-                labels[:, number], wrong = _numbers(batch.column(column(place)), False, may_be_empty=True)
+                labels[:, number], wrong = _numbers(batch.column(column(place)), comma, may_be_empty=True)
                 faults += [(row, LABEL + columns.findings[number], text) for row, text in wrong]
         known["labels"] = _lists(labels)
     for row, name, text in faults:

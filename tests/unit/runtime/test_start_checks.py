@@ -38,7 +38,7 @@ def test_what_cannot_work_is_refused_with_value_and_remedy(master, conf, environ
     "master",
     ["local", "local[*]", "local[4]", "local[4,2]", "local-cluster[2,1,1024]", "yarn", "spark://h:7077", "k8s://u"],
 )
-@pytest.mark.parametrize("memory", ["2g", "512m", "900M", "4GB", "471859200", "524288k"])
+@pytest.mark.parametrize("memory", ["2g", "512m", "900M", "4G", "471859200", "524288k"])
 def test_what_spark_takes_passes(master, memory) -> None:
     check_before_start(master, {"spark.driver.memory": memory}, {"PYSPARK_PYTHON": sys.executable})
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from cxr_spark.errors import DataError
+from cxr_spark.config import Settings
+from cxr_spark.errors import DataError, UsageError
 from cxr_spark.evaluation.reading.columns import Layout, find_columns
 from cxr_spark.evaluation.reading.rows import RowReader
 from cxr_spark.evaluation.reading.tables import open_table
+from cxr_spark.scoring.job import ScoreJob
 from cxr_spark.scoring.thresholds import thresholds_of
 from cxr_spark.tables.schema import PREDICTIONS
 from cxr_spark.tables.score_columns import ScoreForm, as_csv
@@ -119,3 +122,45 @@ def test_thresholds_are_those_of_the_same_model(tmp_path):
         )
     with pytest.raises(DataError, match=r"no metrics\.json there"):
         thresholds_of(f"file://{tmp_path}/nothing", "f1", "ab" * 32, FINDINGS)
+    (tmp_path / "metrics.json").write_text('{"model_id": "ab')
+    with pytest.raises(DataError, match="evaluate again"):
+        thresholds_of(f"file://{tmp_path}", "f1", "ab" * 32, FINDINGS)
+    for points in ([], {"points": []}, {"points": {"f1": 3}}):
+        with pytest.raises(DataError, match="chose no thresholds on validation images"):
+            thresholds_of(write(operating_points=points), "f1", "ab" * 32, FINDINGS)
+
+
+def evaluation(folder, points, **changes) -> str:
+    metrics = {"model_id": "m", "operating_points": {"points": {"f1": points}}, "model": {}, **changes}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return f"file://{folder}"
+
+
+def test_thresholds_of_findings_by_other_names_are_found_and_missing_ones_are_told(tmp_path, caplog):
+    uri = evaluation(tmp_path, {"Pleural Effusion": {"threshold": 0.5}, "Mass": {"threshold": None}})
+    with caplog.at_level(logging.WARNING):
+        assert thresholds_of(uri, "f1", "m", ("Mass", "Effusion")) == (None, 0.5)
+    assert "1 findings have no threshold" in caplog.text
+    assert "Mass" in caplog.text
+    with pytest.raises(DataError, match=r"no threshold for any of the findings Hernia: it is about Pleural Effusion"):
+        thresholds_of(uri, "f1", "m", ("Hernia",))
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "scored", "said"),
+    [
+        ({"calibrate": "platt", "calibration": "x"}, {}, r"calibrate=platt, these are made with calibrate=none"),
+        ({"average": "ranks"}, {"average": "probabilities"}, r"average=ranks, these are made with average=probabil"),
+        ({}, {"tta": "flip"}, r"tta=none, these are made with tta=flip"),
+    ],
+)
+def test_thresholds_of_probabilities_that_were_made_otherwise_are_refused(tmp_path, evaluated, scored, said):
+    uri = evaluation(tmp_path, {"Mass": {"threshold": 0.5}}, model={"architecture": "a", **evaluated})
+    with pytest.raises(DataError, match=said):
+        thresholds_of(uri, "f1", "m", ("Mass",), {"architecture": "a", **scored})
+    assert thresholds_of(uri, "f1", "m", ("Mass",), {"architecture": "a", **evaluated}) == (0.5,)
+
+
+def test_an_operating_point_without_thresholds_is_refused():
+    with pytest.raises(UsageError, match="--operating-point youden needs --thresholds"):
+        ScoreJob.from_options(Settings(), model="m", out="o", data="d", operating_point="youden")
