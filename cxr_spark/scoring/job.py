@@ -108,7 +108,7 @@ class ScoreJob(Job[ScoreResult]):
         if incremental and not patterns:
             raise UsageError("--incremental is for raw images: give --images; prepared data are scored as a whole")
         score = settings.updated({f"score.{name}": value for name, value in options.items()}).score
-        if "operating_point" in options and score.thresholds is None:
+        if options.get("operating_point") is not None and score.thresholds is None:
             raise UsageError(
                 f"--operating-point {score.operating_point} needs --thresholds: give the --out of an evaluation"
             )

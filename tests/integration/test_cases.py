@@ -1,4 +1,4 @@
-"""Twenty small inputs that went wrong for people who do this job, each with what is right.
+"""Small inputs that went wrong for people who do this job, each with what is right.
 
 The inputs lie in the folder that CXR_CASES names, by default beside the real data; where there is none all of these
 tests are skipped, and say so.
@@ -10,7 +10,6 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +17,16 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
-from pyspark.sql import SparkSession
-from sklearn.metrics import roc_auc_score
 
 import cxr_spark
-from cxr_spark.datasets.nih import read_nih_labels
 from cxr_spark.errors import ConfigError, DataError
-from cxr_spark.evaluation.computation import evaluate
-from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
-from cxr_spark.preparation.job import PrepareResult
+from tests.support.cases import prepare, rows_of
 from tests.support.small_model import write_model
 
 pytestmark = pytest.mark.usefixtures("spark")
 
 #: A network that takes images of 32 pixels.
 NETWORK = {"architecture": "efficientnet_b0", "input_size": 32}
-#: Those of NIH's findings that the labels of `not_parquet_messages` and its like name at all.
-FINDINGS = ("Infiltration", "Effusion", "Mass", "No Finding")
-
-
-@pytest.fixture
-def case(cases: Path, request: pytest.FixtureRequest) -> Path:
-    """The folder of the case that a test is named after."""
-    return cases / request.node.originalname.removeprefix("test_")
-
-
-def prepare(out: Path, **options: Any) -> PrepareResult:
-    return cxr_spark.prepare(out=str(out), **{"size": 32, **options})
-
-
-def rows_of(out: Path) -> pd.DataFrame:
-    return pd.read_parquet(out / "data").set_index("image_index").sort_index()
 
 
 def findings_of(out: Path) -> list[str]:
@@ -78,9 +56,6 @@ def train(data: Path, out: Path, epochs: int, **settings: Any) -> list[dict[str,
     return list(json.loads((out / "history.json").read_text()))
 
 
-# What a training watches
-
-
 def test_no_validation(case, tmp_path, capfd):
     options = {"images": str(case / "in"), "labels": str(case / "in/Data_Entry_2017.csv"), "split": "patient"}
     result = prepare(tmp_path / "data", **options, prepare={"val_fraction": 0})
@@ -100,9 +75,6 @@ def test_val_auc_undefined(case, tmp_path, capfd):
     assert len(history) == 5
     assert all(entry["val_macro_auc"] is None for entry in history)
     assert warned(capfd.readouterr().err, "train.early_stop.patience is ignored") == 1
-
-
-# Folders of classes
 
 
 def test_kaggle_layout(case, tmp_path):
@@ -150,9 +122,6 @@ def test_class_without_training_images(case, tmp_path, caplog):
     with pytest.raises(ConfigError, match=r"train\.class_weights"):  # all that follows needs no training
         train(tmp_path / "data", tmp_path / "run", 1, class_weights={"C": 2})
     assert told(caplog, words) == 1
-
-
-# DICOM and PNG
 
 
 def test_dicom_suffix(case, tmp_path):
@@ -223,9 +192,6 @@ def test_dicom_poor_reasons(case, tmp_path):
         np.testing.assert_allclose(images[name], spread, atol=1)
 
 
-# Names of raw images
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("cases") / "model"
@@ -253,62 +219,3 @@ def test_chexpert_score_message(case, tmp_path, model):
         assert "--only boxed" not in str(error.value)
     scored = cxr_spark.score(images=str(case / "in"), model=model, out=str(tmp_path / "apart"), image_index="path")
     assert scored.images == 3
-
-
-# Tables of other tools
-
-
-def auc_of(case: Path, predictions: pd.DataFrame) -> dict[str, float]:
-    """The AUCs of those findings that both have, by scikit-learn; images are in the order of the label file."""
-    labels = pd.read_csv(case / "in/labels.csv", index_col=False)["Finding Labels"].str.split("|")
-    truth = {name: labels.apply(lambda found, name=name: name in found) for name in FINDINGS}
-    return {name: roc_auc_score(truth[name], predictions[f"prob_{name}"]) for name in FINDINGS}
-
-
-def metrics_of(spark: SparkSession, case: Path, name: str) -> dict[str, Any]:
-    """What the evaluation measures, without its plots and pages."""
-    labels = read_nih_labels((case / "in/labels.csv").read_bytes(), "labels.csv")
-    predictions = read_predictions(f"file://{case}/in/{name}")
-    return evaluate(with_labels(predictions, labels, "labels.csv"), lambda: spark, replicates=0, seed=1).metrics
-
-
-def aucs(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {finding: metrics["findings"][finding]["auc"] for finding in FINDINGS}
-
-
-def test_colon_in_name(spark, case):
-    name = "preds_2024-05-01T12:00:00.csv"
-    assert aucs(metrics_of(spark, case, name)) == pytest.approx(
-        auc_of(case, pd.read_csv(case / "in" / name)), abs=1e-12
-    )
-
-
-def test_not_parquet_messages(spark, case):
-    expected = auc_of(case, pd.read_csv(case / "in/p.txt"))
-    for name in ("p.txt", "p.tsv"):
-        assert aucs(metrics_of(spark, case, name)) == pytest.approx(expected, abs=1e-12)
-    with pytest.raises(DataError, match="is JSON") as error:
-        metrics_of(spark, case, "p.json")
-    assert "\n" not in str(error.value)
-
-
-def test_names_differ_message(spark, case):
-    for name in ("noext.csv", "jpg.csv", "win.csv"):
-        predictions = pd.read_csv(case / "in" / name)
-        names = predictions["Image Index"].str.replace(r".*\\|\.[a-z]+$", "", regex=True)
-        labelled = pd.read_csv(case / "in/labels.csv", index_col=False)["Image Index"].str.removesuffix(".png")
-        predictions = predictions.set_index(names).loc[labelled].reset_index(drop=True)
-        metrics = metrics_of(spark, case, name)
-        assert aucs(metrics) == pytest.approx(auc_of(case, predictions), abs=1e-12)
-        assert any("images were matched with their labels" in line for line in metrics["warnings"])
-
-
-def test_csv_hints(case, tmp_path):
-    """Excel's first line through the whole job, the other separators through its reader of labels."""
-    original = read_nih_labels((case / "in/Data_Entry_2017.csv").read_bytes(), "Data_Entry_2017.csv").table
-    for name in ("sep.csv", "semi.csv", "tab.csv"):
-        assert read_nih_labels((case / name).read_bytes(), name).table.equals(original)
-    prepare(tmp_path, images=str(case / "in/images"), labels=str(case / "sep.csv"), split="patient")
-    found = rows_of(tmp_path)[["patient_id", "age", "labels"]]
-    expected = original.to_pandas().set_index("image_index")[["patient_id", "age", "labels"]]
-    pd.testing.assert_frame_equal(found, expected, check_dtype=False)

@@ -11,8 +11,6 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     brier_score_loss,
-    classification_report,
-    confusion_matrix,
     f1_score,
     roc_auc_score,
     roc_curve,
@@ -157,34 +155,6 @@ def test_a_split_that_is_not_there_is_told(spark, data, tmp_path):
     uri = write_scores(tmp_path / "scores", data)
     with pytest.raises(DataError, match="no labelled images of split 'val'"):
         run(spark, uri, split="val")
-
-
-def single_label_scores(folder, seed, task="single_label"):
-    """Writes the predictions of a model of one class an image, classes being the findings."""
-    data = cohort(n=400, seed=seed, masked=0)
-    truth = np.random.default_rng(8).integers(0, 5, 400)
-    data.labels = np.eye(len(FINDINGS), dtype=np.float32)[truth]
-    data.scores = (data.scores / 2 + 0.2 * data.labels).astype(np.float32)
-    uri = write_scores(folder, data)
-    done = {"summary": {"findings": list(FINDINGS), "task": task}}
-    (folder / "_done.json").write_text(json.dumps(done))
-    return uri, truth, data.scores.argmax(axis=1)
-
-
-def test_a_softmax_is_decided_by_its_highest_probability(spark, tmp_path):
-    uri, truth, predicted = single_label_scores(tmp_path / "scores", 4)
-    metrics = run(spark, uri)
-    assert metrics["task"] == "single_label"
-    report = metrics["classification"]["most_probable"]
-    every = range(len(FINDINGS))
-    assert report["confusion_matrix"]["counts"] == confusion_matrix(truth, predicted, labels=every).tolist()
-    theirs = classification_report(
-        truth, predicted, labels=every, target_names=FINDINGS, output_dict=True, zero_division=0
-    )
-    for name in FINDINGS:
-        assert report["findings"][name]["f1"] == pytest.approx(theirs[name]["f1-score"], abs=1e-12)
-    assert report["accuracy"] == pytest.approx((truth == predicted).mean())
-    assert list(run(spark, uri, task="multi_label")["classification"]) == ["0.5"]
 
 
 def test_baseline_is_compared_on_the_images_that_both_have(spark, scored, data, tmp_path):

@@ -1,9 +1,8 @@
-"""Predictions of other tools, good and hostile, through the reader, and the evaluate command end to end."""
+"""Predictions of other tools, in all the forms that they come in, through the reader."""
 
 from __future__ import annotations
 
 import gzip
-import json
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr_spark.commands import main as cli
 from cxr_spark.datasets.nih import read_nih_labels
 from cxr_spark.errors import DataError
 from cxr_spark.evaluation.computation import evaluate
@@ -22,45 +20,8 @@ from cxr_spark.evaluation.reading.predictions import read_predictions, with_labe
 from cxr_spark.evaluation.reading.rows import ROWS, RowReader
 from cxr_spark.evaluation.reading.tables import open_table
 from cxr_spark.runtime.spark_schema import to_spark
+from tests.support.foreign_tables import CSV, LABELS, MASS, SCORES, check, run, write
 
-HEADER = "Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position\n"
-LABELS = HEADER + "".join(
-    f"img{i}.png,{'Mass|Edema' if i % 3 == 0 else 'Mass' if i % 3 == 1 else 'No Finding'},{i // 2},{20 + i},M,PA\n"
-    for i in range(30)
-)
-MASS = np.array([i % 3 != 2 for i in range(30)])
-NONE = ~MASS
-RNG = np.random.default_rng(2)
-SCORES = pd.DataFrame(
-    {
-        "Image Index": [f"img{i}.png" for i in range(30)],
-        "prob_No Finding": (RNG.random(30) + 0.3 * NONE).round(1) / 2,
-        "prob_Mass": (RNG.random(30) + 0.3 * MASS).round(1) / 2,
-        "note": "not, used",
-    }
-)
-
-
-def run(spark, uri, labels=LABELS):
-    table = read_nih_labels(labels.encode(), "labels.csv")
-    return evaluate(
-        with_labels(read_predictions(uri), table, "labels.csv"), lambda: spark, replicates=0, seed=1
-    ).metrics
-
-
-def write(path, text):
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return f"file://{path}"  # as a user writes it: nothing is percent-encoded
-
-
-def check(metrics):
-    assert list(metrics["findings"]) == ["No Finding", "Mass"]
-    for name, truth in (("Mass", MASS), ("No Finding", NONE)):
-        expected = roc_auc_score(truth, SCORES[f"prob_{name}"])
-        assert metrics["findings"][name]["auc"] == pytest.approx(expected, abs=1e-12)
-
-
-CSV = SCORES.to_csv(index=False)
 #: Ways in which the same table comes out of Excel, pandas, R and shell scripts.
 DRESSES = {
     "plain.csv": CSV,
@@ -143,49 +104,6 @@ def test_unmatched_rows_are_counted_and_left_out(spark, tmp_path):
     assert metrics["findings"]["Mass"]["auc"] == pytest.approx(roc_auc_score(MASS[:20], SCORES["prob_Mass"][:20]))
 
 
-HOSTILE = {
-    "duplicate": (CSV + "img3.png,0.5,0.5,x\n", r"'img3.png' has 2 rows"),
-    "percent": ("Image Index,prob_Mass\nimg1.png,73.5\n", r"'73.5' for 'Mass': expected a probability"),
-    "text": ("Image Index,prob_Mass\nimg1.png,high\n", r"'high' for 'Mass'"),
-    "empty cell": ("Image Index,prob_Mass\nimg1.png,\n", r"'' for 'Mass'"),
-    "short row": (
-        "Image Index,prob_Mass,prob_Edema\nimg1.png,0.5\n",
-        r"line 2: 2 fields, expected 3 .* begins 'img1.png,0.5'",
-    ),
-    "long row": ("Image Index,prob_Mass\nimg1.png,0.5,0.5\n", r"line 2: 3 fields, expected 2"),
-    "no name": ("Image Index,prob_Mass\n,0.5\n", r"no image index"),
-    "unknown finding": ("Image Index,prob_masses\nimg1.png,0.5\n", r"'masses' is not a finding .* Atelectasis"),
-    "no scores": ("Image Index,Mass\nimg1.png,0.5\n", r"columns 'Image Index', 'Mass': expected"),
-    "no index": ("image,prob_Mass\nimg1.png,0.5\n", r"expected .* a column 'Image Index'"),
-    "semicolons": ("name;prob_Mass\nimg1.png;0,5\n", r"separated by ';'.*expected .* a column 'Image Index'"),
-    "two names": ("path,filename,prob_Mass\na,img1.png,0.5\n", r"'path', 'filename' could all name.*--index-column"),
-    "two of a finding": ("Image Index,prob_Mass,prob_mass\nimg1.png,0.5,0.6\n", r"two columns are both .*'Mass'"),
-    "no number in Parquet's place": ("Image Index,prob_Mass\nimg1.png,NA\n", r"'NA' for 'Mass'"),
-    "beyond rounding": ("Image Index,prob_Mass\nimg1.png,1.00001\n", r"'1.00001' for 'Mass'"),
-    "one image under two names": ("Image Index,prob_Mass\nimg1.png,0.5\nIMG1.jpg,0.6\n", r"'img1.png' has 2 rows"),
-    "not utf-8": (b"Image Index,prob_Mass\nimg\xe9.png,0.5\n", r"not UTF-8 text"),
-    "broken quotes": ('Image Index,prob_Mass\n"img1.png,0.5\nimg2.png,0.5\n', r"check the quotes"),
-    "json": ('[{"Image Index": "img1.png"}]', r"is JSON"),
-    "workbook": (b"PK\x03\x04" + bytes(100), r"Excel workbook"),
-    "gzip cut short": (gzip.compress(CSV.encode())[:-20], r"truncated"),
-    "column twice": ("Image Index,prob_Mass,prob_Mass\nimg1.png,0.5,0.6\n", r"column 'prob_Mass' is there twice"),
-    "header only": ("Image Index,prob_Mass\n", r"no predictions"),
-    "empty": ("", r"is empty"),
-    "none matches": (
-        "Image Index,prob_Mass\nelse.png,0.5\n",
-        r"no image has labels \(the first is 'else.png'; the label file names 'img0.png'\)",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_csv_gives_one_clear_error(spark, tmp_path, name):
-    text, said = HOSTILE[name]
-    with pytest.raises(DataError, match=said) as error:
-        run(spark, write(tmp_path / "p.csv", text))
-    assert "\n" not in str(error.value)
-
-
 @pytest.mark.parametrize(("names", "way"), [(".JPG", "suffix"), (".PNG", "case"), ("", "suffix"), (".png", None)])
 def test_names_that_are_guessed_are_counted_and_told(spark, tmp_path, names, way):
     metrics = run(spark, write(tmp_path / "p.csv", CSV.replace(".png", names)))
@@ -259,18 +177,6 @@ def test_parquet_that_spark_cannot_read(spark, tmp_path, compression):
     check(run(spark, f"file://{tmp_path}/a:b.parquet"))
 
 
-def test_damaged_parquet_gives_one_clear_error(spark, tmp_path):
-    SCORES.to_parquet(tmp_path / "p.parquet")
-    data = bytearray((tmp_path / "p.parquet").read_bytes())
-    data[4:300] = bytes(296)
-    (tmp_path / "p.parquet").write_bytes(data)
-    with pytest.raises(DataError) as error:
-        run(spark, (tmp_path / "p.parquet").as_uri())
-    assert "p.parquet" in str(error.value)
-    assert "\n" not in str(error.value)
-    assert "java" not in str(error.value).lower()
-
-
 @pytest.mark.parametrize("quoted", [False, True])
 def test_a_large_table_is_cut_between_rows(spark, tmp_path, monkeypatch, quoted):
     monkeypatch.setattr(tables, "TASK_BYTES", 300)
@@ -283,135 +189,3 @@ def test_a_large_table_is_cut_between_rows(spark, tmp_path, monkeypatch, quoted)
     line = len(text.splitlines()) - (2 if quoted else 0)
     with pytest.raises(DataError, match=rf"line {line}: \d fields"):
         run(spark, write(tmp_path / "q.csv", broken))
-
-
-def test_what_is_no_table_gives_one_clear_error(spark, tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "bad").mkdir()
-    write(tmp_path / "bad" / "x.parquet", "this is not Parquet")
-    table = pa.table({"Image Index": ["img1.png"], "prob_Mass": [[0.5]]})
-    pq.write_table(table, tmp_path / "lists.parquet")
-    for name, said in (
-        ("missing", "no such file"),
-        ("empty", "without data files"),
-        ("bad", "cannot read"),
-        ("lists.parquet", "expected numbers"),
-    ):
-        with pytest.raises(DataError, match=said):
-            run(spark, (tmp_path / name).as_uri())
-
-
-def score_table(findings=("Mass", "Edema"), **changes):
-    n = 6
-    rows = {
-        "image_index": [f"img{i}.png" for i in range(n)],
-        "labels": [[float(i % 2), float(i % 3 == 0)] for i in range(n)],
-        "probabilities": [[0.1 * i, 0.5] for i in range(n)],
-        "model_id": ["m"] * n,
-        **changes,
-    }
-    unknown = {name: [None] * n for name in ("patient_id", "view_position", "sex", "split")}
-    table = pa.table({**rows, **unknown, "age": pa.array([None] * n, pa.float64())})
-    return table.replace_schema_metadata({b"findings": json.dumps(findings)} if findings else None)
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"labels": [[1.0, 0.0]] * 5 + [[1.0]]}, "'img5.png' has 1 labels, expected 2"),
-        ({"probabilities": [[0.5, 0.5]] * 5 + [[0.5, float("nan")]]}, "'nan' for 'Edema'"),
-        ({"model_id": ["m"] * 5 + ["n"]}, "2 models"),
-        ({"labels": pa.array([None] * 6, pa.list_(pa.float64()))}, "no image has labels .* --labels"),
-        ({"image_index": ["a"] * 6}, "'a' has 6 rows"),
-        ({"findings": None}, "does not say which findings"),
-    ],
-)
-def test_damaged_output_of_the_score_job(spark, tmp_path, changes, said):
-    pq.write_table(score_table(**changes), tmp_path / "part.parquet")
-    with pytest.raises(DataError, match=said):
-        evaluate(read_predictions((tmp_path / "part.parquet").as_uri()), lambda: spark, replicates=0, seed=1)
-
-
-def test_a_score_job_that_has_not_finished_is_not_evaluated(spark, tmp_path):
-    pq.write_table(score_table(), tmp_path / "part.parquet")
-    with pytest.raises(DataError, match=r"no _done.json: the score job has not finished"):
-        read_predictions(tmp_path.as_uri())
-
-
-def test_scores_of_raw_images_take_labels_from_a_file(spark, tmp_path):
-    pq.write_table(score_table(labels=pa.array([None] * 6, pa.list_(pa.float64()))), tmp_path / "part.parquet")
-    metrics = run(spark, (tmp_path / "part.parquet").as_uri())
-    assert metrics["findings"]["Mass"]["auc"] == roc_auc_score(MASS[:6], [0.1 * i for i in range(6)])
-    assert metrics["model_id"] == "m"
-
-
-def test_command_writes_everything_once(spark, tmp_path, capsys):
-    write(tmp_path / "p.csv", CSV)
-    write(tmp_path / "labels.csv", LABELS)
-    out = tmp_path / "out"
-    line = [
-        "evaluate",
-        "--predictions",
-        str(tmp_path / "p.csv"),
-        "--labels",
-        str(tmp_path / "labels.csv"),
-        "--out",
-        str(out),
-    ]
-    assert cli.main([*line, "--replicates", "50"]) == 0
-    metrics = json.loads((out / "metrics.json").read_text())
-    check(metrics)
-    assert metrics["findings"]["Mass"]["auc_ci95"][0] < metrics["findings"]["Mass"]["auc"]
-    assert metrics["labels"] == (tmp_path / "labels.csv").as_uri()
-    for name in ("roc.png", "auc.png"):
-        assert (out / name).read_bytes().startswith(b"\x89PNG")
-    table = pd.read_csv(out / "tables" / "findings.csv").set_index("finding")
-    assert table["auc"]["Mass"] == metrics["findings"]["Mass"]["auc"]
-    assert (out / "tables" / "findings.tex").read_text().startswith("\\begin{tabular}")
-    assert "Chest X-ray evaluation" in (out / "report.html").read_text()
-    before = (out / "report.html").stat().st_mtime_ns
-    assert cli.main([*line, "--replicates", "50"]) == 0
-    assert (out / "report.html").stat().st_mtime_ns == before
-    assert cli.main([*line, "--replicates", "60"]) == 2
-    assert "replicates was 50, is 60" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("options", "status", "said"),
-    [
-        (["--replicates", "many"], 2, "'many'"),
-        (["--labels", "nowhere.csv"], 3, "no such file"),
-        (["--predictions", "nowhere.csv"], 3, "no such file"),
-        ([], 3, "--labels"),
-        (["--out", "."], 2, "folder of its own"),
-    ],
-)
-def test_command_line_mistakes(spark, tmp_path, monkeypatch, capsys, options, status, said):
-    monkeypatch.chdir(tmp_path)
-    write(tmp_path / "p.csv", CSV)
-    assert cli.main(["evaluate", "--predictions", "p.csv", "--out", "out", *options]) == status
-    errors = capsys.readouterr().err
-    assert said in errors
-    assert "Traceback" not in errors
-
-
-def test_real_labels_against_sklearn(spark, real_data, tmp_path):
-    data = gzip.decompress((real_data / "labels" / "Data_Entry_2017.csv.gz").read_bytes())
-    raw = pd.read_csv(real_data / "labels" / "Data_Entry_2017.csv.gz", index_col=False)
-    test = (real_data / "labels" / "test_list.txt").read_text().split()[:4000]
-    raw = raw[raw["Image Index"].isin(test)]
-    rng = np.random.default_rng(0)
-    names = ["Effusion", "Hernia", "No Finding"]
-    truth = {name: raw["Finding Labels"].str.split("|").apply(lambda found, name=name: name in found) for name in names}
-    scores = pd.DataFrame({f"prob_{name}": ((rng.random(len(raw)) + truth[name]) / 2).round(2) for name in names})
-    scores.insert(0, "Image Index", raw["Image Index"].to_numpy())
-    uri = write(tmp_path / "p.csv", scores.to_csv(index=False))
-    labels = read_nih_labels(data, "Data_Entry_2017.csv")
-    metrics = evaluate(with_labels(read_predictions(uri), labels, "x"), lambda: spark, replicates=0, seed=1).metrics
-    assert metrics["n_images"] == 4000
-    assert metrics["n_patients"] == raw["Patient ID"].nunique()
-    assert metrics["unmatched"] == {"predictions_without_label": 0, "labels_without_prediction": 112_120 - 4000}
-    for name in names:
-        expected = roc_auc_score(truth[name], scores[f"prob_{name}"])
-        assert metrics["findings"][name]["auc"] == pytest.approx(expected, abs=1e-12)
-    assert metrics["subgroups"]["sex"]["F"]["n_images"] == (raw["Patient Gender"] == "F").sum()
