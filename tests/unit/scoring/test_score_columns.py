@@ -11,6 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from cxr_spark.commands.main import parse
+from cxr_spark.commands.score import job as job_of
 from cxr_spark.config import Settings
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.evaluation.reading.columns import Layout, find_columns
@@ -164,3 +166,11 @@ def test_thresholds_of_probabilities_that_were_made_otherwise_are_refused(tmp_pa
 def test_an_operating_point_without_thresholds_is_refused():
     with pytest.raises(UsageError, match="--operating-point youden needs --thresholds"):
         ScoreJob.from_options(Settings(), model="m", out="o", data="d", operating_point="youden")
+
+
+@pytest.mark.parametrize("point", [(), ("--operating-point", "youden", "--thresholds", "/e")], ids=["none", "youden"])
+def test_a_command_line_scores_without_an_operating_point_and_with_one(point):
+    args = parse(["score", "--data", "/d", "--model", "/m", "--out", "/o", *point])
+    args.settings = Settings()
+    settings = job_of(args).settings
+    assert (settings.operating_point, settings.thresholds) == (("youden", "/e") if point else ("f1", None))
