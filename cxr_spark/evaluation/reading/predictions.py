@@ -93,7 +93,7 @@ def read_predictions(
         return Predictions(RowReader(table, None), findings, uri, task=told)
     columns = find_columns(table, layout, vocabulary)
     softmax = (task == TASKS[1]) if layout.logits else None
-    told = _task_of_csv(uri) if columns.facts else None
+    told = _task_of_csv(uri, task) if columns.facts else None
     return Predictions(RowReader(table, columns, softmax), columns.findings, uri, task=told)
 
 
@@ -122,13 +122,31 @@ def _about(uri: str) -> tuple[tuple[str, ...], str | None]:
     return tuple(about.findings), about.task if about.task in TASKS else None
 
 
-def _task_of_csv(uri: str) -> str | None:
-    """Returns the task of the score job's CSV, which only its folder names; None for a single file of it.
+def _task_of_csv(uri: str, given: str | None) -> str | None:
+    """Returns the task of the score job's CSV, which only its folder names.
+
+    Args:
+        uri: the folder, or one file of it.
+        given: the task that the user names; a file that lies elsewhere needs it.
 
     Raises:
-        DataError: the folder is not finished.
+        DataError: the folder is not finished, or nothing says what the task is.
     """
-    return None if data_files(uri)[0].uri == uri else _about(uri)[1]
+    if data_files(uri)[0].uri != uri:
+        return _about(uri)[1]
+    folder, _ = parent_and_name(uri)
+    try:
+        task = read_done(folder).summary.get("task")
+    except (FileNotFoundError, NotJsonError):
+        task = None
+    if task in TASKS:
+        return str(task)
+    if given is None:
+        raise DataError(
+            f"{uri} is CSV of the score job, which alone does not say whether the model has one softmax: give the "
+            f"whole --out folder of the score job, or --task {' or '.join(TASKS)}"
+        )
+    return None
 
 
 def _footer(uri: str) -> dict[str, Any]:

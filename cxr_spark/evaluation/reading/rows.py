@@ -109,8 +109,8 @@ def _known(batch: pa.RecordBatch, columns: Columns, malformed: list[str | None],
     """Reads what the score job's CSV has beside the probabilities, and notes the cells that it does not write."""
     if not columns.facts:
         return {}
-    known = {name: without_marks(_text(batch.column(column(place)))) for name, place in columns.facts.items()}
-    known["image_index"] = without_marks(_text(batch.column(column(columns.index))))
+    known = {name: _own_text(batch.column(column(place))) for name, place in columns.facts.items()}
+    known["image_index"] = _own_text(batch.column(column(columns.index)))
     ages, wrong = _numbers(batch.column(column(columns.facts["age"])), comma, may_be_empty=True)
     known["age"] = pa.array(ages, from_pandas=True)
     faults = [(row, "age", text) for row, text in wrong]
@@ -152,6 +152,12 @@ def _taken(rows: pa.RecordBatch, kept: Sequence[bool]) -> pa.RecordBatch:
 def _text(values: pa.Array) -> pa.Array:
     text = pc.utf8_trim_whitespace(values.cast(pa.string()))
     return pc.if_else(pc.is_in(text, value_set=pa.array(sorted(MISSING))), pa.scalar(None, pa.string()), text)
+
+
+def _own_text(values: pa.Array) -> pa.Array:
+    """Reads texts as the score job writes them: only an empty cell is no value, for a patient may be named `NA`."""
+    text = without_marks(values.cast(pa.string()))
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
 def _numbers(

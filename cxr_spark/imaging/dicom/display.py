@@ -45,7 +45,8 @@ class Table:
     def values(self, given: NDArray[Any]) -> NDArray[np.float64]:
         """Looks values up: float64 of the same shape."""
         # Cut towards zero, as pydicom does, where a rescale left fractions.
-        positions: NDArray[np.int64] = np.clip(given.astype(np.int64) - self.first, 0, self.entries.size - 1)
+        last = self.first + self.entries.size - 1
+        positions: NDArray[np.int64] = np.clip(np.trunc(given), self.first, last).astype(np.int64) - self.first
         return self.entries[positions].astype(np.float64)
 
     def shares(self, given: NDArray[Any]) -> NDArray[np.float64]:
@@ -94,18 +95,27 @@ def read_display(header: DicomHeader) -> Display:
     """Reads how the values of a grey image are to be shown.
 
     Raises:
-        ImageRejected: a table is damaged, or a window's function is not known.
+        ImageRejected: a table is damaged, the rescale is by no finite number, or a window's function is not known.
     """
     dataset = header.dataset
     with reading("display elements"):
         table = _table(dataset, "VOILUTSequence")
         return Display(
-            modality=_table(dataset, "ModalityLUTSequence")
-            or Rescale(_number(dataset, "RescaleSlope", 1.0), _number(dataset, "RescaleIntercept", 0.0)),
+            modality=_table(dataset, "ModalityLUTSequence") or _rescale(dataset),
             table=table,
             window=None if table else _window(dataset),
             padding=_padding(header),
         )
+
+
+def _rescale(dataset: Dataset) -> Rescale:
+    slope, intercept = _number(dataset, "RescaleSlope", 1.0), _number(dataset, "RescaleIntercept", 0.0)
+    if not (np.isfinite(slope) and np.isfinite(intercept)):
+        raise ImageRejected(
+            CORRUPT,
+            f"DICOM rescale by a number that is not finite (slope {slope}, intercept {intercept})",
+        )
+    return Rescale(slope, intercept)
 
 
 def _window(dataset: Dataset) -> Window | None:

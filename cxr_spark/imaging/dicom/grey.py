@@ -39,8 +39,29 @@ def to_grey(values: NDArray[Any], header: DicomHeader) -> NDArray[np.uint8]:
     display = read_display(header)
     index = _index(values, header)
     stored = _stored_values(header)
-    scaled = _modality_values(stored, display)
     padding = display.is_padding(stored)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is beyond measure is rejected, or is black or white
+        shown = _shown(stored, index, padding, display, header)
+    if np.isnan(shown).any():
+        raise ImageRejected(CORRUPT, "DICOM rescale or window whose numbers are beyond measure")
+    if header.photometric == "MONOCHROME1":
+        shown = 1 - shown
+    shown[padding] = 0
+    table = np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8)
+    grey: NDArray[np.uint8] = table[index]
+    return grey
+
+
+def _shown(
+    stored: NDArray[np.int32],
+    index: NDArray[np.uint16],
+    padding: NDArray[np.bool_],
+    display: Display,
+    header: DicomHeader,
+) -> NDArray[np.float64]:
+    """Returns how bright every possible stored value is, 0 to 1 and beyond: float64 (2^bits_stored,)."""
+    scaled = _modality_values(stored, display)
+    shown: NDArray[np.float64]
     if display.table is not None:
         shown = display.table.shares(scaled)
     elif display.window is not None:
@@ -51,12 +72,7 @@ def to_grey(values: NDArray[Any], header: DicomHeader) -> NDArray[np.uint8]:
             used &= np.bincount(index.ravel(), minlength=scaled.size) > 0
         low, high = (scaled[used].min(), scaled[used].max()) if used.any() else (0.0, 0.0)
         shown = (scaled - low) / (high - low) if high > low else np.zeros_like(scaled)
-    if header.photometric == "MONOCHROME1":
-        shown = 1 - shown
-    shown[padding] = 0
-    table = np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8)
-    grey: NDArray[np.uint8] = table[index]
-    return grey
+    return shown
 
 
 def grey_of_colour(values: NDArray[np.uint8], header: DicomHeader) -> NDArray[np.uint8]:

@@ -94,6 +94,21 @@ def test_an_evaluation_reads_from_the_csv_what_was_scored(tmp_path, labels):
         np.testing.assert_array_equal(np.stack(rows["labels"]), LABELS)
 
 
+def test_images_and_patients_that_are_named_like_a_missing_value_stay(tmp_path):
+    names = ["NA", "null", "nan", "None", "#N/A", " blank", "blank "]
+    n = len(names)
+    columns = dict.fromkeys(PREDICTIONS.names, [None] * n) | {"image_index": names, "patient_id": [*names[:-1], None]}
+    columns |= {"labels": [[0.0, 1.0]] * n, "probabilities": [[0.5, 0.25]] * n, "model_id": ["0" * 64] * n}
+    whole = ScoreForm("csv", by_finding=True).complete(pa.table(columns, schema=PREDICTIONS), FINDINGS)
+    (tmp_path / "part-00000-abc.csv").write_bytes(as_csv(whole))
+    table = open_table(f"file://{tmp_path}")
+    reader = RowReader(table, find_columns(table, Layout(), None))
+    rows = pa.Table.from_batches(reader([pa.record_batch({"id": [0]})]))
+    assert rows["image_index"].to_pylist() == names
+    assert rows["patient_id"].to_pylist() == columns["patient_id"]
+    assert rows["malformed"].null_count == rows["sex"].null_count == n
+
+
 def test_a_damaged_cell_far_down_the_csv_is_told(tmp_path):
     frame = pd.DataFrame(
         {name: [""] * 50 for name in PREDICTIONS.names if name not in ("labels", "probabilities")}

@@ -158,6 +158,19 @@ def test_parquet_of_every_kind(tmp_path, compression, kind):
         np.testing.assert_allclose(found[name], SCORES[f"prob_{name}"], atol=5e-4 if kind == pa.float16() else 1e-7)
 
 
+@pytest.mark.parametrize("cell", ["87 %", "87%", "87,5 %", "0.87%"])
+@pytest.mark.parametrize("where", ["csv", "parquet"])
+def test_percentages_are_refused_in_one_line_that_quotes_the_cell(tmp_path, cell, where):
+    frame = SCORES.astype({"prob_Mass": str})
+    frame.loc[7, "prob_Mass"] = cell
+    if where == "csv":
+        frame.to_csv(tmp_path / "p", index=False)
+    else:
+        frame.to_parquet(tmp_path / "p")
+    told = f"image 'img7.png' has {cell!r} for 'Mass': expected a probability from 0 to 1, not a percentage"
+    assert told in fault_of(tmp_path / "p")
+
+
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path):
     good = io.BytesIO()
     SCORES.to_parquet(good)

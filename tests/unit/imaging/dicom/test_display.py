@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.sequence import Sequence
 
 from cxr_spark.imaging.decode import decode_grey
-from cxr_spark.imaging.rejected import ImageRejected
+from cxr_spark.imaging.rejected import CORRUPT, ImageRejected
 from tests.support.dicom_files import BIG, EXPLICIT, IMPLICIT, dicom_bytes
 
 RNG = np.random.default_rng(3)
@@ -102,3 +104,40 @@ def test_a_range_of_padding() -> None:
 
 def test_an_image_of_padding_alone_is_black() -> None:
     assert not decode_grey(dicom_bytes(np.full((9, 9), 65535, np.uint16), PixelPaddingValue=65535)).any()
+
+
+#: Numbers as texts that no picture needs and damaged files have.
+BEYOND = ["1e308", "-1e308", "1e300", "1e-320", "1e19"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("element", ["RescaleSlope", "RescaleIntercept"])
+@pytest.mark.parametrize("number", ["inf", "-inf", "nan"])
+@pytest.mark.parametrize("more", [{}, {"VOILUTSequence": table(list(range(4096)), 12)}, {"WindowWidth": 9}])
+def test_a_rescale_by_no_number_is_rejected_without_a_warning(element: str, number: str, more: dict[str, Any]) -> None:
+    data = dicom_bytes(VALUES, 12, **{element: number, "WindowCenter": 4, **more})
+    with pytest.raises(ImageRejected, match="DICOM rescale by a number that is not finite") as rejected:
+        decode_grey(data)
+    assert rejected.value.reason == CORRUPT
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID", None])
+def test_numbers_beyond_measure_are_a_picture_or_one_reason_and_never_a_warning(function: str | None) -> None:
+    seen = Counter[str]()
+    windows = [*product(["1e308", "1e-320"], ["1e308", "1e-320", "5"])] if function else [("", "")]
+    for slope, intercept, (center, width) in product([*BEYOND, "1"], [*BEYOND, "0"], windows):
+        window = {"WindowCenter": center, "WindowWidth": width, "VOILUTFunction": function}
+        elements = window if function else {"VOILUTSequence": table(list(range(4096)), 12)}
+        data = dicom_bytes(VALUES, 12, RescaleSlope=slope, RescaleIntercept=intercept, **elements)
+        try:
+            assert decode_grey(data).shape == VALUES.shape
+            seen["picture"] += 1
+        except ImageRejected as rejected:
+            seen[rejected.reason] += 1
+    assert seen.keys() == {"picture", CORRUPT}
+
+
+def test_a_table_takes_values_beyond_the_integers() -> None:
+    data = dicom_bytes(VALUES, 12, RescaleSlope="1e300", VOILUTSequence=table(list(range(4096)), 12))
+    assert np.array_equal(decode_grey(data), np.where(VALUES == 0, 0, 255))
