@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from cxr_spark.evaluation.job import EvaluateJob
 
 SETTINGS = (
-    *("baseline", "split", "test_list", "train_list", "task", "index_column", "prob_prefix", "replicates", "seed"),
+    *("baseline", "data", "pictures", "split", "test_list", "train_list"),
+    *("task", "index_column", "prob_prefix", "replicates", "seed"),
 )
 #: Settings of `prepare` that tell how labels are read.
 LABELLING = ("dataset", *COLUMNS)

@@ -109,6 +109,13 @@ class EvaluateSettings(Section):
         None, description="URI of the list of training images: they are counted, and evaluated with split=train alone"
     )
     baseline: str | None = Field(None, description="URI of predictions of another model, which are compared with these")
+    data: str | None = Field(
+        None,
+        description="URI of the prepared data that hold the images: the report shows those of the worst mistakes",
+    )
+    pictures: Literal["show", "leave_out"] = Field(
+        "show", description="images of `data` in the report; leave_out: only their names stand there"
+    )
     index_column: str | None = Field(
         None,
         description="the column of another tool's predictions that names the images; default: Image Index, image_id, "

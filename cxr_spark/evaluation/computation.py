@@ -19,6 +19,7 @@ from cxr_spark.evaluation.counting.distributed import curves_of
 from cxr_spark.evaluation.counting.pairs import MICRO, Subgroup, first_curve
 from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.classification import Report
+from cxr_spark.evaluation.decisions.mistakes import worst_mistakes
 from cxr_spark.evaluation.decisions.operating_points import operating_points
 from cxr_spark.evaluation.decisions.validation import held_out_images, validation_curves
 from cxr_spark.evaluation.decisions.verdicts import reports_of
@@ -27,6 +28,7 @@ from cxr_spark.evaluation.image_sets.opening import MOST_PAIRS, open_images
 from cxr_spark.evaluation.reading.groupings import CROSSINGS, SPLIT
 from cxr_spark.evaluation.reading.predictions import TASKS, Predictions
 from cxr_spark.evaluation.report import metrics
+from cxr_spark.evaluation.report.mistakes import Pictures
 from cxr_spark.evaluation.report.plots import RocCurve, roc_curve
 from cxr_spark.evaluation.subgroups.differences import add_differences
 from cxr_spark.evaluation.subgroups.values import values_of
@@ -48,6 +50,7 @@ class Evaluation:
         micro: the ROC curve of all (image, finding) pairs; None where they are of one class.
         compared: the ROC curves of both models, where there is a baseline.
         prepared: what is known of the prepared data, see `provenance.prepared_as`.
+        pictures: the pictures of the worst mistakes; None where no prepared data was given.
     """
 
     metrics: dict[str, Any]
@@ -55,6 +58,7 @@ class Evaluation:
     micro: RocCurve | None
     compared: list[tuple[RocCurve, RocCurve]]
     prepared: dict[str, Any] = field(default_factory=dict)
+    pictures: Pictures | None = None
 
 
 def evaluate(
@@ -116,13 +120,15 @@ def evaluate(
         held_out = held_out_images(labelled, split)
         chosen = None if held_out is None else validation_curves(held_out, len(findings))
         reports = reports_of(evaluated, findings, task=task, held_out=chosen)
+        thresholds = _thresholds(reports, findings)
+        mistakes = worst_mistakes(evaluated, findings, list(reports)[-1], thresholds)
         points = None
         if chosen is not None:
             points = operating_points(evaluated, chosen, findings, replicates=replicates, seed=seed)
         calibration = calibration_of(evaluated, None if held_out is None else held_out.images, findings)
         groups = _groups(curves, findings, subgroups)
         compared = [group for group in subgroups if group.grouping != SPLIT]
-        add_differences(groups, evaluated, compared, findings, _thresholds(reports, findings))
+        add_differences(groups, evaluated, compared, findings, thresholds)
         comparison = None
         if baseline is not None:
             how = Comparison(task=task, split=split, replicates=replicates, seed=seed)
@@ -142,6 +148,7 @@ def evaluate(
         "classification": reports,
         "operating_points": points,
         "calibration": calibration,
+        "mistakes": mistakes,
         "splits": _in_order(groups.pop(SPLIT, {})),
         "subgroups": {name: group for name, group in groups.items() if name not in CROSSINGS},
         "subgroup_crossings": {name: group for name, group in groups.items() if name in CROSSINGS},

@@ -12,24 +12,28 @@ from cxr_spark.config import EvaluateSettings, PrepareSettings, Settings
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.findings import shared_findings
 from cxr_spark.datasets.registry import dataset_named
-from cxr_spark.errors import UsageError
 from cxr_spark.evaluation.computation import Evaluation, evaluate
 from cxr_spark.evaluation.reading.columns import Layout
-from cxr_spark.evaluation.reading.lists import read_lists, told_unpredicted, with_splits
+from cxr_spark.evaluation.reading.lists import check_lists, read_lists, told_unpredicted, with_splits
 from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
 from cxr_spark.evaluation.reading.tables import data_files
 from cxr_spark.evaluation.reading.truth import Naming, label_settings, read_truth
+from cxr_spark.evaluation.report.mistakes import pictures_of, told_missing
 from cxr_spark.evaluation.report.published import beside_published
 from cxr_spark.evaluation.report.write import write
-from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.claim import Claim, digest
 from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.reporting.provenance import is_synthetic, model_of, prepared_as
 from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import TEST, TRAIN
 
 #: Images are rows of numbers here, not pixels: larger Arrow batches than other jobs'.
 _CONF = {"spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
+
+#: Settings that the fingerprint holds in words of its own.
+_TOLD_APART = ("baseline", "test_list", "train_list", "data", "pictures")
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +119,7 @@ class EvaluateJob(Job[EvaluateResult]):
         changes |= {f"prepare.{name}": value for name, value in (labelling or {}).items()}
         whole = settings.updated(changes)
         files = (labels,) if isinstance(labels, str) else tuple(labels or ())
-        _check_lists(whole.evaluate, bool(files))
+        check_lists(whole.evaluate, bool(files))
         return cls(whole.evaluate, whole.prepare, predictions, out, files)
 
     def execution(self, asked: Execution) -> Execution:
@@ -130,6 +134,7 @@ class EvaluateJob(Job[EvaluateResult]):
             "--test-list": Input.of(self.settings.test_list, on_executors=False),
             "--train-list": Input.of(self.settings.train_list, on_executors=False),
             "--baseline": Input.of(self.settings.baseline),
+            "--data": Input.of(self.settings.data, on_executors=False),
         }
 
     def read_inputs(self, run: JobRun) -> ReadyJob[EvaluateResult]:
@@ -141,10 +146,12 @@ class EvaluateJob(Job[EvaluateResult]):
         truth, truth_digest = read_truth(dataset, label_uris, labelling) if label_uris else (None, None)
         list_uris = {split: uri for split in (TEST, TRAIN) if (uri := run.uri(f"--{split}-list")) is not None}
         lists = read_lists(list_uris)
+        data_uri = run.uri("--data")
+        data = PreparedDataset.open(data_uri) if data_uri is not None and settings.pictures == "show" else None
         if truth is not None:
             truth = with_splits(truth, lists)
         fingerprint = {
-            **settings.model_dump(mode="json", exclude={"baseline", "test_list", "train_list"}),
+            **settings.model_dump(mode="json", exclude=set(_TOLD_APART)),
             **{f"{split}_list": hashlib.sha256(content).hexdigest() for split, content in lists.items()},
             "predictions": predictions,
             "prediction_files": _digest_of_files(predictions),
@@ -153,10 +160,15 @@ class EvaluateJob(Job[EvaluateResult]):
             **(label_settings(dataset, labelling).model_dump(mode="json", exclude_defaults=True) if truth else {}),
             "baseline": baseline,
             "baseline_files": _digest_of_files(baseline) if baseline else None,
+            **({"data": data.store.uri, "manifest": digest(data.manifest)} if data else {}),
         }
 
         def produce(claimed: Claim) -> EvaluateResult:
             evaluation = self._evaluate(run, truth, label_uris, list_uris)
+            if data is not None:
+                pictures = pictures_of(evaluation.metrics["mistakes"], data)
+                evaluation.metrics["warnings"] += told_missing(pictures, data.store.uri)
+                evaluation = replace(evaluation, pictures=pictures)
             write(claimed.store, evaluation)
             return _result(claimed.store, evaluation.metrics)
 
@@ -198,21 +210,6 @@ class EvaluateJob(Job[EvaluateResult]):
         side = (metrics["model"] or {}).get("input_size")
         metrics["published"] = beside_published(metrics, evaluation.prepared, side)
         return evaluation
-
-
-def _check_lists(settings: EvaluateSettings, labelled: bool) -> None:
-    """Refuses lists that say nothing of the predictions, or leave nothing to evaluate."""
-    option = "--test-list" if settings.test_list else "--train-list"
-    if (settings.test_list or settings.train_list) and not labelled:
-        raise UsageError(
-            f"{option} is for predictions that get their labels by --labels; those of the score job know their splits: "
-            "use --split test"
-        )
-    if settings.train_list and not settings.test_list and settings.split != TRAIN:
-        raise UsageError(
-            "--train-list alone says which images are not to be evaluated, but not which are: give --test-list, too, "
-            "or evaluate the training images by --split train"
-        )
 
 
 def _digest_of_files(uri: str) -> str:

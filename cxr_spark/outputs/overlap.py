@@ -20,6 +20,7 @@ INPUT_SETTINGS = (
     "score.calibration_data",
     "score.thresholds",
     "evaluate.baseline",
+    "evaluate.data",
     "evaluate.test_list",
     "evaluate.train_list",
     "explain.boxes",

@@ -23,6 +23,8 @@ def evaluate(
     labels: Paths | None = None,
     dataset: str | None = None,
     baseline: str | None = None,
+    data: str | None = None,
+    pictures: str | None = None,
     split: str | None = None,
     test_list: str | None = None,
     train_list: str | None = None,
@@ -55,6 +57,8 @@ def evaluate(
         labels: label files, for predictions that carry no labels; one, or several.
         dataset: whose labels these are: nih, chexpert, rsna, folder or csv.
         baseline: predictions of another model for the same images, to compare with.
+        data: the prepared data that hold the images; the report shows those of the worst mistakes.
+        pictures: show, or leave_out for a report with the names of images alone.
         split: whose images are evaluated: train, val, test or all.
         test_list: list of test images, for predictions with `labels`; only its images are evaluated.
         train_list: list of training images, which are counted.
@@ -105,6 +109,8 @@ def evaluate(
             "patient_pattern": patient_pattern,
         },
         baseline=baseline,
+        data=data,
+        pictures=pictures,
         split=split,
         test_list=test_list,
         train_list=train_list,

@@ -70,6 +70,9 @@ class PipelineCheck:
         if "evaluate" in self._jobs and self._settings.evaluate.baseline:
             with self._collected():
                 self._check_input("evaluate.baseline", self._settings.evaluate.baseline)
+        if "evaluate" in self._jobs and self._settings.evaluate.data:
+            with self._collected():
+                self._check_shown_data(self._settings.evaluate.data)
         if "explain" in self._jobs:
             self._check_explain()
         if self._problems:
@@ -135,6 +138,12 @@ class PipelineCheck:
             load_metadata(Store(uri))
         elif not Store(uri).exists():
             raise ConfigError(f"{option} {value}: no such file or folder")
+
+    def _check_shown_data(self, data: str) -> None:
+        """Checks that the images of the report are there, unless it is this pipeline that makes them."""
+        prepare = self._jobs.get("prepare")
+        if prepare is None or Store(self._resolve(data)).uri != Store(self._resolve(prepare.out)).uri:
+            PreparedDataset.open(self._resolve(data))
 
     def _check_train(self) -> None:
         from cxr_spark.bigdl import limits

@@ -57,7 +57,7 @@ def _inputs(settings: Settings, name: str) -> dict[str, Sequence[str]]:
             score = {name: getattr(settings.score, name) for name in ("calibration_data", "thresholds")}
             return {**images, **{f"score.{name}": _given(path) for name, path in score.items()}}
         case "evaluate":
-            read = {name: getattr(settings.evaluate, name) for name in ("baseline", "test_list", "train_list")}
+            read = {name: getattr(settings.evaluate, name) for name in ("baseline", "data", "test_list", "train_list")}
             return {**images, **{f"evaluate.{name}": _given(path) for name, path in read.items()}}
         case "explain":
             return {**images, "explain.boxes": _given(settings.explain.boxes)}

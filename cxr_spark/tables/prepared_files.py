@@ -53,7 +53,7 @@ def open_prepared(store: Store, name: str, sha256: str | None) -> Iterator[pq.Pa
     try:
         data = store.read_bytes(name)
     except FileNotFoundError:
-        raise _gone(uri) from None
+        raise gone(uri) from None
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise DataError(
             f"{uri} is damaged (its SHA-256 is not the manifest's): prepare the data again with --overwrite"
@@ -94,7 +94,7 @@ def read_columns(store: Store, name: str, columns: Sequence[str]) -> pa.Table:
     try:
         stream = store.open(name)
     except FileNotFoundError:
-        raise _gone(uri) from None
+        raise gone(uri) from None
     with stream, naming_damage(uri), pq.ParquetFile(stream) as file:
         table = file.read(list(columns), use_threads=False)
         _check_columns(table, columns)
@@ -108,5 +108,6 @@ def _check_columns(found: pa.Table | pa.RecordBatch, columns: Sequence[str]) -> 
         raise ValueError(f"it has no column {lacking[0]!r}")
 
 
-def _gone(uri: str) -> DataError:
+def gone(uri: str) -> DataError:
+    """Returns the error of a prepared file that is not there any more."""
     return DataError(f"{uri} is gone: prepare the data again with --overwrite")

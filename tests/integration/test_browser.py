@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cxr_spark.datasets.findings import NIH_FINDINGS
+from cxr_spark.evaluation.report.mistakes import Pictures
 from cxr_spark.evaluation.report.page import render
 from cxr_spark.evaluation.report.panels import compared_panels, panels_of
 from cxr_spark.evaluation.report.plots import RocCurve
@@ -20,6 +21,7 @@ from cxr_spark.explanation.localization import BoxOverlap
 from cxr_spark.explanation.page import render as page_of_pictures
 from cxr_spark.explanation.shown import ShownFinding, ShownImage
 from cxr_spark.explanation.summary import localization
+from cxr_spark.reporting.thumbnails import thumbnail
 from tests.support.browser import CHROMIUM, Browser, chromium
 from tests.unit.evaluation.report.test_page import all_metrics, curve, points_of, subgroup
 
@@ -33,6 +35,7 @@ HOSTILE = (
     "{{ 7 * 7 }}${window.ran = 1}",
 )
 FINDINGS = ("Mass", "Pleural_Thickening", "Atelectasis", *HOSTILE)
+PAGES = {"one finding": (FINDINGS[:1],), "hostile names": (FINDINGS,), "pictures": (FINDINGS, True)}
 WIDTHS = {"desktop": 1280, "phone": 400}
 
 
@@ -42,7 +45,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield running
 
 
-def evaluation(findings) -> str:
+def evaluation(findings, shown=False) -> str:
     """A report with every part that it can have, of findings of any names."""
     curves = {name: curve(auc=0.7 + 0.01 * place) for place, name in enumerate(findings)}
     row = {"auc": 0.8, "auc_baseline": 0.7, "auc_difference": 0.1, "auc_difference_ci95": [0.05, 0.15]}
@@ -58,6 +61,9 @@ def evaluation(findings) -> str:
         "macro": row,
         "disagreements": {findings[0]: images},
     }
+    worst = [{"image_index": name, "probability": 0.9} for name in HOSTILE[:4]]
+    wrong = {"threshold": 0.5, "false_positives": worst, "false_negatives": worst[:1]}
+    mistakes = {"rule": "0.5", "findings": dict.fromkeys(findings, wrong)}
     groups = {"sex": {HOSTILE[1]: subgroup(curves, flagged=True), "M": subgroup(curves, few=True)}}
     numbers = all_metrics(
         curves,
@@ -65,9 +71,12 @@ def evaluation(findings) -> str:
         subgroups=groups,
         subgroup_crossings={"sex x age_band": {"F, 20-39": subgroup(curves)}},
         operating_points=points_of(curves),
+        mistakes=mistakes,
         splits={"test": {"n_images": 9, "macro_auc": 0.8, "macro_auc_ci95": None, "findings_used": 3}},
         model={"architecture": HOSTILE[3], "weights": "x" * 200},
     )
+    picture = thumbnail(np.full((200, 200), 90, np.uint8), 160)
+    pictures = Pictures(dict.fromkeys(HOSTILE[:3], picture)) if shown else None
     nih = {name: {"auc": 0.8} for name in NIH_FINDINGS}
     numbers["published"] = beside_published({"findings": nih, "n_images": 25_596}, {})
     drawn = [RocCurve(name, each.auc, each.roc) for name, each in curves.items()]
@@ -77,13 +86,14 @@ def evaluation(findings) -> str:
         compared=compared_panels([(each, each) for each in drawn]),
         tables=tables_of(numbers),
         created=HOSTILE[4],
+        pictures=pictures,
     )
 
 
-@pytest.fixture(scope="module", params=["one finding", "hostile names"])
+@pytest.fixture(scope="module", params=["one finding", "hostile names", "pictures"])
 def report(request, tmp_path_factory) -> Path:
     page = tmp_path_factory.mktemp("pages") / "report.html"
-    page.write_text(evaluation(FINDINGS[:1] if request.param == "one finding" else FINDINGS), encoding="utf-8")
+    page.write_text(evaluation(*PAGES[request.param]), encoding="utf-8")
     return page
 
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from cxr_spark.config import EvaluateSettings
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.split_lists import listed_splits
-from cxr_spark.errors import DataError
+from cxr_spark.errors import DataError, UsageError
 from cxr_spark.evaluation.reading.groupings import SPLIT
 from cxr_spark.storage.store import read_uri
+from cxr_spark.tables.schema import TRAIN
 
 #: The split of images that no list names.
 UNLISTED = "unlisted"
@@ -71,3 +73,26 @@ def told_unpredicted(truth: LabelTable, split: str, evaluated: int) -> list[str]
         f"{listed - evaluated} of {listed} labelled images of the {split} list have no prediction: the AUCs are of the "
         "others alone"
     ]
+
+
+def check_lists(settings: EvaluateSettings, labelled: bool) -> None:
+    """Refuses lists that say nothing of the predictions, or leave nothing to evaluate.
+
+    Args:
+        settings: the lists, and the split that is evaluated.
+        labelled: whether label files are given.
+
+    Raises:
+        UsageError: the lists cannot work.
+    """
+    option = "--test-list" if settings.test_list else "--train-list"
+    if (settings.test_list or settings.train_list) and not labelled:
+        raise UsageError(
+            f"{option} is for predictions that get their labels by --labels; those of the score job know their splits: "
+            "use --split test"
+        )
+    if settings.train_list and not settings.test_list and settings.split != TRAIN:
+        raise UsageError(
+            "--train-list alone says which images are not to be evaluated, but not which are: give --test-list, too, "
+            "or evaluate the training images by --split train"
+        )

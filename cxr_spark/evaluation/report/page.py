@@ -8,6 +8,7 @@ from typing import Any
 from cxr_spark.evaluation.decisions.classification import RULES
 from cxr_spark.evaluation.decisions.operating_points import POINTS
 from cxr_spark.evaluation.report.metrics import may_share_patients
+from cxr_spark.evaluation.report.mistakes import KINDS, Pictures
 from cxr_spark.evaluation.report.panels import FEW_IMAGES, ComparedPanel, Panel, reliability_panels
 from cxr_spark.evaluation.report.words import model_in_words
 from cxr_spark.reporting.numbers import count
@@ -22,6 +23,7 @@ def render(
     compared: Sequence[ComparedPanel],
     tables: Mapping[str, Table],
     created: str,
+    pictures: Pictures | None = None,
 ) -> str:
     """Renders the report. Every value in it is escaped.
 
@@ -31,6 +33,7 @@ def render(
         compared: the curves of two models to draw.
         tables: the tables by name, from `tables.tables_of`.
         created: the time of the evaluation, for the reader.
+        pictures: the pictures of the worst mistakes; None for a page without pictures.
 
     Returns:
         The page as HTML.
@@ -55,6 +58,9 @@ def render(
             calibration=metrics["calibration"],
             reliability=reliability_panels(metrics["calibration"]),
             few_images=FEW_IMAGES,
+            mistakes=metrics.get("mistakes"),
+            kinds=KINDS,
+            pictures=pictures.by_image if pictures else {},
             splits=metrics["splits"],
             comparison=metrics["comparison"],
             published=metrics.get("published"),

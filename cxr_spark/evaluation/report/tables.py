@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from cxr_spark.evaluation.decisions.classification import MOST_PROBABLE
 from cxr_spark.evaluation.report.group_tables import splits, subgroup_findings, subgroups
+from cxr_spark.evaluation.report.mistakes import mistakes_table
 from cxr_spark.evaluation.report.rows import FINDING, Numbers, average, rows_of, values
 from cxr_spark.reporting.tables import BAR, Column, Row, Table
 
@@ -21,6 +22,8 @@ def tables_of(metrics: Numbers) -> dict[str, Table]:
     """
     made: list[Table] = [_findings(metrics), _youden(metrics)]
     made += [_decisions(rule, report) for rule, report in metrics["classification"].items()]
+    if metrics.get("mistakes"):
+        made.append(mistakes_table(metrics["mistakes"]))
     if metrics["comparison"]:
         made += [_comparison(metrics["comparison"]), _disagreements(metrics["comparison"])]
     made += [*_operating_points(metrics["operating_points"]), _calibration(metrics["calibration"])]

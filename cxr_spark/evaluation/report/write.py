@@ -34,7 +34,9 @@ def write(store: Store, evaluation: Evaluation) -> None:
     tables = tables_of(metrics)
     panels = panels_of(evaluation.curves, evaluation.micro, metrics)
     compared = compared_panels(evaluation.compared)
-    page = render(metrics, panels=panels, compared=compared, tables=tables, created=created)
+    page = render(
+        metrics, panels=panels, compared=compared, tables=tables, created=created, pictures=evaluation.pictures
+    )
     for name, content in contents.items():
         store.write_bytes(name, content)
     for name, table in tables.items():

@@ -32,7 +32,7 @@ NOT_INPUTS = {
     *("--set", "--master", "--spark", "--architecture", "--backend", "--seed", "--size", "--batch", "--limit"),
     *("--val-fraction", "--test-fraction", "--max-bad-fraction", "--box-side", "--threshold", "--replicates"),
     *("--workers", "--input-size", "source", "--index-column", "--prob-prefix"),
-    *("--format", "--columns", "--operating-point"),
+    *("--format", "--columns", "--operating-point", "--pictures"),
     "uri",
 }
 #: Command, options of its inputs (`{}` stands for the place under test), and the option under test.
@@ -61,6 +61,8 @@ RUNS: list[tuple[str, list[str], str]] = [
     ("evaluate", ["--predictions", "/no/scores", "--labels", "{}/labels.csv"], "--labels"),
     ("evaluate", ["--predictions", "/no/scores", "--baseline", "{}"], "--baseline"),
     ("evaluate", ["--predictions", "/no/scores", "--set", "evaluate.baseline={}"], "--baseline"),
+    ("evaluate", ["--predictions", "/no/scores", "--data", "{}"], "--data"),
+    ("evaluate", ["--predictions", "/no/scores", "--set", "evaluate.data={}"], "--data"),
     ("evaluate", ["--predictions", "/no/p", "--labels", "/no/l", "--test-list", "{}/a.txt"], "--test-list"),
     (
         "evaluate",

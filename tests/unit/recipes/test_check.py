@@ -67,6 +67,7 @@ def test_jobs_in_order_with_each_others_outputs() -> None:
         ("explain.only=boxed", "explain.only is boxed, but explain.boxes is not set"),
         ("explain.layers=[layer9]", "resnet50 has no layer 'layer9'"),
         ("evaluate.baseline=/nowhere/scores", "evaluate.baseline /nowhere/scores: no such file"),
+        ("evaluate.data=/nowhere/prepared", "file:///nowhere/prepared is not a finished prepared dataset"),
     ],
 )
 def test_what_evaluate_and_explain_need(inputs: list[str], override: str, said: str) -> None:
