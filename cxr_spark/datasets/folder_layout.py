@@ -77,10 +77,10 @@ def find_layout(parts: Sequence[Sequence[str]]) -> Layout:
         if len(part) < (3 if layout.split_depth is not None else 2):
             raise DataError(f"image {shorten('/'.join(part))!r} lies in no class folder: expected CLASS/image.png")
     _refuse_twins(part[layout.class_depth] for part in parts)
-    _refuse_classes_in_classes(parts, layout.class_depth)
+    numbered = _classes_in_classes(parts, layout.class_depth)
     if layout.split_depth is None:
         _refuse_splits_in_names({part[0] for part in parts})
-    return layout._replace(warnings=(*layout.warnings, *_copies(parts)))
+    return layout._replace(warnings=(*layout.warnings, *numbered, *_copies(parts)))
 
 
 def folder_split(name: str) -> str | None:
@@ -174,19 +174,35 @@ def _masked(stem: str) -> str | None:
     return posixpath.join(folder, match[1] or match[2]) if match else None
 
 
-def _refuse_classes_in_classes(parts: Sequence[Sequence[str]], depth: int) -> None:
-    """Refuses a folder beside the classes that holds some of the classes again, such as one of augmented images."""
+def _classes_in_classes(parts: Sequence[Sequence[str]], depth: int) -> tuple[str, ...]:
+    """Refuses a folder beside the classes that holds some of the classes again, such as one of augmented images.
+
+    Where classes and all folders below them are numbers, those below are patients or studies, of which one may have the
+    number of a class: a warning says so. They must be more than the classes, for else they could be the classes again.
+    """
     classes = {spelling(part[depth]) for part in parts}
+    below: dict[str, set[str]] = defaultdict(set)
     for part in parts:
-        others = classes - {spelling(part[depth])} if len(part) > depth + 2 else set()
-        inner = next((name for name in part[depth + 1 : -1] if spelling(name) in others), None)
-        if inner is not None:
-            count = sum(other[depth] == part[depth] for other in parts)
+        below[part[depth]].update(part[depth + 1 : -1])
+    told = ""
+    for top, names in below.items():
+        inner = sorted(name for name in names if spelling(name) in classes - {spelling(top)})
+        if inner and all(map(str.isdecimal, classes | names)) and not names <= classes:
+            told = told or f"{shorten(top, 40)}/{shorten(inner[0], 40)}"
+        elif inner:
+            count = sum(part[depth] == top for part in parts)
             raise DataError(
-                f"below the class folder {shorten(part[depth], 40)!r} ({count} images) stands a folder with the name "
-                f"of another class, {shorten(inner, 40)!r}: move it elsewhere, or name the class folders that are "
-                "wanted by a glob such as --images 'FOLDER/{CLASS1,CLASS2}'"
+                f"below the class folder {shorten(top, 40)!r} ({count} images) stands a folder with the name "
+                f"of another class, {shorten(inner[0], 40)!r}: move it elsewhere, rename it if it is no class (but a "
+                "patient), or name the class folders that are wanted by a glob such as "
+                "--images 'FOLDER/{CLASS1,CLASS2}'"
             )
+    if not told:
+        return ()
+    return (
+        f"folders below the classes have the number of a class, such as {told!r}: they were taken for patients or "
+        "studies, since there are others that are no class; move them to the top if they are classes",
+    )
 
 
 def _refuse_splits_in_names(classes: set[str]) -> None:

@@ -104,6 +104,30 @@ def test_a_folder_beside_the_classes_that_holds_them_again_is_refused(above: str
     assert labels_from_folders(["A/A/1.png", "B/B/2.png"]).findings == ("A", "B")
 
 
+@pytest.mark.parametrize("above", ["", "train/"])
+def test_patients_that_are_numbered_like_a_class_are_no_class_and_told(above: str) -> None:
+    paths = [
+        f"{above}{label}/{patient}/{i}.png" for label in "01" for patient in range(int(label), 12, 2) for i in "ab"
+    ]
+    paths += [f"{above}0/1/other.png"]
+    labels = labels_from_folders(paths)
+    assert labels.findings == ("0", "1")
+    assert labels.table["labels"].to_pylist() == [
+        [float(c == "0"), float(c == "1")] for c in (p[len(above)] for p in paths)
+    ]
+    assert any(
+        "folders below the classes have the number of a class, such as '0/1'" in line for line in labels.warnings
+    )
+
+
+@pytest.mark.parametrize(
+    "again", [["2/0/a.png", "2/1/b.png"], ["old/0/a.png", "old/1/b.png", "old/7/c.png"], ["2/0/a.png", "2/x/b.png"]]
+)
+def test_numbered_classes_that_may_be_there_again_are_refused(again: list[str]) -> None:
+    with pytest.raises(DataError, match="stands a folder with the name of another class, '0'"):
+        labels_from_folders(["0/1.png", "1/2.png", *again])
+
+
 def test_folders_named_for_split_and_class_at_once_are_refused() -> None:
     for names in (("trainA", "trainB", "testA", "testB"), ("train_ILL", "val_ILL", "train_NORMAL", "Test NORMAL")):
         with pytest.raises(DataError, match="named for a split and a class at once"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from cxr_spark.scoring.incremental import _new
 from cxr_spark.scoring.ledger import LEDGER_NAME, Entry, Ledger
 from cxr_spark.scoring.plan import NAMINGS
 from cxr_spark.storage.store import Store
+from tests.support.memory import peak_memory
 
 IMAGES = "hdfs://namenode:8020/hospital/images"
 ENTRY = st.builds(
@@ -158,7 +158,7 @@ def _large(entries: int, folder: str) -> None:
                 "reason": pa.nulls(len(ids), pa.string()),
             }  # fmt: skip
             writer.write_table(pa.table(columns, schema=schema))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     started, worked = time.monotonic(), time.process_time()
     ledger = Ledger.read(store)
     files = [ImageFile(f"{IMAGES}/new/{i}.dcm", f"{IMAGES}/new", 5, 1.0, None) for i in range(1000)]
@@ -168,8 +168,8 @@ def _large(entries: int, folder: str) -> None:
     ledger.moved({})
     ledger.commit()
     seconds, worked = time.monotonic() - started, time.process_time() - worked
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{(after - before) / 1024:.0f} MB {seconds:.1f} s ({worked:.1f} s of CPU), in all {after / 1024:.0f} MB")
+    after = peak_memory()
+    print(f"{(after - before) / 2**20:.0f} MB {seconds:.1f} s ({worked:.1f} s of CPU), in all {after / 2**20:.0f} MB")
 
 
 if __name__ == "__main__":
