@@ -190,6 +190,8 @@ class Ledger:
         lacking = [field.name for field in _SCHEMA if field.name not in schema.names]
         if lacking or any(schema.field(field.name).type != field.type for field in _SCHEMA):
             raise RunError(f"{where} is damaged (its columns are {', '.join(schema.names)}): score into a new --out")
+        for name in self._columns_with_nulls(schema):
+            raise RunError(f"{where} is damaged (it has rows without {name!r}): score into a new --out")
         strange = [name for name in self._files if not _OWN_FILE.fullmatch(name or "")]
         if strange:
             raise RunError(
@@ -198,7 +200,16 @@ class Ledger:
 
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(pa.BufferReader(self._data)) as file:
-            yield from file.iter_batches(_BATCH_ROWS, columns=list(columns), use_threads=False)
+            for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns), use_threads=False):
+                schema = pa.schema([_SCHEMA.field(name) for name in columns])
+                arrays = [batch.column(name) for name in columns]
+                yield pa.RecordBatch.from_arrays(arrays, schema=schema)  # other writers make every column nullable
+
+    def _columns_with_nulls(self, schema: pa.Schema) -> Iterator[str]:
+        """Yields the columns that have nulls where the program writes none; it reads only what may have some."""
+        doubtful = [field.name for field in _SCHEMA if not field.nullable and schema.field(field.name).nullable]
+        for batch in self._batches(doubtful) if doubtful else ():
+            yield from (name for name in doubtful if batch.column(name).null_count)
 
     def _is_replaced(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """Returns which rows of a batch are about an image file and a model that were entered anew."""

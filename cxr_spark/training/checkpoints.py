@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from cxr_spark.errors import DataError
+from cxr_spark.models.tensors import check_values
 from cxr_spark.storage.store import NotJsonError, Store
 from cxr_spark.storage.typed_json import OutsideModel, RelativeName, Sha256, validated, validated_json
 
@@ -219,5 +220,14 @@ def _parse(data: bytes, what: str) -> Checkpoint:
         state, _, rest = name.partition(".")
         if state not in states:
             raise DataError(f"{what} is not a checkpoint: it holds a tensor {name!r}")
+        if state != "optimizer":  # what an optimiser keeps may leave the range of numbers without harm
+            _check_values(rest, tensor, what)
         states[state][rest] = tensor
     return Checkpoint(progress, states["network"], states["optimizer"], states["average"])
+
+
+def _check_values(name: str, tensor: torch.Tensor, what: str) -> None:
+    try:
+        check_values(name, tensor, what)
+    except DataError as error:
+        raise DataError(f"{error}: start anew with --overwrite") from None

@@ -58,6 +58,22 @@ def test_metadata_beyond_measure_are_refused(folder: Path, change: dict[str, Any
         load_model(store)
 
 
+def test_null_in_any_field_and_in_all_is_a_right_value_or_one_clear_error(folder: Path) -> None:
+    right = json.loads((folder / "metadata.json").read_text())
+    inner = [
+        {name: {**right[name], key: None}} for name in right if isinstance(right[name], dict) for key in right[name]
+    ]
+    seen, told = set(), []
+    for change in [*({name: None} for name in right), *inner, dict.fromkeys(right)]:
+        try:
+            seen.add(load_model(changed(folder, change)).metadata.n_outputs)
+        except CxrError as error:
+            told.append(str(error))
+    assert seen == {right["n_outputs"]}
+    assert told
+    assert all("metadata.json is no model's metadata" in line and "\n" not in line for line in told)
+
+
 @QUIET
 @given(
     change=st.dictionaries(

@@ -151,6 +151,21 @@ def test_a_changed_value_is_told_or_does_no_harm(tmp_path: Path, kind: str, data
 
 
 @pytest.mark.parametrize("kind", READERS)
+def test_null_in_any_field_and_in_all_is_told_or_does_no_harm(tmp_path: Path, kind: str) -> None:
+    right = READERS[kind][1]
+    for place in _places(right):
+        _read(tmp_path, kind, json.dumps(_changed(right, place, None, False)).encode())
+    _read(tmp_path, kind, json.dumps(_all_null(right)).encode())
+    _read(tmp_path, kind, json.dumps(dict.fromkeys(right)).encode())
+
+
+def _all_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _all_null(item) for key, item in value.items()}
+    return [_all_null(item) for item in value] if isinstance(value, list) else None
+
+
+@pytest.mark.parametrize("kind", READERS)
 @pytest.mark.parametrize(
     "data",
     [

@@ -133,6 +133,37 @@ def test_other_columns_are_one_clear_error(tmp_path: Path) -> None:
         Ledger.read(Store(str(tmp_path)))
 
 
+@pytest.mark.parametrize("lacking", [[name] for name in Entry._fields[:-1]] + [list(Entry._fields)])
+def test_rows_without_a_value_are_one_clear_error(tmp_path: Path, lacking: list[str]) -> None:
+    right = Entry("file:///i/a.png", 1, 1.0, "m", "a.png", "part-1-a.parquet", None)._asdict()
+    schema = pa.schema([pa.field(field.name, field.type) for field in pq.read_schema(_written(tmp_path, [right]))])
+    rows = [right | dict.fromkeys(lacking), right | {"uri": "file:///i/b.png"}]
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / LEDGER_NAME)
+    with pytest.raises(RunError, match=r"_ledger\.parquet is damaged \(it (has rows without|names None).*new --out"):
+        Ledger.read(Store(str(tmp_path)))
+
+
+def test_a_ledger_that_another_program_wrote_anew_is_read(tmp_path: Path) -> None:
+    right = Entry("file:///i/a.png", 1, 1.0, "m", "a.png", "part-1-a.parquet", None)
+    rows = pq.read_table(_written(tmp_path, [right._asdict()]))
+    nullable = pa.schema([pa.field(field.name, field.type) for field in rows.schema])  # as Spark writes all columns
+    pq.write_table(rows.cast(nullable), tmp_path / LEDGER_NAME)
+    ledger = Ledger.read(Store(str(tmp_path)))
+    files = [ImageFile(f"file:///i/{name}.png", "file:///i", 1, 1.0, None) for name in "ab"]
+    new = _new(ImageFiles(files, 0), ledger, "m", NAMINGS["name"])
+    assert [file.uri for file in new] == ["file:///i/b.png"]
+    ledger.replace([right._replace(uri=file.uri, image_index="b.png") for file in new])
+    ledger.commit()
+    assert [entry.image_index for entry in table(Store(str(tmp_path)))] == ["a.png", "b.png"]
+
+
+def _written(folder: Path, rows: list[dict[str, object]]) -> Path:
+    ledger = Ledger(Store(str(folder)))
+    ledger.replace([Entry(**row) for row in rows])  # type: ignore[arg-type]
+    ledger.commit()
+    return folder / LEDGER_NAME
+
+
 def test_a_million_entries_take_little(tmp_path: Path) -> None:
     """The run of ten million is the same program: `python -m tests.unit.scoring.test_ledger 10000000 FOLDER`."""
     command = [sys.executable, "-m", "tests.unit.scoring.test_ledger", "300000", str(tmp_path)]

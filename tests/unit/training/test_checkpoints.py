@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -149,3 +150,15 @@ def test_a_place_of_wrong_types_is_one_clear_error(tmp_path, value):
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DataError, match="is not a checkpoint"):
         checkpoints.load()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("state", ["network", "average"])
+def test_weights_that_are_no_numbers_are_one_clear_error(tmp_path, value, state):
+    saved = Checkpoints(Store(str(tmp_path)))
+    weights = {"layer.weight": torch.tensor([[1.0, value], [2.0, 3.0]])}
+    saved.save(replace(checkpoint(1), **{state: weights}), ("last",))
+    told = r"layer\.weight has 1 of 4 values that are NaN or infinite: start anew with --overwrite"
+    with pytest.raises(DataError, match=told) as error:
+        saved.load()
+    assert "\n" not in str(error.value)
