@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from cxr_spark.outputs.lock import Lock, Witness
 from cxr_spark.runtime.processes import started, where
 from cxr_spark.storage.store import Store
 from tests.support.locks import FakeClock, hold, leftovers, put_lock
+from tests.support.racing import race, ready
 from tests.support.stores import folder_of
 
 
@@ -101,42 +101,30 @@ def test_a_container_of_the_same_host_name_is_another_machine(store: Store, monk
 
 def contend(uri: str, gate: str, number: int) -> None:
     """Waits at the gate, works under the lock if it can have it, and writes down how it went."""
-    store, race = Store(uri), Store(gate)
-    race.write_bytes(f"ready/{number}", b"")
-    while not race.exists("go"):
-        time.sleep(0.001)
+    store, outcomes = Store(uri), Store(gate)
+    ready(outcomes, number)
     try:
         lock = Lock(store, "train")
     except UsageError:
-        race.write_bytes(f"refused/{number}", b"")
+        outcomes.write_bytes(f"refused/{number}", b"")
         return
     os.close(os.open(folder_of(store) / "working", os.O_CREAT | os.O_EXCL))  # fails if another one works
     time.sleep(0.3)
     lock.check()
     store.delete("working")
     lock.release()
-    race.write_bytes(f"worked/{number}", b"")
+    outcomes.write_bytes(f"worked/{number}", b"")
 
 
 def test_a_dead_lock_goes_to_one_of_many(store: Store, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cxr_spark.outputs.lock"])
     for attempt in range(3):
         dead = hold(store)
         dead.kill()
         dead.communicate()
-        race = Store(str(tmp_path / f"race{attempt}"))
-        racers = [context.Process(target=contend, args=(store.uri, race.uri, i)) for i in range(12)]
-        for racer in racers:
-            racer.start()
-        while not race.exists("ready") or len(race.names("ready")) < 12:
-            time.sleep(0.01)
-        race.write_bytes("go", b"")
-        for racer in racers:
-            racer.join()
-        assert [racer.exitcode for racer in racers] == [0] * 12
-        worked = len(race.names("worked"))
-        refused = len(race.names("refused")) if race.exists("refused") else 0
+        gate = Store(str(tmp_path / f"race{attempt}"))
+        race(contend, gate, 12, store.uri)
+        worked = len(gate.names("worked"))
+        refused = len(gate.names("refused")) if gate.exists("refused") else 0
         assert worked >= 1
         assert worked + refused == 12
         assert leftovers(store) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 from cxr_spark.errors import RunError
 from cxr_spark.storage.store import Store
+from tests.support.racing import race, ready
 
 WRITER = """
 import sys
@@ -66,26 +66,14 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 def race_for_the_prize(uri: str, number: int) -> None:
     store = Store(uri)
-    store.write_bytes(f"ready/{number}", b"")
-    while not store.exists("go"):
-        time.sleep(0.001)
+    ready(store, number)
     if store.create_exclusive("prize", b"%02d" % number * 1000):
         store.write_bytes(f"won/{number:02}", b"")
 
 
 def test_of_twenty_processes_one_creates_the_file(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cxr_spark.outputs.lock"])
-    racers = [context.Process(target=race_for_the_prize, args=(str(tmp_path), i)) for i in range(20)]
-    for racer in racers:
-        racer.start()
-    while not store.exists("ready") or len(store.names("ready")) < 20:
-        time.sleep(0.01)
-    store.write_bytes("go", b"")
-    for racer in racers:
-        racer.join()
-    assert [racer.exitcode for racer in racers] == [0] * 20
+    race(race_for_the_prize, store, 20)
     (winner,) = store.names("won")
     assert store.read_bytes("prize").decode() == winner * 1000
     assert store.names() == ["go", "prize", "ready", "won"]
