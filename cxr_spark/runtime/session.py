@@ -15,7 +15,7 @@ from cxr_spark.runtime import spark_files
 from cxr_spark.runtime.class_archive import archive_options
 from cxr_spark.runtime.java import ensure_java
 from cxr_spark.runtime.private_folders import keep_temporary_files_private
-from cxr_spark.runtime.start_checks import check_before_start, not_started
+from cxr_spark.runtime.start_checks import check_before_start, check_worker_python, not_started
 from cxr_spark.runtime.threads import workers_that_sleep
 from cxr_spark.storage.places import SHARED_LOCAL, is_on_every_node
 from cxr_spark.storage.store import resolve
@@ -108,8 +108,18 @@ def session_beside(found: SparkSession, conf: Mapping[str, str] | None = None) -
     Args:
         found: the other session.
         conf: Spark settings; those that can only be set before Spark starts are told in a warning and have no effect.
+
+    Raises:
+        UsageError: Spark runs on this machine, with workers of a Python that cannot run this package.
     """
     let_children_import()
+    context = found.sparkContext
+    if context.master.startswith("local"):
+        check_worker_python(
+            context.pythonExec,
+            f"the workers of the running Spark use the Python {context.pythonExec!r}",
+            "stop that session (spark.stop()), set os.environ['PYSPARK_PYTHON'] = sys.executable, and start it anew",
+        )
     beside = found.newSession()
     given = {row["key"]: row["value"] for row in found.sql("SET").collect()}
     asked = dict(conf or {})

@@ -22,6 +22,13 @@ _PY4J = re.compile(r"\AAn error occurred while calling [^\n]*\n: ")
 _PYTHON_ERROR = re.compile(r"^(\w*(?:Error|Exception)\b.*)$", re.MULTILINE)
 #: What Spark tells of a Python process that ended in the middle of its work; the cause below is only an EOFException.
 _LOST_WORKER = re.compile(r"Python worker (exited unexpectedly|crashed)")
+#: What Python says where the workers are of an environment without this package.
+_LACKS = re.compile(r"^ModuleNotFoundError: No module named '\w+", re.MULTILINE)
+#: What to do about it.
+OTHER_PYTHON = (
+    "the workers of Spark run a Python that does not have it: name one that has this package by PYSPARK_PYTHON or "
+    "spark.pyspark.python, before Spark starts"
+)
 #: Why such a process ended.
 LOST_WORKER = (
     "a Python process of an executor was killed or crashed, most often for lack of memory: raise "
@@ -131,6 +138,8 @@ def error_of_task(trace: str, doing: str) -> CxrError:
     if _LOST_WORKER.search(trace):
         return RunError(f"{doing} failed: {LOST_WORKER}")
     found = _PYTHON_ERROR.search(trace)
+    if found and _LACKS.match(found[1]):
+        return RunError(f"{doing} failed: {found[1]}; {OTHER_PYTHON}")
     return RunError(f"{doing} failed: {found[1] if found else innermost_cause(trace)}")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from cxr_spark.errors import UsageError
 from cxr_spark.runtime import session as spark_module
 from cxr_spark.runtime import spark_files
 from cxr_spark.runtime.application import Application
-from cxr_spark.runtime.session import check_shared, refuse_late, session, under_spark_submit
+from cxr_spark.runtime.session import check_shared, refuse_late, session, session_beside, under_spark_submit
 from tests.support.fake_java import fake_java
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -159,3 +161,12 @@ def test_java_options_of_the_user_stay(machine: Path, monkeypatch: pytest.Monkey
     (machine / "spark/conf/spark-defaults.conf").write_text("spark.driver.defaultJavaOptions -Xss4m\n")
     before_start(machine, monkeypatch, conf)
     assert conf["spark.driver.defaultJavaOptions"].endswith(" -Xss4m")
+
+
+def test_a_running_spark_whose_workers_are_of_another_python_is_refused_before_any_task(tmp_path: Path) -> None:
+    bare = tmp_path / "python3"
+    bare.write_text("#!/bin/sh\necho 2.7\n")
+    bare.chmod(0o755)
+    running: Any = SimpleNamespace(sparkContext=SimpleNamespace(master="local[2]", pythonExec=str(bare)))
+    with pytest.raises(UsageError, match=r"running Spark .*/python3.* set os.environ\['PYSPARK_PYTHON'\] = sys.exec"):
+        session_beside(running)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import venv
 from pathlib import Path
 
 import pytest
 
 from cxr_spark.errors import RunError, UsageError
-from cxr_spark.runtime.start_checks import check_before_start, not_started
+from cxr_spark.runtime.start_checks import check_before_start, check_worker_python, not_started
 
 CONF = Path(__file__).parents[3] / "conf" / "spark"
+VERSION = "{}.{}".format(*sys.version_info[:2])
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,35 @@ def test_what_spark_takes_passes(master, memory) -> None:
 
 def test_a_python_of_other_hosts_is_not_looked_for_here() -> None:
     check_before_start("yarn", {"spark.pyspark.python": "./environment/bin/python"}, {})
+
+
+def python_that_says(folder: Path, words: str) -> str:
+    """A program that answers as a Python of another environment does."""
+    program = folder / "python3"
+    program.write_text(f"#!/bin/sh\n{words}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("echo 2.7", r"it is Python 2\.7, expected 3\.\d+ as here: leave it out"),
+        (f"echo {VERSION} numpy pyarrow", "it has no numpy, no pyarrow, expected a Python with this package: leave it"),
+        ("exit 3", "it does not run as a Python .*exit status 3.*: leave it out"),
+    ],
+)
+def test_a_python_that_cannot_run_the_tasks_is_told_before_spark_starts(tmp_path, words, told) -> None:
+    python = python_that_says(tmp_path, words)
+    with pytest.raises(UsageError, match=f"^PYSPARK_PYTHON={python}: {told}"):
+        check_before_start("local[2]", {}, {"PYSPARK_PYTHON": python})
+    check_before_start("yarn", {}, {"PYSPARK_PYTHON": python})
+
+
+def test_a_bare_python_of_this_version_lacks_what_tasks_import(tmp_path) -> None:
+    venv.create(tmp_path / "bare", with_pip=False)
+    with pytest.raises(UsageError, match=r"the workers use it: it has no numpy, no pandas, no pyarrow, .*: mend it$"):
+        check_worker_python(str(tmp_path / "bare" / "bin" / "python"), "the workers use it", "mend it")
 
 
 class FromSparkError(Exception):

@@ -39,6 +39,11 @@ def as_py4j(trace: str) -> Exception:
     ("last", "kind", "told"),
     [
         ("OSError: injected", RunError, "preparing failed: OSError: injected"),
+        (
+            "ModuleNotFoundError: No module named 'pyarrow.lib'",
+            RunError,
+            "preparing failed: ModuleNotFoundError: No module named 'pyarrow.lib'; " + tasks.OTHER_PYTHON,
+        ),
         ("cxr_spark.errors.DataError: no such column", DataError, "no such column"),
     ],
 )
