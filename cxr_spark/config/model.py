@@ -33,7 +33,11 @@ LayerCount = Annotated[int, Field(ge=0, le=100_000)]
 class ModelSettings(Section):
     """The network."""
 
-    architecture: str = Field("resnet50", description=f"the network: one of {', '.join(ARCHITECTURE_NAMES)}")
+    architecture: str = Field(
+        "resnet50",
+        description=f"the network: one of {', '.join(ARCHITECTURE_NAMES)}, or timm/NAME for one of timm's, such as "
+        "timm/resnet10t; timm/NAME.TAG for its weights of that tag",
+    )
     weights: str = Field(
         "random",
         description="where the training starts: random, the URI of imported weights or of a model, or the name of "

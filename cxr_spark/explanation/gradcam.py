@@ -8,6 +8,7 @@ Grad-CAM of any number of outputs and the maps of other layers. Layers before th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -31,7 +32,7 @@ class GradCam:
 
     Args:
         module: the network, in evaluation mode. Its parameters are frozen.
-        layer: the dotted name of the layer whose output is A, (N, C, h, w).
+        layer: the dotted name of the layer whose output is A: see `as_map` for the shapes that it may have.
         also: the dotted names of other layers whose outputs are wanted. Where a layer is used more than once, its last
             output is taken.
     """
@@ -66,7 +67,7 @@ class GradCam:
         turned = name in layers_with_channels_last(self._module)
 
         def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            found = output.permute(0, 3, 1, 2) if turned else output
+            found = output.permute(0, 3, 1, 2) if turned else as_map(output) if output.ndim == 4 else output
             self.features[name] = found.detach().clone()  # the next layer may overwrite it in place
 
         return keep
@@ -114,9 +115,24 @@ class GradCam:
         chosen = self._logits[index, torch.as_tensor(outputs, device=self._logits.device)]
         # In evaluation mode images do not depend on each other, so the gradient of the sum holds the gradient of each.
         (gradient,) = torch.autograd.grad(chosen.sum(), self._activation, retain_graph=True)
-        weights = gradient[index].mean(dim=(2, 3), keepdim=True)
-        maps = functional.relu((weights * self._activation.detach()[index]).sum(dim=1))
+        skipped = int(getattr(self._module, "num_prefix_tokens", 0))
+        weights = as_map(gradient[index], skipped).mean(dim=(2, 3), keepdim=True)
+        maps = functional.relu((weights * as_map(self._activation.detach()[index], skipped)).sum(dim=1))
         return maps.float().cpu().numpy()
+
+
+def as_map(output: Tensor, skipped: int = 0) -> Tensor:
+    """Returns the output of a layer as a map over a square image, (N, C, h, w).
+
+    Args:
+        output: (N, C, h, w) or (N, h, w, C), or the list of patches of a vision transformer, (N, skipped + h w, C).
+        skipped: how many entries of such a list, at its beginning, stand for no place in the image.
+    """
+    if output.ndim == 3:
+        side = math.isqrt(output.shape[1] - skipped)
+        return output[:, skipped:].reshape(len(output), side, side, -1).permute(0, 3, 1, 2)
+    turned = output.shape[1] == output.shape[2] != output.shape[3]
+    return output.permute(0, 3, 1, 2) if turned else output
 
 
 def layers_with_channels_last(module: nn.Module) -> set[str]:

@@ -10,8 +10,8 @@ from torch import nn
 
 from cxr_spark.errors import UsageError
 from cxr_spark.explanation.gradcam import GradCam
-from cxr_spark.models.architectures import architecture, build_empty
-from cxr_spark.models.compiler import no_cache_folder
+from cxr_spark.models.architectures import build_empty, map_layer
+from cxr_spark.models.empty import empty
 from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.models.head import head_name
 
@@ -23,8 +23,10 @@ def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tup
         The number of channels, the height and the width of each layer's output, by the layer's name.
 
     Raises:
-        UsageError: a layer does not exist, or its output is not a map over the image.
+        UsageError: a layer does not exist, or its output is not a map over the image; or the network has no layer
+            that Grad-CAM could be drawn of.
     """
+    last = gradcam_layer(metadata)
     network = build_empty(metadata.architecture, metadata.n_outputs, **metadata.build.model_dump()).eval()
     _refuse_unknown(network, metadata.architecture, names)
     head = head_name(network)
@@ -32,9 +34,9 @@ def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tup
     network.set_submodule(head, nn.Identity())
     side = metadata.preprocessing.input_size
     before = [name for name in names if name != head and not name.startswith(f"{head}.")]
-    with GradCam(network, architecture(metadata.architecture).last_conv, also=before) as cam:
-        with no_cache_folder():
-            cam.logits(torch.empty(1, 3, side, side, device="meta"))
+    with GradCam(network, last, also=before) as cam:
+        with empty():
+            cam.logits(torch.empty(1, 3, side, side))
         shapes = {name: tuple(output.shape[1:]) for name, output in cam.features.items()}
     found: dict[str, tuple[int, int, int]] = {}
     for name in names:
@@ -45,6 +47,21 @@ def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tup
             )
         found[name] = (shape[0], shape[1], shape[2])
     return found
+
+
+def gradcam_layer(metadata: ModelMetadata) -> str:
+    """Returns the dotted name of the layer of a model's network that Grad-CAM is drawn of.
+
+    Raises:
+        UsageError: there is none.
+    """
+    layer = map_layer(metadata.architecture)
+    if layer is None:
+        raise UsageError(
+            f"Grad-CAM cannot be drawn of {metadata.architecture}: none of its last layers has a map over the image; "
+            "explain a model of another network"
+        )
+    return layer
 
 
 def check_layer_names(name: str, layers: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from cxr_spark.errors import RunError, UsageError
 from cxr_spark.explanation.boxes import Box, in_square
 from cxr_spark.explanation.gradcam import GradCam
 from cxr_spark.explanation.images import ViewedImage, image_names, prepared_images, raw_images
+from cxr_spark.explanation.layers import gradcam_layer
 from cxr_spark.explanation.localization import BoxOverlap, compare_with_boxes, on_square
 from cxr_spark.explanation.names import file_name
 from cxr_spark.explanation.overlay import SIDE, Caption, HeatMap, contact_sheet, overlay
@@ -28,7 +29,6 @@ from cxr_spark.explanation.writing import WRITERS, PictureWriter
 from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.imaging.prepare import use_one_thread
 from cxr_spark.imaging.resize import ResizeMode
-from cxr_spark.models.architectures import architecture
 from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.outputs.mark import note
 from cxr_spark.scoring.plan import RawPart
@@ -109,7 +109,7 @@ class PartExplainer:
         for chosen in chosen_parts:
             self._note(chosen)
             model = self.model.on_worker(self.threads)
-            layer = architecture(model.metadata.architecture).last_conv
+            layer = gradcam_layer(model.metadata)
             with GradCam(model.module, layer, also=self.layers) as cam:
                 yield self._part(chosen, model, cam)
 

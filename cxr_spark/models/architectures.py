@@ -1,160 +1,117 @@
-"""The networks that can be trained: torchvision's, with the classifier replaced and auxiliary heads left out."""
+"""The networks that can be trained, by name: how one is looked up and built, whatever package it is from."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Sequence
+from functools import lru_cache, partial
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
-from torchvision import models
 
 from cxr_spark.errors import ConfigError
-from cxr_spark.models.compiler import no_cache_folder
+from cxr_spark.models import timm_layers, timm_networks
+from cxr_spark.models.empty import empty
 from cxr_spark.models.head import Head
-from cxr_spark.models.small_cnn import SmallCNN
+from cxr_spark.models.torchvision_networks import ARCHITECTURES, TRANSFORMED_INPUT, Architecture
 
-#: Methods of tensors that initialisers of networks call.
-_DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """What the rest of the program must know about a network.
-
-    Attributes:
-        name: the value of the setting `model.architecture`.
-        create: makes the 1000-way network with random weights.
-        input_size: side of the images that it was designed for, pixels.
-        minimum_size: smallest side at which every layer still has an output.
-        stem: dotted name of the first convolution, the one that sees the image.
-        stem_norm: dotted name of the batch norm that follows it; None where the convolution has a bias instead.
-        last_conv: dotted name of the last layer whose output is still a map over the image (for Grad-CAM).
-        classifier: dotted name of the linear layer that the head replaces.
-        rgb_mean: what torchvision's weights of this network expect to be taken off R, G, B (0 to 1) ...
-        rgb_std: ... and what to divide them by then.
-    """
-
-    name: str
-    create: Callable[[], nn.Module]
-    input_size: int = 224
-    minimum_size: int = 32
-    stem: str = "conv1"
-    stem_norm: str | None = "bn1"
-    last_conv: str = "layer4"
-    classifier: str = "fc"
-    rgb_mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    rgb_std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-
-
-#: torchvision's weights of these rescale the usual normalised input inside the network, to (rgb - 0.5) / 0.5.
-TRANSFORMED_INPUT = ("inception_v3", "googlenet")
-
-
-def _resnet50_v1() -> nn.Module:
-    """ResNet-50 as He et al. published it (and Caffe and Keras have it): stride on a stage's first 1x1 convolution.
-
-    torchvision's "v1.5" has the stride on the 3x3 convolution; shapes and names of all weights are the same.
-    """
-    network: nn.Module = models.resnet50()
-    for stage in ("layer2", "layer3", "layer4"):
-        block = cast(Any, network.get_submodule(f"{stage}.0"))
-        block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
-    return network
-
-
-def _without_auxiliary(create: Callable[..., nn.Module]) -> Callable[[], nn.Module]:
-    # transform_input would rescale the input inside the network: the importers fold it into the first convolution.
-    return lambda: create(aux_logits=False, transform_input=False, init_weights=True)
-
-
-ARCHITECTURES: dict[str, Architecture] = {
-    a.name: a
-    for a in (
-        Architecture(name="resnet50", create=models.resnet50),
-        Architecture(name="resnet50_v1", create=_resnet50_v1),
-        Architecture(name="resnet101", create=models.resnet101),
-        Architecture(
-            name="densenet121",
-            create=models.densenet121,
-            stem="features.conv0",
-            stem_norm="features.norm0",
-            last_conv="features",
-            classifier="classifier",
-        ),
-        Architecture(
-            name="vgg16",
-            create=models.vgg16,
-            stem="features.0",
-            stem_norm=None,
-            last_conv="features.29",
-            classifier="classifier.6",
-        ),
-        Architecture(
-            name="inception_v3",
-            create=_without_auxiliary(models.inception_v3),
-            input_size=299,
-            minimum_size=75,
-            stem="Conv2d_1a_3x3.conv",
-            stem_norm="Conv2d_1a_3x3.bn",
-            last_conv="Mixed_7c",
-            rgb_mean=(0.5, 0.5, 0.5),
-            rgb_std=(0.5, 0.5, 0.5),
-        ),
-        Architecture(
-            name="googlenet",
-            create=_without_auxiliary(models.googlenet),
-            stem="conv1.conv",
-            stem_norm="conv1.bn",
-            last_conv="inception5b",
-            rgb_mean=(0.5, 0.5, 0.5),
-            rgb_std=(0.5, 0.5, 0.5),
-        ),
-        Architecture(
-            name="efficientnet_b0",
-            create=models.efficientnet_b0,
-            stem="features.0.0",
-            stem_norm="features.0.1",
-            last_conv="features.8",
-            classifier="classifier.1",
-        ),
-        Architecture(
-            name="convnext_tiny",
-            create=models.convnext_tiny,
-            stem="features.0.0",
-            stem_norm=None,
-            last_conv="features.7",
-            classifier="classifier.2",
-        ),
-        Architecture(
-            name="small_cnn",
-            create=SmallCNN,
-            input_size=300,
-            minimum_size=256,
-            stem="features.conv0",
-            stem_norm=None,
-            last_conv="features.conv7",
-            classifier="classifier",
-        ),
-    )
-}
+__all__ = [
+    "ARCHITECTURES",
+    "TRANSFORMED_INPUT",
+    "Architecture",
+    "architecture",
+    "batch_norm_epsilon_of",
+    "batch_norms",
+    "build",
+    "build_empty",
+    "check_input_size",
+    "check_recorded_name",
+    "map_layer",
+]
 
 
 def architecture(name: str) -> Architecture:
     """Looks an architecture up.
 
+    Args:
+        name: a key of `ARCHITECTURES`, or `timm/NAME`.
+
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is none of that name, or timm is needed and not installed.
     """
+    if timm_networks.is_timm(name):
+        return _timm_architecture(name)
     if name not in ARCHITECTURES:
         near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ConfigError(f"unknown architecture {name!r}{hint}: expected one of {', '.join(ARCHITECTURES)}")
+        raise ConfigError(
+            f"unknown architecture {name!r}{hint}: expected one of {', '.join(ARCHITECTURES)}, or timm/NAME"
+        )
     return ARCHITECTURES[name]
+
+
+@lru_cache(maxsize=32)
+def _timm_architecture(name: str) -> Architecture:
+    config = timm_networks.timm_config(name)
+    return Architecture(
+        name=name,
+        create=partial(timm_networks.create, name),
+        input_size=config.input_size[-1],
+        minimum_size=1,  # `check_input_size` tries
+        stem="",
+        stem_norm=None,
+        last_conv="",
+        classifier=config.classifier,
+        rgb_mean=tuple(config.mean),
+        rgb_std=tuple(config.std),
+        sets_own_dropout=False,
+    )
+
+
+def check_recorded_name(name: str) -> None:
+    """Checks the name of the network that a model's file has.
+
+    Raises:
+        ValueError: there is no such network. Where timm is not installed, its names are checked by their looks.
+    """
+    if not timm_networks.is_timm(name):
+        if name not in ARCHITECTURES:
+            raise ValueError(f"unknown architecture {name!r}")
+        return
+    try:
+        timm_networks.check_recorded(name)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+def check_input_size(name: str, side: int) -> None:
+    """Makes sure that a network can take images of a size.
+
+    Args:
+        name: a key of `ARCHITECTURES`, or `timm/NAME`.
+        side: side of the images, pixels.
+
+    Raises:
+        ConfigError: it cannot, or there is no such network.
+    """
+    known = architecture(name)
+    if side < known.minimum_size:
+        raise ConfigError(
+            f"model.input_size {side} is too small for {known.name}: it needs {known.minimum_size} or more"
+        )
+    if timm_networks.is_timm(name):
+        timm_layers.outputs(name, side)
+
+
+def map_layer(name: str) -> str | None:
+    """Returns the dotted name of the layer that Grad-CAM is drawn of; None where a network of timm has no such layer.
+
+    Raises:
+        ConfigError: there is no such network.
+    """
+    known = architecture(name)
+    return timm_layers.map_layer(name) if timm_networks.is_timm(name) else known.last_conv
 
 
 def build(
@@ -172,7 +129,7 @@ def build(
     float32 logits (N, n_outputs).
 
     Args:
-        name: a key of `ARCHITECTURES`.
+        name: a key of `ARCHITECTURES`, or `timm/NAME`.
         n_outputs: number of logits.
         dropout: probability of every dropout layer in front of the classifier; one is added to networks without any.
         hidden: widths of extra fully connected layers (with ReLU) before the outputs.
@@ -196,8 +153,8 @@ def build(
         # Not torch.manual_seed: that would seed the accelerators' generators as well.
         torch.default_generator.manual_seed(seed)
         network = spec.create()
-        own_dropouts = [m for m in network.modules() if isinstance(m, nn.Dropout)]
-        in_features = cast(nn.Linear, network.get_submodule(spec.classifier)).in_features
+        own_dropouts = [m for m in network.modules() if isinstance(m, nn.Dropout) and spec.sets_own_dropout]
+        in_features = _features_into(network.get_submodule(spec.classifier), spec)
         extra_dropout = dropout if hidden or not own_dropouts else 0.0
         network.set_submodule(spec.classifier, Head(in_features, n_outputs, hidden=hidden, dropout=extra_dropout))
     for layer in own_dropouts:
@@ -208,18 +165,15 @@ def build(
     return network
 
 
-class _NoDraws(TorchFunctionMode):
-    """Leaves weights as they are where they would be drawn.
-
-    There is nothing to draw into on the meta device, and torch imports its compiler for a draw there.
-    """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func in _DRAWS or getattr(func, "__module__", None) == nn.init.__name__:
-            return args[0] if args else (kwargs or {})["tensor"]
-        return func(*args, **(kwargs or {}))
+def _features_into(classifier: nn.Module, spec: Architecture) -> int:
+    if isinstance(classifier, nn.Linear):
+        return classifier.in_features
+    if isinstance(classifier, nn.Conv2d) and classifier.kernel_size == (1, 1):
+        return classifier.in_channels
+    raise ConfigError(
+        f"model.architecture {spec.name!r}: its classifier {spec.classifier!r} is {type(classifier).__name__}, which "
+        "cannot be replaced: choose another network"
+    )
 
 
 def build_empty(
@@ -234,7 +188,7 @@ def build_empty(
 
     Random initialisation takes longer than reading the weights that would replace it. Arguments and errors as `build`.
     """
-    with no_cache_folder(), torch.device("meta"), _NoDraws():
+    with empty():
         return build(name, n_outputs, dropout=dropout, hidden=hidden, batch_norm_epsilon=batch_norm_epsilon)
 
 
@@ -244,5 +198,6 @@ def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 
 def batch_norm_epsilon_of(module: nn.Module) -> float | None:
-    """Returns the epsilon that all batch norms of a network share; None if it has none."""
-    return next((m.eps for m in batch_norms(module)), None)
+    """Returns the epsilon that all batch norms of a network share; None if it has none, or several."""
+    found = {m.eps for m in batch_norms(module)}
+    return found.pop() if len(found) == 1 else None

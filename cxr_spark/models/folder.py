@@ -15,7 +15,7 @@ from cxr_spark.augmentation.kernels import IMAGENET_MEAN_BGR
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.models import tensors as tensor_files
-from cxr_spark.models.architectures import ARCHITECTURES, batch_norm_epsilon_of, build_empty
+from cxr_spark.models.architectures import batch_norm_epsilon_of, build, build_empty, check_recorded_name
 from cxr_spark.models.limits import MAX_OUTPUTS, HiddenWidths
 from cxr_spark.models.weights import Weights, WeightsHeader
 from cxr_spark.storage.store import Store
@@ -87,7 +87,7 @@ class ModelMetadata(_MetadataModel):
     """All that is known about a model, as `metadata.json` holds it.
 
     Attributes:
-        architecture: a key of `ARCHITECTURES`.
+        architecture: a key of `ARCHITECTURES`, or `timm/NAME`.
         findings: the findings that the outputs belong to, in order.
         task: `multi_label`: each output is a sigmoid's; `single_label`: they are one softmax's.
         preprocessing: how an image becomes the input.
@@ -99,7 +99,7 @@ class ModelMetadata(_MetadataModel):
     """
 
     format_version: Literal[1] = 1
-    architecture: str
+    architecture: str = Field(max_length=300)
     findings: tuple[Annotated[str, Field(max_length=10_000)], ...] = Field(min_length=1, max_length=MAX_OUTPUTS)
     n_outputs: int = Field(ge=1, le=MAX_OUTPUTS)
     task: Literal["multi_label", "single_label"] = "multi_label"
@@ -125,8 +125,7 @@ class ModelMetadata(_MetadataModel):
             raise ValueError(f"n_outputs is {self.n_outputs}, but there are {len(self.findings)} findings")
         if len(set(self.findings)) != len(self.findings):
             raise ValueError("a finding stands twice")
-        if self.architecture not in ARCHITECTURES:
-            raise ValueError(f"unknown architecture {self.architecture!r}")
+        check_recorded_name(self.architecture)
         return self
 
     @property
@@ -208,7 +207,11 @@ def load_model(store: ModelFolder) -> LoadedModel:
     """
     metadata = load_metadata(store)
     module = _empty(metadata)
-    module.load_state_dict(_tensors(store, metadata), assign=True)
+    tensors = _tensors(store, metadata)
+    if set(tensors) != {name for name, _ in [*module.named_parameters(), *module.named_buffers()]}:
+        # Some networks of timm hold constants, too, which no file has: they are made with the network.
+        module = build(metadata.architecture, metadata.n_outputs, **metadata.build.model_dump())
+    module.load_state_dict(tensors, assign=True)
     return LoadedModel(module.eval(), metadata)
 
 

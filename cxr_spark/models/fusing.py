@@ -7,6 +7,8 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from cxr_spark.models.timm_networks import is_timm_network
+
 
 def fuse_batch_norms(network: nn.Module) -> nn.Module:
     """Folds every batch norm that directly follows a convolution into that convolution's weights.
@@ -16,11 +18,14 @@ def fuse_batch_norms(network: nn.Module) -> nn.Module:
 
     Args:
         network: a network that `cxr_spark.models.architectures.build` made, in evaluation mode; it is changed. In all
-            of these a batch norm that stands next to a convolution in the same block takes its output.
+            of torchvision's a batch norm that stands next to a convolution in the same block takes its output. timm's
+            are left as they are, since some of theirs hold an activation, or stand in another order.
 
     Returns:
         The network.
     """
+    if is_timm_network(network):
+        return network
     for block in list(network.modules()):
         for (name, convolution), (norm_name, norm) in pairwise(list(block.named_children())):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

@@ -30,9 +30,9 @@ class Head(nn.Sequential):
         super().__init__(layers)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps features (N, in_features) of any floating dtype to float32 logits (N, n_outputs)."""
+        """Maps features (N, in_features), or (N, in_features, 1, 1), of any floating dtype to float32 logits."""
         with torch.autocast(device_type=features.device.type, enabled=False):
-            values = features.float()
+            values = (features.flatten(1) if features.ndim == 4 else features).float()
             for layer in self:
                 values = layer(values)
         return values

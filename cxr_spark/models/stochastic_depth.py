@@ -6,13 +6,14 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from cxr_spark.errors import ConfigError
+from cxr_spark.models.timm_networks import set_drop_paths
 
 
 def set_stochastic_depth(module: nn.Module, rate: float | None, architecture: str) -> None:
     """Sets how likely each block is left out: from 0 for the first one, linearly to `rate` for the last one.
 
-    It is the linear rule of Huang et al., which torchvision's networks have, too. It matters in training only, so a
-    model does not record it.
+    It is the linear rule of Huang et al., which torchvision's and timm's networks have, too. It matters in training
+    only, so a model does not record it.
 
     Args:
         module: a network of `cxr_spark.models.architectures.build`; it is changed.
@@ -23,6 +24,8 @@ def set_stochastic_depth(module: nn.Module, rate: float | None, architecture: st
         ConfigError: the network has no blocks that can be left out.
     """
     if rate is None:
+        return
+    if set_drop_paths(module, rate):  # timm's blocks, each of which knows its share
         return
     droppable = [part for part in module.modules() if isinstance(part, StochasticDepth)]
     if not droppable:

@@ -156,7 +156,7 @@ class PipelineCheck:
         with self._collected():
             known = architecture(model.architecture)
             with self._collected():
-                self._check_sizes(known.name, model.input_size or known.input_size, known.minimum_size)
+                self._check_sizes(known.name, model.input_size or known.input_size)
             with self._collected():
                 resolve_weights(model.weights, model.architecture, default_fs=self._resolve("/"))
             with self._collected():
@@ -180,13 +180,13 @@ class PipelineCheck:
             with self._collected():
                 check_layer_names(model.architecture, explain.layers)
 
-    def _check_sizes(self, name: str, side: int, minimum: int) -> None:
+    def _check_sizes(self, name: str, side: int) -> None:
         from cxr_spark.augmentation.building import from_config
+        from cxr_spark.models.architectures import check_input_size
         from cxr_spark.training.start import held_side
 
         augmentations = from_config(self._settings.train.augmentations)
-        if side < minimum:
-            raise ConfigError(f"model.input_size {side} is too small for {name}: it needs {minimum} or more")
+        check_input_size(name, side)
         prepared = self._settings.prepare.size
         if "prepare" not in self._jobs:
             try:

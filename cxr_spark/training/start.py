@@ -14,7 +14,7 @@ from cxr_spark.augmentation.building import from_config, output_size
 from cxr_spark.augmentation.kinds import BatchAugmentation
 from cxr_spark.config import Section, Settings
 from cxr_spark.errors import ConfigError, DataError
-from cxr_spark.models.architectures import architecture, batch_norm_epsilon_of, build
+from cxr_spark.models.architectures import architecture, batch_norm_epsilon_of, build, check_input_size
 from cxr_spark.models.freezing import freeze, set_train_mode
 from cxr_spark.models.initial_weights import load_initial_weights, resolve_weights
 from cxr_spark.models.stochastic_depth import set_stochastic_depth
@@ -99,10 +99,7 @@ def start_training(
     augmentations = from_config(train.augmentations)
     known = architecture(model.architecture)
     input_size = model.input_size or known.input_size
-    if input_size < known.minimum_size:
-        raise ConfigError(
-            f"model.input_size {input_size} is too small for {known.name}: it needs {known.minimum_size} or more"
-        )
+    check_input_size(model.architecture, input_size)
     held = held_side(dataset.size, input_size, augmentations)
     check_names(train.class_weights, dataset.findings)
     weights = resolve_weights(model.weights, model.architecture, default_fs=default_fs)

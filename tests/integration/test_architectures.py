@@ -14,13 +14,17 @@ from torchvision import models
 
 from cxr_spark.commands.main import main
 from cxr_spark.models.architectures import build
+from cxr_spark.models.timm_networks import is_installed
 from tests.support.prepared_sets import write_prepared
 
+NEEDS_TIMM = pytest.mark.skipif(not is_installed(), reason="timm is not installed")
 #: Name, side of the input, and an inner layer.
 NETWORKS = [
     ("googlenet", 64, "inception4a.branch3"),
     ("inception_v3", 80, "Mixed_5b.branch5x5_2"),
     ("convnext_tiny", 64, "features.5.2.block.4"),
+    pytest.param("timm/resnet10t", 64, "layer2.0.conv1", marks=NEEDS_TIMM),
+    pytest.param("timm/test_vit", 64, "patch_embed.proj", marks=NEEDS_TIMM),
 ]
 
 
@@ -37,7 +41,7 @@ def test_inception_is_torchvisions_without_auxiliary_heads(name: str, theirs) ->
     assert len(renamed) < len(whole.state_dict())
 
 
-@pytest.mark.parametrize(("name", "side", "layer"), NETWORKS, ids=[name for name, *_ in NETWORKS])
+@pytest.mark.parametrize(("name", "side", "layer"), NETWORKS)
 def test_train_score_explain(spark, tmp_path: Path, name: str, side: int, layer: str) -> None:
     data = write_prepared(tmp_path / "data", {"train": 12, "val": 6, "test": 5}, size=side)
     settings = [f"model.architecture={name}", f"model.input_size={side}", "train.epochs=1", "train.global_batch=6"]

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from cxr_spark.config import load_settings
 from cxr_spark.errors import ConfigError, DataError
+from cxr_spark.models.timm_networks import is_installed
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.checkpoints import Checkpoints
 from cxr_spark.training.start import start_training
@@ -31,6 +32,15 @@ OPTIONS = (
     "train.loss=asymmetric",
     "train.label_smoothing=0.05",
     "train.accumulate=2",
+)
+
+
+#: The same with a network of timm, some of whose blocks are left out at random.
+TIMM = (
+    *OPTIONS,
+    "model.architecture=timm/test_vit",
+    "model.stochastic_depth=0.3",
+    "train.layer_decay=0.8",
 )
 
 
@@ -80,7 +90,14 @@ def without_times(history):
     return [{k: v for k, v in entry.items() if k not in ("seconds", "images_per_second")} for entry in history]
 
 
-@pytest.mark.parametrize("options", [(), OPTIONS], ids=["plain", "options"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param((), id="plain"),
+        pytest.param(OPTIONS, id="options"),
+        pytest.param(TIMM, id="timm", marks=pytest.mark.skipif(not is_installed(), reason="timm is not installed")),
+    ],
+)
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_a_killed_training_goes_on_to_the_very_same_weights(data, scores, tmp_path, workers, options):
     whole, killed = tmp_path / "whole", tmp_path / "killed"

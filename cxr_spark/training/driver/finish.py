@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import platform
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from cxr_spark.errors import RunError
 from cxr_spark.models.folder import ModelMetadata, Preprocessing, save_model
+from cxr_spark.models.timm_networks import is_timm
 from cxr_spark.reporting.training_curves import training_curves
 from cxr_spark.training.checkpoints import BEST, LAST, Checkpoints
 from cxr_spark.training.specification import TrainingSpec
@@ -66,9 +68,17 @@ def finish(spec: TrainingSpec, resize: str, white_level: int | None = None) -> M
             "train": spec.train.model_dump(mode="json"),
         },
         metrics={name: entry[name] for name in ("epoch", "val_loss", "val_macro_auc", "val_micro_auc", "val_accuracy")},
-        versions=versions("bigdl-dllib-spark3") if spec.train.backend == "bigdl" else versions(),
+        versions=versions(*_packages(spec)),
     )
     return save_model(spec.run.child(MODEL), module, metadata)
+
+
+def _packages(spec: TrainingSpec) -> Iterator[str]:
+    """Yields the packages that this training uses and others do not."""
+    if spec.train.backend == "bigdl":
+        yield "bigdl-dllib-spark3"
+    if is_timm(spec.model.architecture):
+        yield "timm"
 
 
 def versions(*more: str) -> dict[str, str]:

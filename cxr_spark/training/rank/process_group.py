@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cxr_spark.errors import RunError
+from cxr_spark.models.timm_networks import is_timm_network
 from cxr_spark.training.rank.interface import interface_towards
 from cxr_spark.training.rank.rendezvous import Rendezvous, RendezvousStore
 
@@ -107,12 +108,15 @@ class ProcessGroup:
 
         With more than two ranks the order in which gradients are added decides their last bit. DDP regroups them after
         its first step, unless it looks for unused parameters; then the order is fixed, and a resumed training repeats
-        the undisturbed one.
+        the undisturbed one. Some networks of timm have parameters that no output depends on, which it must look for.
         """
         if self.world == 1:
             return module
         return DistributedDataParallel(
-            module, broadcast_buffers=False, find_unused_parameters=self.world > 2, gradient_as_bucket_view=True
+            module,
+            broadcast_buffers=False,
+            find_unused_parameters=self.world > 2 or is_timm_network(module),
+            gradient_as_bucket_view=True,
         )
 
     def without_exchange(self, parallel: nn.Module) -> AbstractContextManager[None]:
