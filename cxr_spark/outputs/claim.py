@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +27,14 @@ from cxr_spark.storage.store import Store
 __all__ = ["DONE_NAME", "STATUS_NAME", "Claim", "claim", "digest", "finished_before", "write_status"]
 
 log = logging.getLogger(__name__)
+
+#: A function from the fingerprint of finished work to whether a job goes on from it.
+Extends = Callable[[Mapping[str, Any]], bool]
+
+
+def is_other_work(inputs: Mapping[str, Any]) -> bool:
+    """Says of finished work of another fingerprint that it cannot be gone on from, which is so for most jobs."""
+    return False
 
 
 class Claim:
@@ -101,7 +109,9 @@ class Claim:
 
 
 @contextmanager
-def claim(store: Store, job: str, fingerprint: Mapping[str, Any], overwrite: bool) -> Iterator[Claim]:
+def claim(
+    store: Store, job: str, fingerprint: Mapping[str, Any], overwrite: bool, extends: Extends = is_other_work
+) -> Iterator[Claim]:
     """Locks an output folder for a job, and finds out whether its work is there already.
 
     Args:
@@ -109,6 +119,7 @@ def claim(store: Store, job: str, fingerprint: Mapping[str, Any], overwrite: boo
         job: name of the job.
         fingerprint: all that decides the result, as JSON values.
         overwrite: delete the files that another run of this job wrote there.
+        extends: whether the job goes on from finished work of other settings, whose fingerprint it is given.
 
     Yields:
         A claim; where its `finished` is set there is nothing to do.
@@ -125,7 +136,7 @@ def claim(store: Store, job: str, fingerprint: Mapping[str, Any], overwrite: boo
         if overwrite or (found is not None and found.state == CLEARING):
             held.clear()
         else:
-            held.finished = _finished(store, job, fingerprint)
+            held.finished = _finished(store, job, fingerprint, extends)
             if held.finished is None:
                 held.take_up()
         yield held
@@ -168,8 +179,10 @@ def digest(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(as_json(value), sort_keys=True).encode()).hexdigest()
 
 
-def _finished(store: Store, job: str, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns the summary of finished work.
+def _finished(
+    store: Store, job: str, fingerprint: Mapping[str, Any], extends: Extends = is_other_work
+) -> dict[str, Any] | None:
+    """Returns the summary of finished work; None where there is none, or the job goes on from it.
 
     Raises:
         UsageError: it is of other settings.
@@ -189,6 +202,9 @@ def _finished(store: Store, job: str, fingerprint: Mapping[str, Any]) -> dict[st
     if found.job != job:
         return None
     if found.fingerprint != digest(fingerprint):
+        if extends(found.inputs):
+            log.info("going on from the finished work in %s (%s)", store.uri, _difference(found.inputs, fingerprint))
+            return None
         raise UsageError(
             f"--out {store.uri} holds finished output of other settings or inputs "
             f"({_difference(found.inputs, fingerprint)}): choose another, or say --overwrite"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from cxr_spark.errors import UsageError
-from cxr_spark.outputs.claim import Claim
+from cxr_spark.outputs.claim import Claim, Extends, is_other_work
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.runtime.application import Application
 from cxr_spark.storage.store import Store
@@ -98,11 +98,13 @@ class ReadyJob(Generic[Result]):
         produce: makes the output in the claimed folder, and returns the result.
         check: makes the checks that need Spark. It is called before the folder is claimed, and not at all where the
             output is there already.
+        extends: whether this job goes on from finished output of another fingerprint, which it is given.
     """
 
     fingerprint: Mapping[str, Any]
     produce: Callable[[Claim], Result]
     check: Callable[[], None] = lambda: None
+    extends: Extends = is_other_work
 
 
 class Job(ABC, Generic[Result]):

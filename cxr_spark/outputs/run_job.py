@@ -91,7 +91,7 @@ def _run(job: Job[Result], run: JobRun, overwrite: bool) -> Result:
         if finished is not None:
             return cast(Result, finished_result(job.result, job.name, run.store.uri, finished))
     ready.check()
-    with claim(run.store, job.name, ready.fingerprint, overwrite) as claimed:
+    with claim(run.store, job.name, ready.fingerprint, overwrite, ready.extends) as claimed:
         if claimed.finished is not None and not job.adds:  # by another run, meanwhile
             return cast(Result, finished_result(job.result, job.name, run.store.uri, claimed.finished))
         result = ready.produce(claimed)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cxr_spark.config import Settings
 from cxr_spark.models.initial_weights import uri_of_weights
-from cxr_spark.outputs.claim import Claim, claim
+from cxr_spark.outputs.claim import DONE_NAME, Claim, claim
 from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult, finished_result
 from cxr_spark.runtime.session import default_fs
@@ -20,6 +20,7 @@ from cxr_spark.tables.prepared import MAY_SHARE_PATIENTS, PreparedDataset
 from cxr_spark.training.backend import Backend
 from cxr_spark.training.driver.cluster import check_cluster, rank_threads
 from cxr_spark.training.driver.finish import MODEL, finish
+from cxr_spark.training.extension import extends
 from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.start import fingerprint, start_training
 
@@ -106,10 +107,12 @@ class TrainJob(Job[TrainResult]):
         def produce(claimed: Claim) -> TrainResult:
             return _train(run.spark, self.settings, dataset, claimed, self.setup)
 
+        asked = fingerprint(self.settings, dataset, teacher)
         return ReadyJob(
-            fingerprint(self.settings, dataset, teacher),
+            asked,
             produce,
             check=lambda: check_cluster(run.spark, self.settings.train),
+            extends=lambda before: extends(asked, before, run.store.uri),
         )
 
 
@@ -150,6 +153,7 @@ def _train(
         lock_token=claimed.lock.token,
         default_fs=default_fs(spark),
     )
+    claimed.store.delete(DONE_NAME)  # of a shorter training that this one goes on with
     setup.backend.launch(spark, spec)
     metadata = finish(spec, str(dataset.manifest.get("resize", "squash")), dataset.manifest.get("white_level"))
     model = claimed.store.uri_of(MODEL)

@@ -23,6 +23,7 @@ from cxr_spark.tables.prepared import MAY_SHARE_PATIENTS, PreparedDataset
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import check_names
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
+from cxr_spark.training.extension import set_end, steps_digest
 from cxr_spark.training.rank.shards import read_index
 from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.specification import TrainingSpec
@@ -77,7 +78,8 @@ def start_training(
 ) -> TrainingSpec:
     """Checks settings and data of a training, writes its first checkpoint, and returns what its ranks must know.
 
-    Where there are checkpoints already, they are checked to be of this very training, and nothing is written.
+    Where there are checkpoints already, they are checked to be of this very training, or of a shorter one that it goes
+    on with, and only its end is set anew.
 
     Args:
         settings: all settings; the sections `model` and `train` are used.
@@ -137,7 +139,8 @@ def start_training(
         soft_labels=(teacher.uri, teacher.sha256) if teacher else None,
     )
     checkpoints = Checkpoints(spec.checkpoints, train.keep_checkpoints)
-    mark = digest(fingerprint(settings, dataset, teacher))
+    asked = fingerprint(settings, dataset, teacher)
+    mark = steps_digest(asked)
     manifest = checkpoints.manifest()
     if manifest is None:
         if weights:
@@ -148,11 +151,13 @@ def start_training(
                 "starts from ImageNet's weights: name some by model.weights"
             )
         checkpoints.save(Checkpoint(Progress(), module.state_dict()), ("last",), mark)
-    elif manifest.get("fingerprint") != mark:
+    elif manifest.get("fingerprint") not in (mark, digest(asked)):  # the latter is of version 0.1
         raise ConfigError(
             f"{spec.checkpoints.uri} holds checkpoints of other settings or data: choose another --out, or say "
             "--overwrite to start anew"
         )
+    else:
+        set_end(checkpoints, train)
     return spec
 
 
