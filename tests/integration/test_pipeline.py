@@ -158,3 +158,29 @@ def test_spark_submit(machine: Machine) -> None:
     assert summary["prepared"] == 12
     assert "job=prepare exit_status=0" in out
     assert json.loads((machine.folder / "o" / "_status.json").read_text())["exit_status"] == 0
+
+
+def test_spark_submit_with_the_file_of_settings_logs_as_the_file_beside_it_says(machine: Machine) -> None:
+    """`conf/spark/local.conf` names `conf/spark/log4j2.properties` as it lies in a checkout."""
+    submit, images = str(Path(sys.executable).with_name("spark-submit")), machine.folder / "images"
+    job = (
+        "jobs/prepare.py",
+        "--images",
+        str(images),
+        "--labels",
+        f"{images}/Data_Entry_2017.csv",
+        "--split",
+        "patient",
+    )
+    obsolete = ("--conf", "spark.rpc.numRetries=3")  # Spark warns of it
+    command = [submit, "--properties-file", "conf/spark/local.conf", "--master", "local[2]", *obsolete, *job]
+    python = {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--size", "32", "--out", str(machine.folder / "o")],
+        cwd=ROOT, env={**os.environ, **python}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    form = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} WARN SparkConf: The configuration key 'spark.rpc.numRetries'"
+    assert re.search(form, done.stdout, re.MULTILINE)
+    assert "default log4j profile" not in done.stdout
+    assert not re.search(r" INFO (?!cxr_spark)", done.stdout)
