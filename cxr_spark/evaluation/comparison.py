@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr_spark.datasets.findings import NO_FINDING
 from cxr_spark.errors import DataError
 from cxr_spark.evaluation.counting.auc import mean_of_defined
 from cxr_spark.evaluation.counting.bootstrap import percentile_interval
@@ -74,9 +75,9 @@ def compare(
         how: the task, the split and the bootstrap.
 
     Returns:
-        Counts and, for each finding and for their mean, AUC, F1 and the differences from the baseline, with intervals
-        and p-values: of the bootstrap over patients and of DeLong's test, each also corrected for the number of
-        findings by Holm's procedure; and the images on which the models disagree most.
+        Counts and, for each finding, for the mean of all and for that without `No Finding`, AUC, F1 and the differences
+        from the baseline, with intervals and p-values: of the bootstrap over patients and of DeLong's test, each also
+        corrected for the number of findings by Holm's procedure; and the images on which the models disagree most.
 
     Raises:
         DataError: the baseline is faulty, or has no images or findings in common with the predictions.
@@ -97,6 +98,7 @@ def compare(
     rule = list(model.reports)[-1]
     by_finding = {name: _difference(name, model, before, rule) for name in common}
     _add_p_values(by_finding, {common[row["finding"]]: row["variance"] for row in measured})
+    others = {name: row for name, row in by_finding.items() if name != NO_FINDING}
     numbers = {
         "baseline": {"predictions": baseline.source, "model_id": model_id},
         "n_images": n_common,
@@ -104,6 +106,7 @@ def compare(
         "f1_rule": rule,
         "findings": by_finding,
         "macro": _macro(by_finding, model, before),
+        "macro_without_no_finding": _macro(others, model, before) if 0 < len(others) < len(by_finding) else None,
         "disagreements": {common[row["finding"]]: _disagreements(row) for row in measured},
     }
     return Compared(numbers, _drawn(common, model, before))

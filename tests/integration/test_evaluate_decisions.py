@@ -186,6 +186,7 @@ def test_baseline_is_compared_on_the_images_that_both_have(spark, scored, data, 
     assert low < found["findings"]["Mass"]["auc_difference"] < high
     macro = np.mean([row["auc_difference"] for row in found["findings"].values()])
     assert found["macro"]["auc_difference"] == pytest.approx(macro, abs=1e-12)
+    assert found["macro_without_no_finding"] is None  # there is no such finding in the baseline
     check_p_values(found, data, other, both)
     assert metrics["n_images"] == 200  # the evaluation itself is of all
     point = metrics["operating_points"]["points"]["youden"]["Mass"]
@@ -216,6 +217,10 @@ def test_a_model_beside_itself_differs_by_nothing(spark, scored):
     assert found["macro"]["auc_difference"] == 0
     assert found["macro"]["auc_difference_ci95"] == [0, 0]
     assert found["macro"]["f1_difference"] == 0
+    others = [row["auc"] for name, row in found["findings"].items() if name != "No Finding"]
+    assert len(others) == len(FINDINGS) - 1
+    assert found["macro_without_no_finding"]["auc"] == pytest.approx(np.nanmean(np.array(others, float)), abs=1e-12)
+    assert found["macro_without_no_finding"]["auc_difference_ci95"] == [0, 0]
     assert found["findings"]["Mass"]["p_delong_holm"] == found["findings"]["Mass"]["p_bootstrap"] == 1
     assert found["disagreements"]["Mass"] == []
 

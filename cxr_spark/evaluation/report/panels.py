@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr_spark.datasets.findings import NO_FINDING
 from cxr_spark.evaluation.report.plots import RocCurve, macro_curve
+from cxr_spark.evaluation.report.words import names_of_means
 
 #: A panel is so many units wide and high, so that a path needs no fractions that the eye cannot see.
 SIDE = 100
@@ -57,10 +59,13 @@ def panels_of(curves: Sequence[RocCurve], micro: RocCurve | None, numbers: Any) 
     """
     made = []
     if len(curves) > 1:
-        macro = numbers["macro"]
-        made.append(
-            Panel("macro (mean)", macro["auc"], macro["average_precision"], roc_path(macro_curve(curves)), whole=True)
-        )
+        others = numbers.get("macro_without_no_finding")
+        without, whole = names_of_means(others)
+        means = [(without, others, [curve for curve in curves if curve.name != NO_FINDING])] if others else []
+        for name, found, used in [*means, (whole, numbers["macro"], curves)]:
+            if used:
+                path = roc_path(macro_curve(used))
+                made.append(Panel(name, found["auc"], found["average_precision"], path, whole=True))
         if micro is not None:
             made.append(_panel("micro (pooled)", micro, numbers["micro"], whole=True))
     return made + [_panel(curve.name, curve, numbers["findings"][curve.name]) for curve in curves]

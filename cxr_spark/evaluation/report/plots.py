@@ -11,12 +11,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from cxr_spark.datasets.findings import NO_FINDING
 from cxr_spark.evaluation.counting.whole_curves import Curve
+from cxr_spark.evaluation.report.words import names_of_means
 from cxr_spark.reporting.style import BLUE, GREY, INK, display_name, empty_note, figure
 
 __all__ = ["RocCurve", "auc_bars", "macro_curve", "roc_curve", "roc_curves"]
 
-_MACRO, _MICRO = {"color": INK, "linestyle": "solid"}, {"color": INK, "linestyle": (0, (4, 2))}
+#: How the summing curves are drawn: the mean without No Finding, the mean of all findings, and all pairs.
+_WITHOUT, _MACRO = {"color": BLUE, "linestyle": "solid"}, {"color": INK, "linestyle": "solid"}
+_MICRO = {"color": INK, "linestyle": (0, (4, 2))}
 _CHANCE = 0.5
 #: The number of small plots side by side.
 _COLUMNS = 4
@@ -66,6 +70,8 @@ def roc_curves(
     micro: RocCurve | None,
     target: str | Path | IO[bytes],
     vector: IO[bytes] | None = None,
+    *,
+    others: float | None = None,
 ) -> None:
     """Draws the ROC curves as PNG: macro and micro in one small plot, and one for each finding, the largest AUC first.
 
@@ -75,11 +81,16 @@ def roc_curves(
         micro: the curve of all (image, finding) pairs.
         target: a path or a binary file.
         vector: a binary file for the same plot as SVG.
+        others: the mean of the AUCs without `No Finding`; None where that is no finding, or the only one.
     """
     ranked = sorted(curves, key=lambda curve: -curve.auc)
     whole: list[_Line] = [(f"micro (pooled), {micro.auc:.3f}", micro.points, _MICRO)] if micro is not None else []
     if ranked and macro_auc is not None:
-        whole.insert(0, (f"macro (mean), {macro_auc:.3f}", macro_curve(ranked), _MACRO))
+        without, of_all = names_of_means({"auc": others} if others is not None else None)
+        whole.insert(0, (f"{of_all}, {macro_auc:.3f}", macro_curve(ranked), _MACRO))
+        used = [curve for curve in ranked if curve.name != NO_FINDING]
+        if others is not None and used:
+            whole.insert(0, (f"{without}, {others:.3f}", macro_curve(used), _WITHOUT))
     plots: list[tuple[str, list[_Line]]] = [
         (f"{display_name(curve.name)}\nAUC {curve.auc:.3f}", [("", curve.points, {"color": BLUE})]) for curve in ranked
     ]
@@ -119,6 +130,8 @@ def auc_bars(
     micro: Mapping[str, Any],
     target: str | Path | IO[bytes],
     vector: IO[bytes] | None = None,
+    *,
+    others: Mapping[str, Any] | None = None,
 ) -> None:
     """Draws the AUC of each finding as a bar with its interval, sorted, with the number of positive images, as PNG.
 
@@ -129,13 +142,15 @@ def auc_bars(
         micro: `auc` and `auc_ci95` of all pairs.
         target: a path or a binary file.
         vector: a binary file for the same plot as SVG.
+        others: `auc` and `auc_ci95` of the mean without `No Finding`; None where that is no finding, or the only one.
     """
     ranked = sorted(((f["auc"], name, f) for name, f in findings.items() if f["auc"] is not None), reverse=True)
     rows: list[_Row] = [
         (display_name(name), auc, f["auc_ci95"], f"{f['n_positive']:,}", BLUE) for auc, name, f in ranked
     ]
-    for name, whole in (("macro (mean)", macro), ("micro (pooled)", micro)):
-        if whole["auc"] is not None and len(findings) > 1:  # macro and micro of one finding are the finding
+    without, of_all = names_of_means(others)
+    for name, whole in ((without, others), (of_all, macro), ("micro (pooled)", micro)):
+        if whole and whole["auc"] is not None and len(findings) > 1:  # macro and micro of one finding are the finding
             rows.append((name, whole["auc"], whole["auc_ci95"], "", INK))
     with figure(10, 1.5 + 0.31 * max(len(rows), 4), target, vector) as drawing:
         columns = drawing.add_gridspec(1, 2, width_ratios=(3, 1.35))

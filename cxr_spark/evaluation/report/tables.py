@@ -8,6 +8,7 @@ from cxr_spark.evaluation.decisions.classification import MOST_PROBABLE
 from cxr_spark.evaluation.report.group_tables import splits, subgroup_findings, subgroups
 from cxr_spark.evaluation.report.mistakes import mistakes_table
 from cxr_spark.evaluation.report.rows import FINDING, Numbers, average, rows_of, values
+from cxr_spark.evaluation.report.words import names_of_means
 from cxr_spark.reporting.tables import BAR, Column, Row, Table
 
 _AUC = (Column("AUC", "three", "auc"), Column("95 % interval", "interval", "auc_ci95"))
@@ -49,20 +50,13 @@ def _findings(metrics: Numbers) -> Table:
         for name, f in metrics["findings"].items()
     ]
     if len(rows) > 1:  # macro and micro of one finding are the finding
-        for name, key in (("macro (mean)", "macro"), ("micro (pooled)", "micro")):
-            whole = metrics[key]
-            cells = (name, _bar(whole), *values(whole, "auc", "auc_ci95", "average_precision"), "", "")
-            rows.append(Row(cells, whole=True, ruled=key == "macro"))
         others = metrics.get("macro_without_no_finding")
-        if others:
-            cells = (
-                "macro without No Finding",
-                _bar(others),
-                *values(others, "auc", "auc_ci95", "average_precision"),
-                "",
-                "",
-            )
-            rows.insert(-1, Row(cells, whole=True))
+        without, whole = names_of_means(others)
+        means = [(without, others)] if others else []
+        means += [(whole, metrics["macro"]), ("micro (pooled)", metrics["micro"])]
+        for number, (name, found) in enumerate(means):
+            cells = (name, _bar(found), *values(found, "auc", "auc_ci95", "average_precision"), "", "")
+            rows.append(Row(cells, whole=True, ruled=number == 0))
     return Table("findings", columns, rows)
 
 
@@ -182,7 +176,10 @@ def _comparison(comparison: Numbers) -> Table:
     )
     rows = rows_of(comparison["findings"], columns)
     if len(rows) > 1:
-        rows.append(average("macro (mean)", comparison["macro"], columns))
+        others = comparison.get("macro_without_no_finding")
+        without, whole = names_of_means(others)
+        rows += [average(without, others, columns)] if others else []
+        rows.append(average(whole, comparison["macro"], columns))
     return Table("comparison", columns, rows)
 
 

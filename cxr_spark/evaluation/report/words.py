@@ -1,4 +1,4 @@
-"""Says in words which model was evaluated. No Spark."""
+"""Says in words which model was evaluated, and what its means are of. No Spark."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ _PARTS = (
     ("precision ", "precision"),
     ("input side ", "input_size"),
 )
+
+
+def names_of_means(others: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Returns the names of the means without `No Finding` and over all findings.
+
+    Args:
+        others: the mean without `No Finding`; None where there is none, since it is no finding or the only one.
+    """
+    return "macro without No Finding", "macro with No Finding" if others else "macro (mean)"
 
 
 def model_in_words(metrics: Mapping[str, Any]) -> str:

@@ -25,8 +25,10 @@ def write(store: Store, evaluation: Evaluation) -> None:
     metrics = evaluation.metrics
     pictures = {name: io.BytesIO() for name in ("roc", "auc", "confusion_matrix")}
     vectors = {name: io.BytesIO() for name in ("roc", "auc")}
-    roc_curves(evaluation.curves, metrics["macro"]["auc"], evaluation.micro, pictures["roc"], vectors["roc"])
-    auc_bars(metrics["findings"], metrics["macro"], metrics["micro"], pictures["auc"], vectors["auc"])
+    macro, others = metrics["macro"], metrics.get("macro_without_no_finding")
+    mean = others["auc"] if others else None
+    roc_curves(evaluation.curves, macro["auc"], evaluation.micro, pictures["roc"], vectors["roc"], others=mean)
+    auc_bars(metrics["findings"], macro, metrics["micro"], pictures["auc"], vectors["auc"], others=others)
     draw_decisions(metrics["classification"], pictures["confusion_matrix"])
     contents = {f"{name}.png": picture.getvalue() for name, picture in pictures.items()}
     contents |= {f"{name}.svg": vector.getvalue() for name, vector in vectors.items()}

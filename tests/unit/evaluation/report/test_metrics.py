@@ -10,6 +10,9 @@ from cxr_spark.evaluation.counting.curves import Counts, thresholds_of, youden_p
 from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.decisions.classification import report_of_classes
 from cxr_spark.evaluation.report import metrics
+from cxr_spark.evaluation.report.panels import panels_of
+from cxr_spark.evaluation.report.plots import RocCurve
+from cxr_spark.evaluation.report.tables import tables_of
 from tests.support.evaluations import all_metrics, curve, page
 
 
@@ -81,3 +84,22 @@ def test_operating_point_numbers():
     assert (numbers["sensitivity"], numbers["specificity"]) == (0.5, 0.75)
     assert numbers["f1"] == pytest.approx(2 * 20 / (2 * 20 + 15 + 20))
     assert numbers["prevalence"] == 0.4
+
+
+def test_the_mean_without_no_finding_comes_first_and_both_are_named():
+    curves = {"Mass": curve(auc=0.75), "Edema": curve(auc=0.5), "No Finding": curve(auc=1.0)}
+    without = metrics.macro_without_no_finding(curves)
+    assert (without["auc"], metrics.macro(curves)["auc"]) == (0.625, 0.75)
+    tests = ("p_bootstrap", "p_bootstrap_holm", "p_delong", "p_delong_holm")
+    measures = ("auc", "auc_baseline", "auc_difference", "f1", "f1_baseline", "f1_difference")
+    row = {**dict.fromkeys((*measures, *tests), 0.5), "auc_difference_ci95": None}
+    compared = {"findings": dict.fromkeys(curves, row), "macro": row, "macro_without_no_finding": {**row, "auc": 0.25}}
+    whole = all_metrics(curves, macro_without_no_finding=without)
+    tables = tables_of({**whole, "comparison": {**compared, "disagreements": {}}})
+    names = ["macro without No Finding", "macro with No Finding"]
+    assert [line.cells[0] for line in tables["findings"].rows if line.whole] == [*names, "micro (pooled)"]
+    assert [line.cells[0] for line in tables["comparison"].rows if line.whole] == names
+    assert [line.cells[2] for line in tables["comparison"].rows if line.whole] == [0.25, 0.5]
+    drawn = [RocCurve(name, each.auc, each.roc) for name, each in curves.items()]
+    panels = [panel for panel in panels_of(drawn, None, whole) if panel.whole]
+    assert [(panel.name, panel.auc) for panel in panels] == list(zip(names, (0.625, 0.75), strict=True))

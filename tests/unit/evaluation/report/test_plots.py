@@ -9,6 +9,7 @@ import cv2
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from sklearn.metrics import auc
 
 from cxr_spark.evaluation.report.plots import RocCurve, auc_bars, macro_curve, roc_curves
@@ -61,6 +62,23 @@ def test_names_of_any_kind_are_drawn_as_they_are():
     assert all(
         display_name(name) and len(display_name(name)) < 40 and "\n" not in display_name(name) for name in HOSTILE
     )
+
+
+def test_the_mean_without_no_finding_is_drawn_before_the_mean_of_all(monkeypatch):
+    bars, lines = [], []
+    ticks, plot = Axes.set_yticks, Axes.plot
+    monkeypatch.setattr(Axes, "set_yticks", lambda axes, at, names=(): (bars.extend(names), ticks(axes, at, names))[1])
+    monkeypatch.setattr(Axes, "plot", lambda axes, *xy, **look: (lines.append((look, xy)), plot(axes, *xy, **look))[1])
+    curves = [RocCurve("Mass", 0.7, POINTS), RocCurve("No Finding", 0.5, np.array([[0.0, 1.0], [0.0, 1.0]]))]
+    roc_curves(curves, 0.6, None, io.BytesIO(), others=0.7)
+    found = {look["label"]: auc(xy[0], xy[1]) for look, xy in lines if look.get("label")}
+    assert list(found) == ["macro without No Finding, 0.700", "macro with No Finding, 0.600"]
+    expected = auc(POINTS[1], POINTS[0])
+    assert list(found.values()) == pytest.approx([expected, (expected + 0.5) / 2], abs=1e-6)
+    bars.clear()
+    findings = {"Mass": numbers(0.7), "No Finding": numbers(0.5)}
+    auc_bars(findings, numbers(0.6), numbers(0.65), io.BytesIO(), others=numbers(0.7))
+    assert bars == ["Mass", "No Finding", "macro without No Finding", "macro with No Finding", "micro (pooled)"]
 
 
 def test_nothing_to_draw_still_gives_a_picture_that_says_so():
