@@ -89,7 +89,16 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.15",
     packages=find_packages(include=["cxr_spark", "cxr_spark.*"]),
-    package_data={"cxr_spark": ["py.typed", "**/*.j2", "**/*.js", "**/*.properties", "**/*.yaml"]},
+    package_data={
+        "cxr_spark": [
+            "py.typed",
+            "**/*.j2",
+            "**/*.js",
+            "**/*.properties",
+            "**/*.yaml",
+            "runtime/java_without_vector/bin/java",
+        ]
+    },
     install_requires=DEPENDENCIES,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["cxr-spark = cxr_spark.commands.main:main"]},

@@ -52,6 +52,7 @@ def test_the_wheel_itself_is_run(installed: Path) -> None:
     show = "import cxr_spark; print(cxr_spark.__file__)"
     done = subprocess.run([sys.executable, "-c", show], cwd="/", env=own, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(installed / "cxr_spark" / "__init__.py")
+    assert os.access(installed / "cxr_spark/runtime/java_without_vector/bin/java", os.X_OK)  # a program
 
 
 def test_version(run: Run) -> None:

