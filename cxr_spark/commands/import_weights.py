@@ -28,6 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"the network that the weights are of, a value of the setting model.architecture: one of "
         f"{', '.join(ARCHITECTURE_NAMES)}, or timm/NAME",
     )
+    parser.add_argument(
+        "--grey-range",
+        nargs=2,
+        type=float,
+        metavar=("BLACK", "WHITE"),
+        help="for a network of torchvision's layout whose input has one channel: the values of a black and a white "
+        "pixel that it was trained with; -1024 1024 for torchxrayvision's",
+    )
     parser.add_argument("--out", required=True, metavar="F.safetensors", help="URI of the file to write")
     parser.set_defaults(out_is_file=True)
 
@@ -52,7 +60,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     store, name = parent_and_name(out)
     if contains(out, source) or contains(source, out):
         raise UsageError(f"--out {out} is SOURCE itself, or lies in it: choose another name")
-    weights = import_weights(source, args.architecture)
+    weights = import_weights(source, args.architecture, tuple(args.grey_range) if args.grey_range else None)
     data = weights.to_bytes()
     if store.exists(name) and not args.overwrite and store.read_bytes(name) != data:
         raise UsageError(f"--out {out} is there already and differs: choose another name, or say --overwrite")

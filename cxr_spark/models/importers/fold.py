@@ -51,6 +51,31 @@ def fold_rgb_input(
     return folded
 
 
+def fold_grey_input(kernel: Tensor, black: float, white: float) -> Tensor:
+    """Rewrites a first convolution for one channel into one for ImageNet-mean BGR of grey images.
+
+    The old input of a pixel g is black + (white - black) g / 255, which is (white - black) / 255 (g - z), where z is
+    the grey value of a zero. The three channels of the new input are g - m, with the ImageNet means m. With factors a
+    that add up to 1, and whose products with the means add up to z, the sum of a (g - m) is g - z: the old input for
+    all images, and zero where it was zero, so the borders, which are padded with zeros, are the same, too. Of all such
+    factors the smallest are taken.
+
+    Args:
+        kernel: float32 (out, 1, h, w).
+        black: the value of a black pixel in the old input.
+        white: the value of a white one.
+
+    Returns:
+        float32 (out, 3, h, w), for the channels B, G, R.
+    """
+    means = torch.tensor(IMAGENET_MEAN_BGR, dtype=torch.float64)
+    zero = -255 * black / (white - black)
+    apart = means - means.mean()
+    factors = 1 / 3 + apart * (zero - means.mean()) / apart.square().sum()
+    wide = kernel.double() * (white - black) / 255 * factors[:, None, None]
+    return wide.float().contiguous()
+
+
 def fold_conv_bias(running_mean: Tensor, bias: Tensor) -> Tensor:
     """Takes the bias of a convolution off the running mean of the batch norm behind it: the same function, exactly."""
     return (running_mean.double() - bias.double()).float()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import struct
 import zipfile
@@ -15,13 +16,17 @@ from torch import Tensor
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.models import tensors as tensor_files
 from cxr_spark.models.architectures import Architecture, architecture, batch_norm_epsilon_of, build_empty
-from cxr_spark.models.importers.fold import fold_rgb_input
+from cxr_spark.models.importers.fold import fold_grey_input, fold_rgb_input
 from cxr_spark.models.limits import MAX_OUTPUTS, check_sum, reading_limits
 from cxr_spark.models.weights import Weights, WeightsHeader
 from cxr_spark.runtime.isolation import FileContent, read_apart
 
 #: Classifiers of GoogLeNet and Inception that only help to train from scratch.
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+#: torchxrayvision's: thresholds that it keeps beside the weights, and the name of the ResNet inside its own.
+_THRESHOLDS, _WRAPPER = ("op_threshs",), "model."
+#: The class of an object that torchxrayvision's older files hold, in torch's message that it is not loaded.
+_XRV_OBJECT = re.compile(r"\btorchxrayvision(?:\.\w+)+")
 #: torchvision's DenseNet file is older than its module names: `denselayer1.norm.1.weight` is now `...norm1.weight`.
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
@@ -71,6 +76,12 @@ def parse_pth(data: bytes, what: str) -> FileContent:
     except Exception as error:  # torch's reader may raise any error at a damaged file
         if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
             raise MemoryError from None
+        if found := _XRV_OBJECT.search(str(error)):
+            raise DataError(
+                f"{what} holds an object of {found[0]}, which loading would run code for: where you trust the file, "
+                "make one of its weights, with torchxrayvision installed: "
+                "torch.save(torch.load(FILE, weights_only=False).state_dict(), NEW)"
+            ) from None
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
             f"{what} is not a file of plain torch weights ({first}): save the network's state_dict() with torch.save"
@@ -126,8 +137,9 @@ def from_state_dict(
     source_kind: Literal["torchvision", "safetensors"],
     source_sha256: str,
     normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+    grey_range: tuple[float, float] | None = None,
 ) -> Weights:
-    """Turns weights with torchvision's names, for normalised RGB input, into the program's own form.
+    """Turns weights with torchvision's names, for normalised RGB or for grey input, into the program's own form.
 
     Args:
         state: the tensors.
@@ -137,9 +149,10 @@ def from_state_dict(
         source_sha256: the SHA-256 of that file, for the record.
         normalisation: mean and std of R, G, B (pixels 0 to 1) that the weights expect; default: those of
             torchvision's weights for this architecture.
+        grey_range: the values of a black and a white pixel, for a network whose input has one channel.
 
     Raises:
-        UsageError: torchvision's layout does not have this architecture.
+        UsageError: torchvision's layout does not have this architecture, or the input has another number of channels.
         DataError: the tensors are not of this architecture, or damaged.
     """
     spec = architecture(architecture_name)
@@ -150,7 +163,11 @@ def from_state_dict(
             f"{what} has torchvision's layout, whose ResNet-50 has its strides on the 3x3 convolutions: import it with "
             "--architecture resnet50 (resnet50_v1 is Caffe's and Keras's)"
         )
-    tensors = {_renamed(name, spec): t for name, t in state.items() if not name.startswith(_AUXILIARY)}
+    tensors = {_renamed(name, spec): t for name, t in _without_extras(state).items()}
+    stem = f"{spec.stem}.weight"
+    _check_channels(tensors.get(stem), grey_range, what)
+    if grey_range:
+        tensors[stem] = fold_grey_input(tensors[stem], *grey_range)
     head = f"{spec.classifier}.output.weight"
     if head not in tensors or tensors[head].ndim != 2:
         raise DataError(f"{what} has no matrix {spec.classifier}.weight: these are not weights of {architecture_name}")
@@ -172,7 +189,35 @@ def from_state_dict(
         source_kind=source_kind,
         source_sha256=source_sha256,
     )
-    return Weights(header, fold_rgb_input(tensors, spec, mean, std))
+    return Weights(header, tensors if grey_range else fold_rgb_input(tensors, spec, mean, std))
+
+
+def _without_extras(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leaves out auxiliary classifiers, and what torchxrayvision adds: a prefix of its ResNet, and its thresholds."""
+    kept = {name: t for name, t in state.items() if name not in _THRESHOLDS and not name.startswith(_AUXILIARY)}
+    wrapped = all(name.startswith(_WRAPPER) for name in kept)
+    return {name.removeprefix(_WRAPPER) if wrapped else name: t for name, t in kept.items()}
+
+
+def _check_channels(kernel: Tensor | None, grey_range: tuple[float, float] | None, what: str) -> None:
+    """Makes sure that a network of one channel comes with its range of values, and no other network does.
+
+    Raises:
+        UsageError: it does not, or the range cannot be one.
+    """
+    one = kernel is not None and kernel.ndim == 4 and kernel.shape[1] == 1
+    if one and grey_range is None:
+        raise UsageError(
+            f"{what} is of a network whose input has one channel: say by --grey-range BLACK WHITE what values of a "
+            "black and a white pixel it was trained with; for torchxrayvision's networks --grey-range -1024 1024"
+        )
+    if grey_range is None:
+        return
+    if not one:
+        raise UsageError(f"{what}: --grey-range is for networks whose input has one channel, which this one has not")
+    black, white = grey_range
+    if not (math.isfinite(black) and math.isfinite(white) and black != white):
+        raise UsageError(f"--grey-range {black:g} {white:g}: expected two different numbers, such as -1024 1024")
 
 
 def _renamed(name: str, spec: Architecture) -> str:
