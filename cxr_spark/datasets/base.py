@@ -39,6 +39,8 @@ class LabelTable:
             them.
         patients_by_name: whether the patients were read from the names of files. Such names are counted anew in each of
             a dataset's own splits, so that one name in two splits means two patients.
+        patients_are_images: whether the labels name each image as a patient of its own, so that only the header of a
+            DICOM image can tell which images are of one person.
         warnings: what was guessed or left out while reading, each with what to do about it.
         usual_split: the method of `splits.METHODS` that this dataset takes where the user names none.
     """
@@ -49,6 +51,7 @@ class LabelTable:
     given_split: pa.Array | None = None
     official_split: pa.Array | None = None
     patients_by_name: bool = False
+    patients_are_images: bool = False
     usual_split: str = "official"
     warnings: tuple[str, ...] = ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -32,6 +33,9 @@ NAMES: Mapping[str, frozenset[str]] = MappingProxyType(
         ),
     }
 )
+#: The usual name of a column of modalities, and the texts of radiographs there, as `_plain` returns them.
+_MODALITY = "modality"
+_RADIOGRAPHS = frozenset(("xray", "xr", "cr", "dx", "dr", "rg", "rf", "cxr", "chestxray", "radiograph", "radiography"))
 #: The meaning of a cell in the column of a single finding; None means uncertain. pandas writes truth values as words.
 INDICATORS: Mapping[str, float | None] = MappingProxyType(
     {"1": 1.0, "0": 0.0, "-1": None, "1.0": 1.0, "0.0": 0.0, "-1.0": None, "true": 1.0, "false": 0.0}
@@ -102,6 +106,21 @@ def choose_columns(csv: CsvTable, settings: LabelSettings) -> OwnColumns:
     return columns
 
 
+def other_modalities(csv: CsvTable) -> list[str]:
+    """Returns a warning where a column of modalities names something else than radiographs, such as CT."""
+    column = next((name for name in csv.columns if _plain(name) == _MODALITY), None)
+    cells = csv.columns[column] if column is not None else []
+    odd = Counter(cell for cell in cells if cell and _plain(cell) not in _RADIOGRAPHS)
+    if not odd:
+        return []
+    named = ", ".join(f"{shorten(cell, 40)!r} {count}" for cell, count in odd.most_common(5))
+    return [
+        f"{csv.source}: column {shorten(column or '')!r} says of {sum(odd.values())} of {len(cells)} rows that they "
+        f"are no radiographs ({named}), and they are taken all the same: take their rows out of the table if they "
+        "should not be"
+    ]
+
+
 def _one(csv: CsvTable, meaning: str, given: str | None, option: str) -> str | None:
     """Returns the column that a setting names, or the only one with a usual name; None where there is none."""
     if given is not None:
@@ -155,10 +174,12 @@ def _is_single(csv: CsvTable, name: str) -> bool:
     odd = [cell for cell in cells if cell.lower() not in INDICATORS]
     if odd and 2 * len(odd) < len(cells):
         row = csv.columns[name].index(odd[0])
+        named = next((other for other in csv.columns if other != name and _plain(other) in NAMES[FINDINGS]), None)
+        instead = f", or say --findings-column {shorten(named)} if that one names the findings" if named else ""
         raise csv.error(
             row,
             f"column {shorten(name)!r} holds {shorten(odd[0])!r}, and mostly 0 and 1 elsewhere: mend the cell if the "
-            "column is a finding, else name the columns of findings by --finding-columns",
+            f"column is a finding, else name the columns of findings by --finding-columns{instead}",
         )
     return bool(cells) and not odd
 

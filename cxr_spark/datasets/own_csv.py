@@ -6,6 +6,7 @@ Columns are found as `own_columns` describes. Each finding has a column of its o
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,10 +29,13 @@ from cxr_spark.datasets.own_columns import (
     VIEW,
     OwnColumns,
     choose_columns,
+    other_modalities,
 )
 from cxr_spark.datasets.own_names import BLANK, NamesColumn, names_of
 from cxr_spark.datasets.uncertain import uncertain_values
 from cxr_spark.errors import DataError
+
+log = logging.getLogger(__name__)
 
 #: The value of an uncertain cell before its policy is applied.
 _UNCERTAIN = math.inf
@@ -83,7 +87,11 @@ def _vocabulary(files: Sequence[_File], settings: LabelSettings) -> tuple[str, .
             )
     if first.columns.findings:
         return _refuse_twins(first.columns.findings, first.csv.source)
-    return names_of((file.names(settings) for file in files), first.csv.source)
+    names = names_of((file.names(settings) for file in files), first.csv.source)
+    log.info(
+        "%s: column %r names the findings %s", first.csv.source, first.columns.names, shorten(", ".join(names), 1000)
+    )
+    return names
 
 
 def _refuse_twins(findings: tuple[str, ...], source: str) -> tuple[str, ...]:
@@ -121,6 +129,7 @@ def _read_file(file: _File, findings: tuple[str, ...], settings: LabelSettings) 
     odd = ((facts[VIEW], odd_views, "PA, AP or LATERAL"), (facts[SEX], odd_sexes, "F or M"))
     warnings = [
         *(_odd_code(csv, name, mask, expected) for name, mask, expected in odd if mask.any()),
+        *other_modalities(csv),
         *_without_absent(labels, findings, notes["blank"], settings),
     ]
     return LabelTable(

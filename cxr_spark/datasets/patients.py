@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.csv_table import shorten
@@ -43,26 +44,32 @@ def with_patients_by_pattern(labels: LabelTable, pattern: str) -> LabelTable:
         table=_with_column(labels.table, patients),
         notes={**labels.notes, "patients_unknown": patients.count(None)},
         patients_by_name=False,
+        patients_are_images=False,
     )
 
 
-def may_share_patients(table: pa.Table, method: str) -> str | None:
+def may_share_patients(table: pa.Table, method: str, patients_are_images: bool = False) -> str | None:
     """Warns where splits may share patients.
 
     Args:
         table: labelled images in splits.
         method: the method by which they were split. The splits of a dataset's makers (`official`) are trusted.
+        patients_are_images: whether a patient with the name of the image is none, as in RSNA's label files.
 
     Returns:
         One line with numbers and remedy; None where all patients are known or the makers split the images.
     """
-    unknown = table["patient_id"].null_count
+    unknown, why = table["patient_id"].null_count, ""
+    if patients_are_images:
+        same = pc.sum(pc.equal(table["patient_id"], table["image_index"])).as_py() or 0
+        unknown, why = unknown + same, " (the labels name images, and the headers no other patient)" if same else ""
     if not unknown or method == "official":
         return None
     return (
-        f"SPLITS MAY SHARE PATIENTS: the patient of {unknown} of {table.num_rows} images is not known, and each of "
-        "these was taken for a patient of its own, so that training, validation and test images may be of one person "
-        "and results may be too good; name the patients by --patient-pattern, or by --patient-column of --dataset csv"
+        f"SPLITS MAY SHARE PATIENTS: the patient of {unknown} of {table.num_rows} images is not known{why}, and each "
+        "of these was taken for a patient of its own, so that training, validation and test images may be of one "
+        "person and results may be too good; name the patients by --patient-pattern, or by --patient-column of "
+        "--dataset csv"
     )
 
 

@@ -2,7 +2,8 @@
 
 `stage_2_train_labels.csv` has a row for each box, so several for some patients, and a row without a box for patients
 without an opacity. `stage_2_detailed_class_info.csv` tells which of the latter are normal and which are ill otherwise.
-Each patient has one image, `<patientId>.dcm`; its sex, age and view are in its header only.
+Each `patientId` has one image, `<patientId>.dcm`, so that it tells images apart and not persons: the images are drawn
+from NIH's, which has several of most patients. Patient, sex, age and view are in the headers only.
 Source: Shih et al., "Augmenting the National Institutes of Health Chest Radiograph Dataset with Expert Annotations of
 Possible Pneumonia", Radiology: Artificial Intelligence, 2019.
 """
@@ -81,6 +82,7 @@ def _read_file(file: LabelFile) -> LabelTable:
         findings=CLASSES if detailed else (FINDING,),
         notes={"rows": len(csv), "boxes": _boxes(csv)},
         usual_split="patient",
+        patients_are_images=True,
     )
 
 

@@ -122,7 +122,7 @@ def assign_splits(
         table = table.filter(pa.array(frame["split"].notna()))
     sizes = frame["split"].value_counts()
     log.info("split %s: %s", method, ", ".join(f"{name} {sizes.get(name, 0)}" for name in SPLITS))
-    shared = may_share_patients(table, method)
+    shared = may_share_patients(table, method, labels.patients_are_images)
     told = (*([shared] if shared else []), *warnings, *_thin_splits(table, labels.findings))
     return Assignment(table.cast(LABELS), notes, told, shared is not None)
 

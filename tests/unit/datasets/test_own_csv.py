@@ -135,3 +135,24 @@ def test_free_text_is_no_column_of_findings() -> None:
 def test_two_kinds_of_findings_are_refused_before_any_work() -> None:
     with pytest.raises(ValueError, match="exclude each other"):
         LabelSettings(finding_columns=("A",), findings_column="B")
+
+
+def test_findings_of_a_column_of_names_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        read("file,finding\na.png,todo\nb.png,Pneumonia/Viral/COVID-19\nc.png,No Finding\n")
+    assert "column 'finding' names the findings Pneumonia/Viral/COVID-19, todo, No Finding" in caplog.text
+
+
+def test_the_column_of_names_is_offered_where_another_is_nearly_a_finding() -> None:
+    rows = "".join(f"{i}.png,{i % 2},COVID-19\n" for i in range(8))
+    said = refusal(f"file,offset,finding\n{rows}8.png,7,No Finding\n")
+    assert "column 'offset' holds '7'" in said
+    assert "or say --findings-column finding if that one names the findings" in said
+    assert read(f"file,offset,finding\n{rows}8.png,7,No Finding\n", findings_column="finding").findings[0] == "COVID-19"
+
+
+def test_rows_that_are_no_radiographs_are_told() -> None:
+    table = "filename,finding,Modality\na.png,A,X-ray\nb.png,B,CT\nc.png,A,CT\nd.png,B,MRI\ne.png,B,DX\nf.png,A,\n"
+    (warning,) = read(table).warnings
+    assert "column 'Modality' says of 3 of 6 rows that they are no radiographs ('CT' 2, 'MRI' 1)" in warning
+    assert read(table.replace("CT", "CR").replace("MRI", "x ray")).warnings == ()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
@@ -10,6 +13,7 @@ from cxr_spark.config.labels import LabelSettings
 from cxr_spark.datasets.base import LabelFile, LabelTable, label_table
 from cxr_spark.datasets.patients import with_patients_by_pattern
 from cxr_spark.datasets.registry import LabelSource, dataset_named
+from cxr_spark.datasets.rsna import read_rsna_labels
 from cxr_spark.datasets.splits import assign_splits
 from cxr_spark.errors import DataError
 
@@ -73,3 +77,14 @@ def test_nothing_is_said_where_all_are_known_or_the_makers_split() -> None:
     assert not known.may_share_patients
     assert not official.may_share_patients
     assert not [line for line in (*known.warnings, *official.warnings) if "SHARE" in line]
+
+
+@pytest.mark.parametrize("known", [0, 2, 3])
+def test_rsna_names_images_and_no_persons(known: int) -> None:
+    labels = read_rsna_labels([LabelFile(b"patientId,Target\na,0\nb,1\nc,0\n", "rsna.csv")])
+    patients = [f"person{i}" if i < known else name for i, name in enumerate("abc")]  # what the headers say
+    table = labels.table.set_column(1, labels.table.schema.field("patient_id"), pa.array(patients))
+    assigned = assign_splits(replace(labels, table=table), "patient")
+    assert assigned.may_share_patients is (known < 3)
+    told = f"SPLITS MAY SHARE PATIENTS: the patient of {3 - known} of 3 images is not known (the labels name images"
+    assert any(told in line for line in assigned.warnings) is (known < 3)
