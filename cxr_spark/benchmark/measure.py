@@ -23,7 +23,7 @@ from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.config import Settings
 from cxr_spark.models.architectures import build
 from cxr_spark.models.compiler import import_compiler
-from cxr_spark.models.device import Compute, choose, usable_cores
+from cxr_spark.models.device import Compute, choose, choose_to_score, usable_cores
 from cxr_spark.models.folder import load_model
 from cxr_spark.outputs.job import Execution
 from cxr_spark.outputs.run_job import run_job
@@ -64,7 +64,7 @@ def benchmark(
     through_spark = _timed_train(execution, folder, input_size, batch, seed)
     steps["train"] = _pair(through_spark, _bare_train(compute, input_size, batch, threads))
     through_spark = _timed_score(execution, folder, len(files))
-    steps["score"] = _pair(through_spark, _bare_score(folder, compute, len(files), input_size, batch))
+    steps["score"] = _pair(through_spark, _bare_score(folder, choose_to_score("auto"), len(files), input_size, batch))
     return {"steps": steps, "machine": machine(compute), "images": len(files), "size": size, "input_size": input_size}
 
 
@@ -76,7 +76,7 @@ def machine(compute: Compute) -> dict[str, Any]:
         "load_average": os.getloadavg()[0],
         "processor": platform.processor() or platform.machine(),
         "gpu": gpu,
-        "precision": "bf16" if compute.bf16 else "fp32",
+        "precision": compute.precision,
         "python": platform.python_version(),
         "torch": torch.__version__,
     }

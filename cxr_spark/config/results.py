@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from cxr_spark.config.precision import Precision
 from cxr_spark.config.section import DicomSettings, Section, Seed, from_commas, to_commas
 
 _SPLITS = ("train", "val", "test")
@@ -27,6 +28,11 @@ class ScoreSettings(Section):
         "test", description="split of prepared data that is scored: train, val, test, several such as val,test, or all"
     )
     batch: int = Field(32, ge=1, le=4096, description="number of images in one forward pass")
+    precision: Precision = Field(
+        "auto",
+        description="number format of the computation; bf16: faster where the hardware has it, but single AUCs may "
+        "differ by more than 0.01; auto: fp32, so that all machines give the same AUCs",
+    )
     image_index: Literal["name", "path"] = Field(
         "name",
         description="how a raw image is named: name: by its file name; path: by its path below the searched folder",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from cxr_spark.config.precision import Precision
 from cxr_spark.config.section import Metric, Section, Seed
 
 #: What computes in BigDL: MKL's matrix products, with one copy of the network for each core, or oneDNN, with one copy
@@ -143,8 +144,10 @@ class TrainSettings(Section):
         description="decay of a moving average of the weights over the steps, such as 0.999, which is validated and "
         "becomes the model; 0: none",
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="number format of the computation; auto: bf16 where the hardware is faster with it"
+    precision: Precision = Field(
+        "auto",
+        description="number format of the computation; auto: bf16 in the steps where the hardware is faster with it, "
+        "and fp32 on the validation images, as in score",
     )
     balancing: Literal["none", "class_weights", "upsample"] = Field(
         "none",

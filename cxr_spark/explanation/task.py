@@ -177,7 +177,7 @@ class PartExplainer:
         squares = np.stack([image.pixels for image in images])
         seen = network_input(squares, metadata.preprocessing).to(model.compute.device)
         inputs = imagenet_bgr(seen, torch.channels_last)
-        probabilities = activate(cam.logits(inputs), metadata).cpu().numpy()
+        probabilities = activate(cam.logits(inputs), metadata.task).cpu().numpy()
         if not np.isfinite(probabilities).all():
             raise RunError(f"model {metadata.model_id[:12]} gives probabilities that are not numbers: train it again")
         shown = [self._shown(row, metadata.findings) for row in probabilities]

@@ -6,14 +6,12 @@ import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
 
+from cxr_spark.config.precision import Precision, scored_in
 from cxr_spark.errors import ConfigError
-
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,11 @@ class Compute:
 
     device: torch.device
     bf16: bool
+
+    @property
+    def precision(self) -> str:
+        """The number format of matrix work: `bf16` or `fp32`."""
+        return "bf16" if self.bf16 else "fp32"
 
     def autocast(self) -> AbstractContextManager[None]:
         """Returns the context that forward passes run in."""
@@ -56,8 +59,23 @@ def choose(precision: Precision, local_rank: int = 0) -> Compute:
             )
         device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
+        # By default torch rounds the factors of a GPU's convolutions to 10 bits (TF32) and calls it float32.
+        torch.backends.cudnn.allow_tf32 = False
         return Compute(device, precision == "bf16" or (precision == "auto" and torch.cuda.is_bf16_supported(False)))
     return Compute(torch.device("cpu"), precision == "bf16" or (precision == "auto" and cpu_has_bf16()))
+
+
+def choose_to_score(precision: Precision, local_rank: int = 0) -> Compute:
+    """Chooses the device of a process that computes probabilities, and the number format by `scored_in`.
+
+    Args:
+        precision: as `choose`, but `auto` takes float32.
+        local_rank: number of the process on its host.
+
+    Raises:
+        ConfigError: as `choose`.
+    """
+    return choose(scored_in(precision), local_rank)
 
 
 def cpu_has_bf16() -> bool:

@@ -70,7 +70,7 @@ class Network:
             inputs: what `preprocess` or `from_grey` returned.
         """
         with torch.inference_mode():
-            found: NDArray[np.float32] = activate(self.module(inputs), self.metadata).numpy()
+            found: NDArray[np.float32] = activate(self.module(inputs), self.metadata.task).numpy()
         return found
 
 

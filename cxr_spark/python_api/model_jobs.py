@@ -63,6 +63,7 @@ def score(
     split: str | None = None,
     image_index: str | None = None,
     batch: int | None = None,
+    precision: str | None = None,
     average: str | None = None,
     tta: str | None = None,
     calibrate: str | None = None,
@@ -86,6 +87,7 @@ def score(
         split: split of the prepared data: train, val, test, several such as `"val,test"`, or all.
         image_index: what a raw image is called: name or path.
         batch: images per forward pass.
+        precision: number format of the computation: auto, fp32 or bf16.
         average: what is averaged over models and views: probabilities, logits or ranks.
         tta: none, or flip: each model sees the mirror image, too.
         calibrate: none, or platt: fit each model to the labels of validation images first.
@@ -117,6 +119,7 @@ def score(
         split=split,
         image_index=image_index,
         batch=batch,
+        precision=precision,
         average=average,
         tta=tta,
         calibrate=calibrate,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cxr_spark.imaging.prepare import Form, prepare_forms
 from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.scoring.combining import Combination, Probabilities
+from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.shipping import ReadyModel, ShippedModel, ready_models
 
 #: The text between the ids of several models. No id contains it.
@@ -73,6 +74,11 @@ class ReadyEnsemble:
     def model_id(self) -> str:
         """The `model_id` of predictions that these models make."""
         return joint_id([model.metadata for model in self.models])
+
+    @property
+    def engine(self) -> Engine:
+        """What computes the probabilities, the same for all models."""
+        return self.models[0].engine
 
     def inputs(self, data: bytes | memoryview) -> list[NDArray[np.uint8]]:
         """Decodes an image file once, and resizes it for each model.

@@ -12,6 +12,7 @@ from cxr_spark.models.description import described
 from cxr_spark.models.folder import ModelMetadata, load_metadata
 from cxr_spark.outputs.claim import digest
 from cxr_spark.scoring.combining import Combination
+from cxr_spark.scoring.engine import Engine, engine_of
 from cxr_spark.scoring.ensemble import ShippedEnsemble, joint_id
 from cxr_spark.scoring.reference import combination_of, open_reference
 from cxr_spark.scoring.shipping import ship_model
@@ -50,8 +51,17 @@ class Models:
         return joint_id(self.members)
 
     @property
+    def engine(self) -> Engine:
+        """What computes the probabilities."""
+        return engine_of(self.settings)
+
+    @property
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the result beside the models: settings of the combination that differ from their defaults."""
+        """What decides the result beside the models: what differs from the defaults in combination and engine."""
+        return {**self._combination, **self.engine.fingerprint}
+
+    @property
+    def _combination(self) -> dict[str, Any]:
         chosen = self.settings.model_dump(include={"average", "tta", "calibrate"}, exclude_defaults=True)
         found: dict[str, Any] = dict(chosen)
         if self.reference is not None:
@@ -59,11 +69,12 @@ class Models:
         return found
 
     def described(self) -> dict[str, Any]:
-        """Describes the models and how they are combined, as JSON values."""
+        """Describes the models, how they are combined and what computes them, as JSON values."""
+        how = {**self._combination, **self.engine.described()}
         if len(self.members) == 1:
-            return {**described(self.first), **self.fingerprint}
+            return {**described(self.first), **how}
         models = [{"model_id": member.model_id, **described(member)} for member in self.members]
-        return {"average": self.settings.average, **self.fingerprint, "models": models}
+        return {"average": self.settings.average, **how, "models": models}
 
     def ship(self, spark: SparkSession) -> ShippedEnsemble:
         """Makes the models available to the executors, and calibrates them if the settings ask for it.
@@ -74,7 +85,7 @@ class Models:
         """
         settings = self.settings
         pairs = zip(self.uris, self.members, strict=True)
-        models = tuple(ship_model(spark, uri, metadata)[0] for uri, metadata in pairs)
+        models = tuple(ship_model(spark, uri, metadata, self.engine)[0] for uri, metadata in pairs)
         combination = Combination(settings.average, self.first.task == "single_label")
         flip = settings.tta == "flip"
         if self.reference is not None:

@@ -10,7 +10,7 @@ from torch import nn
 from cxr_spark.augmentation.kernels import center_crop, imagenet_bgr
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.imaging.resize import resize
-from cxr_spark.models.device import Compute, choose
+from cxr_spark.models.device import Compute, choose_to_score
 from cxr_spark.models.folder import ModelMetadata, Preprocessing
 
 
@@ -29,7 +29,7 @@ def predict(
         module: the network, placed by `compute.place` and in evaluation mode.
         metadata: the metadata of the model, which say how images are brought to the network's input.
         pixels: uint8 (N, S, S) grey images of any one side S.
-        compute: the device and the precision; None for the best that the hardware has.
+        compute: the device and the precision; None for the best device in float32.
         batch: the number of images in a forward pass.
 
     Returns:
@@ -41,23 +41,23 @@ def predict(
     """
     if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2] or pixels.dtype != np.uint8:
         raise DataError(f"images are {pixels.dtype} {pixels.shape}: expected square grey images, uint8 (N, S, S)")
-    compute = compute or choose("auto")
+    compute = compute or choose_to_score("auto")
     results = [np.empty((0, metadata.n_outputs), np.float32)]
     for start in range(0, len(pixels), batch):
         images = network_input(pixels[start : start + batch], metadata.preprocessing).to(compute.device)
         with compute.autocast():
             logits = module(imagenet_bgr(images, torch.channels_last))
-        results.append(activate(logits, metadata).cpu().numpy())
+        results.append(activate(logits, metadata.task).cpu().numpy())
     probabilities = np.concatenate(results)
     if np.isnan(probabilities).any():
         raise RunError(f"model {metadata.model_id[:12]} gives probabilities that are not numbers: train it again")
     return probabilities
 
 
-def activate(logits: torch.Tensor, metadata: ModelMetadata) -> torch.Tensor:
+def activate(logits: torch.Tensor, task: str) -> torch.Tensor:
     """Turns logits (N, K) into float32 probabilities: a sigmoid for each finding, or one softmax over all classes."""
     logits = logits.float()
-    return torch.sigmoid(logits) if metadata.task == "multi_label" else torch.softmax(logits, dim=1)
+    return torch.sigmoid(logits) if task == "multi_label" else torch.softmax(logits, dim=1)
 
 
 def network_input(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> torch.Tensor:

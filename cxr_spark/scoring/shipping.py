@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cxr_spark.errors import DataError, RunError
-from cxr_spark.models.device import Compute, choose, usable_cores
+from cxr_spark.models.device import Compute, choose_to_score, usable_cores
 from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, LoadedModel, ModelMetadata, load_model
 from cxr_spark.models.fusing import fuse_batch_norms
+from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.predict import predict
 from cxr_spark.storage.places import SHARED_LOCAL, is_on_every_node
 from cxr_spark.storage.store import Store
@@ -56,12 +57,14 @@ class ShippedModel:
         uri: the model folder.
         broadcast: Spark's broadcast of the folder's files, where executors cannot read the URI.
         metadata: the metadata that the driver read; executors must find the same. None to compare nothing.
+        engine: what computes the probabilities.
     """
 
     model_id: str
     uri: str
     broadcast: Any = field(default=None, compare=False)
     metadata: ModelMetadata | None = field(default=None, compare=False, repr=False)
+    engine: Engine = field(default_factory=Engine)
 
     def folder(self) -> Store | BytesFolder:
         """Opens the model folder, on the driver or an executor."""
@@ -93,13 +96,18 @@ class ReadyModel:
     metadata: ModelMetadata
     compute: Compute
 
+    @property
+    def engine(self) -> Engine:
+        """What computes the probabilities."""
+        return Engine(precision=self.compute.precision)
+
     def predict(self, pixels: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
         """Computes probabilities, float32 (N, K), of uint8 (N, S, S) images: see `scoring.predict.predict`."""
         return predict(self.module, self.metadata, pixels, compute=self.compute, batch=batch)
 
 
 def ship_model(
-    spark: SparkSession, uri: str, expected: ModelMetadata | None = None
+    spark: SparkSession, uri: str, expected: ModelMetadata | None = None, engine: Engine | None = None
 ) -> tuple[ShippedModel, LoadedModel]:
     """Checks a model on the driver, and makes it available to the executors.
 
@@ -107,6 +115,7 @@ def ship_model(
         spark: the session.
         uri: full URI of the model folder.
         expected: the metadata that the job read before, such as for its fingerprint; None to compare nothing.
+        engine: what computes the probabilities; default: torch in float32.
 
     Returns:
         What travels to the executors, and the model itself.
@@ -119,12 +128,12 @@ def ship_model(
     loaded = load_model(store)
     if expected is not None:
         _check_same(loaded.metadata, expected, store.uri)
-    context = spark.sparkContext
+    context, engine = spark.sparkContext, engine or Engine()
     if is_on_every_node(store.uri, context.master, context.getConf().get(SHARED_LOCAL, "false")):
-        return ShippedModel(loaded.metadata.model_id, store.uri, metadata=loaded.metadata), loaded
+        return ShippedModel(loaded.metadata.model_id, store.uri, None, loaded.metadata, engine), loaded
     files = {name: store.read_bytes(name) for name in (METADATA_NAME, WEIGHTS_NAME)}
     log.info("sending the model with the tasks: executors cannot read %s", store.uri)
-    shipped = ShippedModel(loaded.metadata.model_id, store.uri, context.broadcast(files), loaded.metadata)
+    shipped = ShippedModel(loaded.metadata.model_id, store.uri, context.broadcast(files), loaded.metadata, engine)
     return shipped, loaded
 
 
@@ -147,7 +156,7 @@ def _load(model: ShippedModel) -> ReadyModel:
         )
     if model.metadata is not None:
         _check_same(loaded.metadata, model.metadata, model.uri)
-    compute = choose("auto", _gpu())
+    compute = choose_to_score("bf16" if model.engine.precision == "bf16" else "fp32", _gpu())
     return ReadyModel(compute.place(fuse_batch_norms(loaded.module)), loaded.metadata, compute)
 
 

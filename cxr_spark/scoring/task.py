@@ -199,6 +199,8 @@ def _table(
         "labels": labels,
         "probabilities": _lists(probabilities),
         "model_id": [model.model_id] * len(splits),
+        "engine": [model.engine.name] * len(splits),
+        "precision": [model.engine.precision] * len(splits),
     }
     return pa.table(columns, schema=schema)
 

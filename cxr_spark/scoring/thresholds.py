@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 METRICS_NAME = "metrics.json"
 #: What the score job says of the way from a model's outputs to probabilities, where it is not the plain one.
 _COMBINATION = ("average", "tta", "calibrate", "calibration")
+#: What it says of the engine that decides the probabilities.
+_ENGINE = ("scoring_precision",)
 
 
 def thresholds_of(
@@ -83,7 +85,7 @@ def _check_combination(uri: str, evaluated: Any, scored: Mapping[str, Any]) -> N
     if not isinstance(evaluated, dict):
         log.warning("%s does not say how its probabilities were made: they are taken to be made like these", uri)
         return
-    for key in _COMBINATION:
+    for key in (*_COMBINATION, *(name for name in _ENGINE if name in evaluated)):  # earlier versions do not tell it
         if evaluated.get(key) != scored.get(key):
             raise DataError(
                 f"--thresholds {uri} is of probabilities with {key}={evaluated.get(key, 'none')}, these are made with "

@@ -59,6 +59,8 @@ PREDICTIONS = pa.schema(
         pa.field("labels", pa.list_(pa.float32())),
         pa.field("probabilities", pa.list_(pa.float32()), nullable=False),
         pa.field("model_id", pa.string(), nullable=False),
+        pa.field("engine", pa.string()),  # the library that ran the network; null in the scores of earlier versions
+        pa.field("precision", pa.string()),  # the number format: fp32 or bf16
     ]
 )
 

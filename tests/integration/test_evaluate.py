@@ -51,6 +51,8 @@ def write_scores(folder, data, order=None, files=1, **columns):
         "labels": list(data.labels),
         "probabilities": list(data.scores),
         "model_id": [MODEL] * n,
+        "engine": ["torch"] * n,
+        "precision": ["fp32"] * n,
         **columns,
     }
     table = pa.table(table, schema=PREDICTIONS).replace_schema_metadata({b"findings": json.dumps(FINDINGS)})

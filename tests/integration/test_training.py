@@ -7,10 +7,13 @@ import os
 import signal
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
 
+from cxr_spark.commands.main import main
 from cxr_spark.config import load_settings
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.models.timm_networks import is_installed
@@ -155,6 +158,20 @@ def test_the_command_writes_all_that_it_promises_and_leaves_finished_work_alone(
     assert json.loads(capsys.readouterr().out)["model_id"] == metadata["weights_sha256"]
     assert train(data, out, "--set", "train.epochs=2", "--workers", "2", "--set", "train.seed=7") == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_the_validation_auc_is_that_of_the_scores(data, tmp_path, spark):
+    out = tmp_path / "run"
+    assert train(data, out, "--set", "train.epochs=1", "--set", "train.ema_decay=0.5") == 0
+    options = ["--data", str(data), "--model", str(out / "model"), "--out", str(tmp_path / "scores")]
+    assert main(["score", *options, "--split", "val"]) == 0
+    rows = pd.read_parquet(tmp_path / "scores")
+    assert set(rows["precision"]) == {"fp32"}
+    labels, found = np.stack(rows["labels"]), np.stack(rows["probabilities"])
+    known = ~np.isnan(labels)
+    aucs = [roc_auc_score(labels[known[:, k], k], found[known[:, k], k]) for k in range(3)]
+    (epoch,) = json.loads((out / "history.json").read_text())
+    assert epoch["val_macro_auc"] == pytest.approx(np.mean(aucs), abs=1e-6)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_at_once(data, tmp_path, capfd, spark):

@@ -20,7 +20,7 @@ from cxr_spark.augmentation.building import augment
 from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.models import tensors as tensor_files
 from cxr_spark.models.architectures import batch_norms
-from cxr_spark.models.device import choose
+from cxr_spark.models.device import choose, choose_to_score
 from cxr_spark.models.freezing import freeze
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.training.rank.loss import Objective
@@ -125,7 +125,7 @@ def _on_executor(parts: Iterable[int], sent: _Sent, function) -> Iterator[object
 
 
 def _logits(spec: TrainingSpec, module: nn.Module, index: Index, block: tuple[int, int]) -> NDArray[np.float32]:
-    compute = choose(spec.train.precision)
+    compute = choose_to_score(spec.train.precision)
     shard = load_shard(spec.dataset(), index, *block, spec.held_size)
     return predict_logits(
         compute.place(module), shard.pixels, compute, spec.augmentations(), _BATCH, shard.labels.shape[1]

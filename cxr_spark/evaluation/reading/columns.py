@@ -89,7 +89,8 @@ def find_columns(table: Table, layout: Layout, vocabulary: Sequence[str] | None)
 
 def _is_of_score_job(table: Table) -> bool:
     """Whether the score job wrote the table as CSV: its first columns tell."""
-    own = [name for name in PREDICTIONS.names if not pa.types.is_list(PREDICTIONS.field(name).type)]
+    facts = PREDICTIONS.names[: PREDICTIONS.names.index("model_id") + 1]  # later columns came with later versions
+    own = [name for name in facts if not pa.types.is_list(PREDICTIONS.field(name).type)]
     return table.form is not None and list(table.names[: len(own)]) == own
 
 

@@ -10,7 +10,7 @@ from cxr_spark.evaluation.decisions.operating_points import POINTS
 from cxr_spark.evaluation.report.metrics import may_share_patients
 from cxr_spark.evaluation.report.mistakes import KINDS, Pictures
 from cxr_spark.evaluation.report.panels import FEW_IMAGES, ComparedPanel, Panel, reliability_panels
-from cxr_spark.evaluation.report.words import model_in_words
+from cxr_spark.evaluation.report.words import engine_in_words, model_in_words
 from cxr_spark.reporting.numbers import count
 from cxr_spark.reporting.page import environment
 from cxr_spark.reporting.tables import Table
@@ -79,6 +79,7 @@ def _facts(metrics: Mapping[str, Any], created: str) -> list[tuple[str, str]]:
     facts = [
         ("Model", model_in_words(metrics)),
         ("Weights, SHA-256", metrics["model_id"].replace("+", " + ") if metrics.get("model") else None),
+        ("Scored", engine_in_words(metrics)),
         ("Images", count(metrics["n_images"])),
         ("Patients", "not known" if patients is None else count(patients)),
         ("Split", ((by_split if len(splits) > 1 else metrics["split"]) or "not named in the predictions") + doubt),

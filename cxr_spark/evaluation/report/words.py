@@ -41,6 +41,17 @@ def model_in_words(metrics: Mapping[str, Any]) -> str:
     return known or metrics["model_id"] or "not named in the predictions"
 
 
+def engine_in_words(metrics: Mapping[str, Any]) -> str | None:
+    """Says what computed the probabilities, and in which number format; None where the predictions do not tell.
+
+    Args:
+        metrics: `model` of metrics.json.
+    """
+    model = metrics.get("model") or {}
+    engine, precision = model.get("engine"), model.get("scoring_precision")
+    return f"by {engine} in {precision}" if engine and precision else None
+
+
 def _in_words(model: Mapping[str, Any]) -> str:
     # `auto` is the setting by which the machine of the training chose a precision; it tells no precision.
     known = {key: value for key, value in model.items() if value is not None and (key, value) != ("precision", "auto")}

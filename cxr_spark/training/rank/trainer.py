@@ -14,7 +14,7 @@ from torch import nn
 from cxr_spark.augmentation.building import augment
 from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.errors import DivergedError
-from cxr_spark.models.device import Compute
+from cxr_spark.models.device import Compute, choose_to_score
 from cxr_spark.models.freezing import set_train_mode
 from cxr_spark.training import schedule
 from cxr_spark.training.balance import class_weights
@@ -222,7 +222,7 @@ class Trainer:
                 model,
                 self._validation,
                 self._group,
-                self._compute,
+                choose_to_score(self._settings.precision, self._group.local_rank),
                 self._augmentations,
                 self._objective,
                 self._local_batch // self._settings.accumulate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from cxr_spark.augmentation.kinds import BatchAugmentation
 from cxr_spark.errors import DivergedError
 from cxr_spark.evaluation.counting.auc import macro_micro_auc
 from cxr_spark.models.device import Compute
+from cxr_spark.models.fusing import fuse_batch_norms
+from cxr_spark.scoring.predict import activate
 from cxr_spark.training.rank.loss import Objective
 from cxr_spark.training.rank.process_group import ProcessGroup
 from cxr_spark.training.rank.shards import Shard
@@ -50,10 +53,10 @@ def validate(
     """Validates a network; every rank gets the same result.
 
     Args:
-        module: the network, the same on all ranks.
+        module: the network, the same on all ranks; it is left as it is.
         shard: this rank's images; it may be empty.
         group: the process group.
-        compute: device and precision.
+        compute: device and precision of the validation.
         augmentations: the augmentations of the training; only the deterministic ones are applied.
         objective: the loss of the training.
         batch: number of images in a forward pass.
@@ -74,14 +77,14 @@ def predict_logits(
     batch: int,
     n_outputs: int,
 ) -> NDArray[np.float32]:
-    """Returns the logits, float32 (N, n_outputs), of images uint8 (N, S, S)."""
-    module.eval()
+    """Returns the logits, float32 (N, n_outputs), of images uint8 (N, S, S), computed as the score job does."""
+    network = fuse_batch_norms(copy.deepcopy(module).eval())
     results = [np.empty((0, n_outputs), np.float32)]
     for start in range(0, len(pixels), batch):
         images = torch.from_numpy(np.ascontiguousarray(pixels[start : start + batch])).to(compute.device)
         images = without_draws(images, augmentations)
         with compute.autocast():
-            output = module(imagenet_bgr(images, torch.channels_last))
+            output = network(imagenet_bgr(images, torch.channels_last))
         results.append(output.float().cpu().numpy())
     return np.concatenate(results)
 
@@ -102,8 +105,6 @@ def measure(labels: NDArray[np.float32], logits: NDArray[np.float32], objective:
             "the network's outputs on the validation images are not finite: lower train.learning_rate, or set "
             "train.precision=fp32"
         )
-    scores = logits
-    if objective.task == "single_label":  # a class competes with the others of its image, not by itself
-        scores = torch.softmax(torch.from_numpy(logits).double(), dim=1).numpy()
-    macro, micro = macro_micro_auc(scores, labels)
+    # AUCs are those of the float32 probabilities that the score job writes: large logits are ties among these.
+    macro, micro = macro_micro_auc(activate(torch.from_numpy(logits), objective.task).numpy(), labels)
     return Validation(objective.mean(labels, logits), objective.accuracy(labels, logits), macro, micro)

@@ -40,7 +40,7 @@ NOT_INPUTS = {
         "--grey-range",
     ),
     *("--workers", "--input-size", "source", "--index-column", "--prob-prefix"),
-    *("--format", "--columns", "--operating-point", "--pictures"),
+    *("--format", "--columns", "--operating-point", "--pictures", "--precision"),
     "uri",
 }
 #: Command, options of its inputs (`{}` stands for the place under test), and the option under test.

@@ -43,6 +43,8 @@ def scores(labels=LABELS) -> pa.Table:
         "labels": [None] * n if labels is None else labels.tolist(),
         "probabilities": SCORES.tolist(),
         "model_id": ["0" * 64] * n,
+        "engine": ["torch"] * n,
+        "precision": ["fp32"] * n,
     }
     return pa.table(columns, schema=PREDICTIONS)
 
@@ -65,7 +67,7 @@ def test_no_cell_of_the_csv_is_a_formula_and_pandas_reads_the_numbers():
     text = bytes(as_csv(whole)).decode()
     frame = pd.read_csv(io.StringIO(text), dtype={"image_index": str, "patient_id": str})
     assert list(frame) == [
-        "image_index", "patient_id", "view_position", "sex", "age", "split", "model_id",
+        "image_index", "patient_id", "view_position", "sex", "age", "split", "model_id", "engine", "precision",
         "label_Effusion", "prob_Effusion", "call_Effusion", "threshold_Effusion",
         "label_Mass, left", "prob_Mass, left", "call_Mass, left", "threshold_Mass, left",
     ]  # fmt: skip
@@ -169,6 +171,7 @@ def test_thresholds_of_findings_by_other_names_are_found_and_missing_ones_are_to
         ({"calibrate": "platt", "calibration": "x"}, {}, r"calibrate=platt, these are made with calibrate=none"),
         ({"average": "ranks"}, {"average": "probabilities"}, r"average=ranks, these are made with average=probabil"),
         ({}, {"tta": "flip"}, r"tta=none, these are made with tta=flip"),
+        ({"scoring_precision": "bf16"}, {"scoring_precision": "fp32"}, r"scoring_precision=bf16, these .*=fp32"),
     ],
 )
 def test_thresholds_of_probabilities_that_were_made_otherwise_are_refused(tmp_path, evaluated, scored, said):

@@ -83,6 +83,7 @@ def test_prepared_images(tmp_path):
         np.testing.assert_array_equal(np.stack(rows["labels"]), np.stack(source["labels"]))
         assert set(rows["split"]) == {"test"}
         assert set(rows["model_id"]) == {model.model_id}
+        assert (set(rows["engine"]), set(rows["precision"])) == ({"torch"}, {"fp32"})
         pixels = np.stack([np.frombuffer(p, np.uint8).reshape(32, 32) for p in source["pixels"]])
         expected = predict(loaded.module, loaded.metadata, pixels)
         np.testing.assert_allclose(np.stack(rows["probabilities"]), expected, atol=1e-5)

@@ -53,6 +53,12 @@ def test_the_model_is_named_by_what_it_is():
     assert "precision auto" not in text
 
 
+def test_the_header_names_engine_and_precision_where_the_predictions_do():
+    model = {"architecture": "resnet50", "engine": "torch", "scoring_precision": "bf16"}
+    assert "by torch in bf16" in page({"Mass": curve()}, model=model)[1]
+    assert "by torch" not in page({"Mass": curve()}, model={"architecture": "resnet50"})[1]
+
+
 def test_tables_as_csv_hold_every_digit_and_no_formula():
     curves = {"=1+1": curve(auc=1 / 3), "Edema": curve(0, 5)}
     written = pd.read_csv(io.StringIO(as_csv(tables_of(all_metrics(curves))["findings"])))

@@ -1,0 +1,36 @@
+"""What computes probabilities, and in which number format: chosen on the driver, recorded with every score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cxr_spark.config import ScoreSettings
+from cxr_spark.config.precision import scored_in
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What computes probabilities.
+
+    Attributes:
+        name: the library that runs the network.
+        precision: the number format: `fp32` or `bf16`.
+    """
+
+    name: str = "torch"
+    precision: str = "fp32"
+
+    def described(self) -> dict[str, str]:
+        """Returns what the description of scores says of the engine: JSON values."""
+        return {"engine": self.name, "scoring_precision": self.precision}
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What decides the result: nothing where it is float32 by torch, else the description."""
+        return {} if self == Engine() else self.described()
+
+
+def engine_of(settings: ScoreSettings) -> Engine:
+    """Returns the engine that the settings ask for."""
+    return Engine(precision=scored_in(settings.precision))
