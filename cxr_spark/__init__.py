@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from cxr_spark.spark_ml.stages import RandomAffine as RandomAffine
     from cxr_spark.spark_ml.stages import RandomBrightness as RandomBrightness
     from cxr_spark.spark_ml.stages import RandomCrop as RandomCrop
+    from cxr_spark.spark_ml.stages import RandomErasing as RandomErasing
     from cxr_spark.spark_ml.stages import RandomHorizontalFlip as RandomHorizontalFlip
     from cxr_spark.spark_ml.stages import RandomVerticalFlip as RandomVerticalFlip
     from cxr_spark.spark_ml.stages import Resize as Resize
+    from cxr_spark.spark_ml.stages import TrivialAugment as TrivialAugment
 
 __version__ = "0.1.0"
 
@@ -41,9 +43,11 @@ _STAGES = (
     "RandomAffine",
     "RandomBrightness",
     "RandomCrop",
+    "RandomErasing",
     "RandomHorizontalFlip",
     "RandomVerticalFlip",
     "Resize",
+    "TrivialAugment",
 )
 #: Each public name and the module, below this package, that has it.
 _MODULES = MappingProxyType(

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from cxr_spark.augmentation.erasing import Erasing
 from cxr_spark.augmentation.kinds import (
     Affine,
     BatchAugmentation,
@@ -21,6 +22,7 @@ from cxr_spark.augmentation.kinds import (
     HorizontalFlip,
     VerticalFlip,
 )
+from cxr_spark.augmentation.trivial import Trivial
 from cxr_spark.errors import ConfigError
 
 __all__ = [
@@ -37,7 +39,7 @@ __all__ = [
 
 #: The augmentations by the name that settings and saved pipelines use.
 AUGMENTATIONS: Mapping[str, type[BatchAugmentation]] = MappingProxyType(
-    {kind.name: kind for kind in (HorizontalFlip, VerticalFlip, Crop, Affine, Brightness)}
+    {kind.name: kind for kind in (HorizontalFlip, VerticalFlip, Crop, Affine, Brightness, Erasing, Trivial)}
 )
 
 

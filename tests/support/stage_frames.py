@@ -10,9 +10,11 @@ from cxr_spark.spark_ml.stages import (
     RandomAffine,
     RandomBrightness,
     RandomCrop,
+    RandomErasing,
     RandomHorizontalFlip,
     RandomVerticalFlip,
     Resize,
+    TrivialAugment,
 )
 from cxr_spark.spark_ml.stages.metadata import image_column
 
@@ -25,6 +27,8 @@ RANDOM = [
     RandomCrop(size=16, seed=3),
     RandomAffine(degrees=15, shift=0.1, shear=5, zoom=[0.9, 1.2], seed=3),
     RandomBrightness(factor=0.3, seed=3),
+    RandomErasing(p=0.7, area=[0.1, 0.3], value=20, seed=3),
+    TrivialAugment(degrees=20, seed=3),
 ]
 
 

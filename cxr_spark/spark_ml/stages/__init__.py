@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from cxr_spark.spark_ml.stages.affine import RandomAffine
     from cxr_spark.spark_ml.stages.brightness import RandomBrightness
     from cxr_spark.spark_ml.stages.crop import CenterCrop, RandomCrop
+    from cxr_spark.spark_ml.stages.erasing import RandomErasing
     from cxr_spark.spark_ml.stages.flip import RandomHorizontalFlip, RandomVerticalFlip
     from cxr_spark.spark_ml.stages.normalize import ImageNetBGR
     from cxr_spark.spark_ml.stages.resize import Resize
+    from cxr_spark.spark_ml.stages.trivial import TrivialAugment
 
 __all__ = [
     "CenterCrop",
@@ -24,9 +26,11 @@ __all__ = [
     "RandomAffine",
     "RandomBrightness",
     "RandomCrop",
+    "RandomErasing",
     "RandomHorizontalFlip",
     "RandomVerticalFlip",
     "Resize",
+    "TrivialAugment",
 ]
 
 _MODULES = MappingProxyType(
@@ -36,9 +40,11 @@ _MODULES = MappingProxyType(
         "RandomAffine": "affine",
         "RandomBrightness": "brightness",
         "RandomCrop": "crop",
+        "RandomErasing": "erasing",
         "RandomHorizontalFlip": "flip",
         "RandomVerticalFlip": "flip",
         "Resize": "resize",
+        "TrivialAugment": "trivial",
     }
 )
 

@@ -9,7 +9,9 @@ from torchvision.transforms import functional as tvf
 from cxr_spark.augmentation import building as aug
 from cxr_spark.augmentation import kernels
 from cxr_spark.augmentation.draws import image_keys
+from cxr_spark.augmentation.erasing import Erasing
 from cxr_spark.augmentation.kinds import Affine, Brightness, Crop, HorizontalFlip, VerticalFlip
+from cxr_spark.augmentation.trivial import Trivial
 from cxr_spark.errors import ConfigError, DataError
 
 ALL = [
@@ -18,6 +20,8 @@ ALL = [
     Crop(size=10),
     Affine(degrees=10, shift=0.1, shear=5, zoom=(0.8, 1.2)),
     Brightness(factor=0.4),
+    Erasing(p=0.6, area=(0.1, 0.4), value=7),
+    Trivial(),
 ]
 
 
@@ -157,6 +161,11 @@ def test_from_config_takes_names_settings_and_defaults():
         ([{"random_affine": {"zoom": [1.2, 0.8]}}], r"random_affine\.zoom is .*the smaller first"),
         ([{"random_affine": {"zoom": [0, 1]}}], "above 0"),
         ([{"random_affine": {"zoom": 1}}], r"random_affine\.zoom is 1"),
+        ([{"random_erasing": {"area": [0.5, 0.2]}}], r"random_erasing\.area is .*the smaller first"),
+        ([{"random_erasing": {"area": [0.5, 1.0]}}], r"random_erasing\.area is .*between 0 and 1"),
+        ([{"random_erasing": {"ratio": [0, 1]}}], r"random_erasing\.ratio is .*above 0"),
+        ([{"random_erasing": {"value": 256}}], r"random_erasing\.value is 256"),
+        ([{"trivial_augment": {"shear": 90}}], r"trivial_augment\.shear is 90"),
         ([{"random_crop": {"size": 0}}], r"random_crop\.size is 0"),
         ([{"random_crop": {"size": 10.5}}], r"random_crop\.size is 10\.5"),
         (

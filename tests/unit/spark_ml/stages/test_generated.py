@@ -11,13 +11,15 @@ from cxr_spark.spark_ml.stages import (
     RandomAffine,
     RandomBrightness,
     RandomCrop,
+    RandomErasing,
     RandomHorizontalFlip,
     RandomVerticalFlip,
+    TrivialAugment,
 )
 from cxr_spark.spark_ml.stages.generated import add_params
 
 COMMON = ["inputCol", "outputCol", "imageIndexCol", "handleInvalid", "seed", "epoch"]
-#: Name, description, converter and default of each Param of version 0.1.
+#: Name, description, converter and default of each Param, by hand; most are of version 0.1.
 WRITTEN = {
     RandomHorizontalFlip: [("p", "probability of a flip, 0 to 1", "toFloat", 0.5)],
     RandomVerticalFlip: [("p", "probability of a flip, 0 to 1", "toFloat", 0.5)],
@@ -28,6 +30,20 @@ WRITTEN = {
         ("shift", "largest shift either way as a fraction of each side, 0 to below 1", "toFloat", 0.0),
         ("shear", "largest horizontal shear either way in degrees, 0 to below 90", "toFloat", 0.0),
         ("zoom", "smallest and largest zoom factor", "toListFloat", [1.0, 1.0]),
+    ],
+    RandomErasing: [
+        ("p", "probability of a box, 0 to 1", "toFloat", 0.5),
+        ("area", "smallest and largest area of the box as a fraction of the image", "toListFloat", [0.02, 0.33]),
+        ("ratio", "smallest and largest height of the box divided by its width", "toListFloat", [0.3, 3.3]),
+        ("value", "grey value of the box, 0 to 255", "toFloat", 0.0),
+    ],
+    TrivialAugment: [
+        ("degrees", "largest rotation either way, 0 to 180", "toFloat", 15.0),
+        ("shift", "largest shift either way as a fraction of the side, 0 to below 1", "toFloat", 0.1),
+        ("shear", "largest shear either way in degrees, 0 to below 90", "toFloat", 10.0),
+        ("brightness", "largest change of the brightness, 0 to 1", "toFloat", 0.4),
+        ("contrast", "largest change of the contrast, 0 to 1", "toFloat", 0.4),
+        ("sharpness", "largest change of the sharpness, 0 to 1", "toFloat", 0.9),
     ],
 }
 EACH = [(stage, *param) for stage, params in WRITTEN.items() for param in params]
