@@ -12,6 +12,7 @@ import pytest
 
 from cxr_spark.datasets.findings import NIH_FINDINGS
 from cxr_spark.evaluation.report.mistakes import Pictures
+from cxr_spark.evaluation.report.movable import movable_points
 from cxr_spark.evaluation.report.page import render
 from cxr_spark.evaluation.report.panels import compared_panels, panels_of
 from cxr_spark.evaluation.report.plots import RocCurve
@@ -79,7 +80,7 @@ def evaluation(findings, shown=False) -> str:
     pictures = Pictures(dict.fromkeys(HOSTILE[:3], picture)) if shown else None
     nih = {name: {"auc": 0.8} for name in NIH_FINDINGS}
     numbers["published"] = beside_published({"findings": nih, "n_images": 25_596}, {})
-    drawn = [RocCurve(name, each.auc, each.roc) for name, each in curves.items()]
+    drawn = [RocCurve(name, each.auc, each.roc, np.array([np.inf, 0.75, 0.001234])) for name, each in curves.items()]
     return render(
         numbers,
         panels=panels_of(drawn, drawn[0], numbers),
@@ -87,6 +88,7 @@ def evaluation(findings, shown=False) -> str:
         tables=tables_of(numbers),
         created=HOSTILE[4],
         pictures=pictures,
+        movable=movable_points(drawn, numbers),
     )
 
 
@@ -114,6 +116,55 @@ def test_tables_sort_by_a_click_on_their_heading(browser, report):
     before = browser.value(cells)
     browser.value("document.querySelectorAll('#table-findings thead button')[1].click()")
     assert browser.value(cells) == sorted(before, reverse=True)
+
+
+def moved(browser) -> dict[str, str]:
+    """The table of the operating point that is moved by hand, as it is now."""
+    cells = "[...document.querySelectorAll('.operating tr')].map((row) => [...row.cells].map((c) => c.textContent))"
+    return dict(browser.value(cells))
+
+
+def test_the_table_follows_an_operating_point_that_is_moved(browser, report):
+    browser.look(report)
+    assert browser.value("document.querySelector('.operating').checkVisibility()")
+    places = browser.value("Number(document.querySelector('.operating input').max)")
+    assert places == 1  # of 40 positives and 60 negatives: 20 and 15 at 0.75, all at 0.001234
+    for place, expected in (
+        (0, ("0.750", "0.500", "0.750", "0.571", "0.692", "20", "15", "20", "45")),
+        (1, ("0.00123", "1.000", "0.000", "0.400", "none", "40", "60", "0", "0")),
+    ):
+        browser.value(
+            "(() => { const slider = document.querySelector('.operating input');"
+            f"slider.value = {place}; slider.dispatchEvent(new Event('input')); }})()"
+        )
+        assert tuple(moved(browser).values()) == expected
+        dot = browser.value("['cx', 'cy'].map((n) => document.querySelector('svg.roc .dot').getAttribute(n))")
+        assert dot == (["25.00", "50.00"] if place == 0 else ["100.00", "0.00"])
+
+
+def test_pointing_at_a_curve_moves_the_operating_point(browser, report):
+    browser.look(report)
+    for x, y, sensitivity in ((0.3, 0.45, "0.500"), (0.95, 0.1, "1.000")):
+        browser.value(
+            "(() => { const frame = document.querySelector('svg.roc .frame').getBoundingClientRect();"
+            f"document.querySelector('svg.roc').dispatchEvent(new PointerEvent('pointermove', "
+            f"{{ clientX: frame.left + {x} * frame.width, clientY: frame.top + {y} * frame.height }})); }})()"
+        )
+        assert moved(browser)["Sensitivity"] == sensitivity
+
+
+def test_another_finding_is_chosen_for_the_operating_point(browser, report):
+    browser.look(report)
+    names = browser.value("[...document.querySelectorAll('.operating option')].map((each) => each.textContent)")
+    assert names == [name.replace("_", " ") for name in (FINDINGS if len(names) > 1 else FINDINGS[:1])]
+    browser.value(
+        "(() => { const choice = document.querySelector('.operating select');"
+        "choice.value = choice.options[choice.options.length - 1].value;"
+        "choice.dispatchEvent(new Event('change')); })()"
+    )
+    assert moved(browser)["True positives"] in ("20", "40")
+    assert browser.value("document.querySelector('svg.roc .curve').getAttribute('d')").startswith("M0,100 25.00,50.00")
+    assert browser.value("window.ran") is None
 
 
 def test_a_report_is_dark_where_the_reader_wants_it(browser, report, tmp_path):

@@ -29,14 +29,14 @@ PAIRS = pa.schema(
         pa.field("patient", pa.int64(), nullable=False),
     ]
 )
-#: The columns of one bucket. The binary ones are int64 arrays as bytes: counts for each replicate, points of the ROC
-#: curve.
+#: The columns of one bucket. The binary ones are arrays as bytes, of int64 but for the last two: counts for each
+#: replicate, points of the ROC curve with their thresholds (float64), and thresholds that reach a target (float64).
 BUCKETS = pa.schema(
     [
         pa.field("curve", pa.int32(), nullable=False),
         pa.field("lowest", pa.float64(), nullable=False),
         *(pa.field(name, pa.binary(), nullable=False) for name in ("positive", "negative", "twice_u")),
-        *(pa.field(name, pa.binary(), nullable=False) for name in ("roc_true", "roc_false")),
+        *(pa.field(name, pa.binary(), nullable=False) for name in ("roc_true", "roc_false", "roc_scores")),
         pa.field("precision_sum", pa.string(), nullable=False),  # decimal: may exceed 64 bits
         *(pa.field(f"best_{name}", pa.int64(), nullable=False) for name in ("index", "true", "false")),
         pa.field("best_threshold", pa.float64(), nullable=False),
@@ -161,16 +161,18 @@ def _drawn(
     total = ranges.total
     if not wanted or total.positive == 0 or total.negative == 0:
         point, f1, precision = OperatingPoint(0, 0.0, 0, 0), F1Point(0.0, 0.0), 0
-        roc, targets = (np.empty(0, np.int64), np.empty(0, np.int64)), np.empty(0)
+        roc: tuple[NDArray[Any], ...] = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+        targets = np.empty(0)
     else:
         thresholds = curves.thresholds_of(score, label, ranges.above(lowest))
         point, f1 = curves.youden_point(thresholds, total), curves.f1_point(thresholds, total)
         precision = curves.precision_sum(thresholds)
         targets = curves.target_thresholds(thresholds, total)
-        roc = curves.thin(thresholds.true_positives, thresholds.false_positives, total)
+        roc = curves.thin(thresholds.true_positives, thresholds.false_positives, total, thresholds.score)
     return {
         "roc_true": roc[0].tobytes(),
         "roc_false": roc[1].tobytes(),
+        "roc_scores": roc[2].tobytes(),
         "precision_sum": str(precision),
         "best_index": point.index,
         "best_true": point.true_positives,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,8 +180,11 @@ def best_targets(found: NDArray[np.float64]) -> list[float | None]:
 
 
 def thin(
-    true_positives: NDArray[np.int64], false_positives: NDArray[np.int64], total: Counts
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    true_positives: NDArray[np.int64],
+    false_positives: NDArray[np.int64],
+    total: Counts,
+    *others: NDArray[np.generic],
+) -> tuple[NDArray[Any], ...]:
     """Drops points of a ROC curve that a picture cannot show.
 
     In each of 999 cells of equal length in (false positive rate + true positive rate) the first and the last point
@@ -191,14 +195,16 @@ def thin(
         true_positives: shape (n,), never falling along the curve.
         false_positives: shape (n,), never falling along the curve.
         total: the positives and negatives of the whole curve, both above 0.
+        others: further values of the same points, such as their thresholds, each of shape (n,).
 
     Returns:
-        The points that stay, at most 1,998.
+        The points that stay, at most 1,998: the arrays of true and false positives, then the others.
     """
+    values = (true_positives, false_positives, *others)
     if true_positives.size == 0:
-        return true_positives, false_positives
+        return values
     along = true_positives / total.positive + false_positives / total.negative
     cell = np.minimum((along * (_CELLS / 2)).astype(np.int64), _CELLS - 1)
     changes = cell[1:] != cell[:-1]
     keep = np.r_[True, changes] | np.r_[changes, True]
-    return true_positives[keep], false_positives[keep]
+    return tuple(value[keep] for value in values)

@@ -29,6 +29,8 @@ class Curve:
         best: the operating point of Youden.
         best_f1: the threshold with the largest F1.
         roc: true and false positive rates, float64 of shape (2, n) from (0, 0) to (1, 1).
+        roc_thresholds: float64 of shape (n,), the score at or above which the finding is called present at each point
+            of `roc`; infinite for the first, at which it never is.
         targets: the thresholds for `curves.SENSITIVITIES`, then for `curves.SPECIFICITIES`; None for one that no
             threshold reaches.
     """
@@ -40,6 +42,7 @@ class Curve:
     best: OperatingPoint | None = None
     best_f1: F1Point | None = None
     roc: NDArray[np.float64] | None = None
+    roc_thresholds: NDArray[np.float64] | None = None
     targets: list[float | None] | None = None
 
 
@@ -80,7 +83,8 @@ def _whole(buckets: Sequence[Mapping[str, Any]], drawn: bool) -> Curve:
     true, false = (
         np.concatenate([_integers(b[name]) for b in reversed(buckets)]) for name in ("roc_true", "roc_false")
     )
-    true, false = curves.thin(true, false, counts)
+    scores = np.concatenate([np.frombuffer(bytes(b["roc_scores"])) for b in reversed(buckets)])
+    true, false, scores = curves.thin(true, false, counts, scores)
     roc = np.stack([np.r_[0, true] / counts.positive, np.r_[0, false] / counts.negative])
     total = sum(int(str(bucket["precision_sum"])) for bucket in buckets)
     best = curves.best_point(
@@ -94,6 +98,7 @@ def _whole(buckets: Sequence[Mapping[str, Any]], drawn: bool) -> Curve:
         best=best,
         best_f1=max(F1Point(b["f1"], b["f1_threshold"]) for b in buckets),
         roc=roc,
+        roc_thresholds=np.r_[np.inf, scores],
         targets=curves.best_targets(np.stack([np.frombuffer(bytes(b["targets"])) for b in buckets])),
     )
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from cxr_spark.evaluation.decisions.classification import RULES
 from cxr_spark.evaluation.decisions.operating_points import POINTS
 from cxr_spark.evaluation.report.metrics import may_share_patients
 from cxr_spark.evaluation.report.mistakes import KINDS, Pictures
+from cxr_spark.evaluation.report.movable import MovablePoint
 from cxr_spark.evaluation.report.panels import FEW_IMAGES, ComparedPanel, Panel, reliability_panels
 from cxr_spark.evaluation.report.words import engine_in_words, model_in_words
 from cxr_spark.reporting.numbers import count
@@ -24,6 +27,7 @@ def render(
     tables: Mapping[str, Table],
     created: str,
     pictures: Pictures | None = None,
+    movable: Sequence[MovablePoint] = (),
 ) -> str:
     """Renders the report. Every value in it is escaped.
 
@@ -34,12 +38,13 @@ def render(
         tables: the tables by name, from `tables.tables_of`.
         created: the time of the evaluation, for the reader.
         pictures: the pictures of the worst mistakes; None for a page without pictures.
+        movable: the curves of findings along which the reader moves an operating point.
 
     Returns:
         The page as HTML.
     """
     return (
-        environment("cxr_spark.evaluation.report")
+        environment("cxr_spark.evaluation.report", script="templates/operating.js")
         .get_template("report.html.j2")
         .render(
             title="Chest X-ray evaluation" + (" (synthetic images)" if metrics["synthetic"] else ""),
@@ -65,6 +70,7 @@ def render(
             comparison=metrics["comparison"],
             published=metrics.get("published"),
             panels=panels,
+            movable=json.dumps([asdict(each) for each in movable], allow_nan=False) if movable else "",
             compared=compared,
             tables=tables,
             footer=", ".join(f"{name} {version}" for name, version in metrics["versions"].items()),

@@ -40,18 +40,20 @@ class RocCurve:
         name: the finding's name.
         auc: the exact AUC, not the one of the points.
         points: true and false positive rates, float64 of shape (2, n) from (0, 0) to (1, 1).
+        thresholds: the threshold of each point, float64 of shape (n,); None where they are not known.
     """
 
     name: str
     auc: float
     points: NDArray[np.float64]
+    thresholds: NDArray[np.float64] | None = None
 
 
 def roc_curve(name: str, curve: Curve) -> RocCurve | None:
     """Returns a counted curve as one to draw; None where a class is empty."""
     if curve.auc is None or curve.roc is None:
         return None
-    return RocCurve(name, curve.auc, curve.roc)
+    return RocCurve(name, curve.auc, curve.roc, curve.roc_thresholds)
 
 
 def macro_curve(curves: Sequence[RocCurve]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from cxr_spark.evaluation.computation import Evaluation
 from cxr_spark.evaluation.report.card_text import card_as_markdown
 from cxr_spark.evaluation.report.confusion import draw_decisions
 from cxr_spark.evaluation.report.model_card import model_card
+from cxr_spark.evaluation.report.movable import movable_points
 from cxr_spark.evaluation.report.page import render
 from cxr_spark.evaluation.report.panels import compared_panels, panels_of
 from cxr_spark.evaluation.report.plots import auc_bars, roc_curves
@@ -37,7 +38,13 @@ def write(store: Store, evaluation: Evaluation) -> None:
     panels = panels_of(evaluation.curves, evaluation.micro, metrics)
     compared = compared_panels(evaluation.compared)
     page = render(
-        metrics, panels=panels, compared=compared, tables=tables, created=created, pictures=evaluation.pictures
+        metrics,
+        panels=panels,
+        compared=compared,
+        tables=tables,
+        created=created,
+        pictures=evaluation.pictures,
+        movable=movable_points(evaluation.curves, metrics),
     )
     for name, content in contents.items():
         store.write_bytes(name, content)

@@ -78,8 +78,9 @@ def test_thinning_parts_then_the_whole_is_thinning_the_whole(case, cuts):
     thinned = []
     for part in ranges(scores, labels, cuts):
         t = curves.thresholds_of(*part)
-        thinned.append(curves.thin(t.true_positives, t.false_positives, total))
-    joined = curves.thin(*(np.concatenate(rates) for rates in zip(*thinned, strict=True)), total)
+        thinned.append(curves.thin(t.true_positives, t.false_positives, total, t.score))
+    true, false, score = (np.concatenate(values) for values in zip(*thinned, strict=True))
+    joined = curves.thin(true, false, total, score)
     t = curves.thresholds_of(scores, labels, Counts(0, 0))
-    for part, whole in zip(joined, curves.thin(t.true_positives, t.false_positives, total), strict=True):
+    for part, whole in zip(joined, curves.thin(t.true_positives, t.false_positives, total, t.score), strict=True):
         np.testing.assert_array_equal(part, whole)
