@@ -104,7 +104,7 @@ ifeq ($(NIH),)
 else
 	@labels=$$(ls "$$NIH"/Data_Entry_2017*.csv* 2>/dev/null | tail -n 1 || true); \
 	quoted() { printf "'%s'" "$${1//\'/\'\'}"; }; \
-	$(BIN)/cxr-spark pipeline --config conf/demo.yaml --set pipeline.out=demo/nih --set evaluate.data=demo/nih/prepared \
+	$(BIN)/cxr-spark pipeline --config conf/demo.yaml --set pipeline.out=demo/nih \
 		--set prepare.images="[$$(quoted "$$NIH")]" \
 		--set prepare.labels="$$(quoted "$${labels:-$$NIH/Data_Entry_2017.csv}")" $(ARGS)
 	@$(call tell_result,demo/nih/evaluation)
@@ -122,7 +122,7 @@ PICTURED := Cardiomegaly
 pictures: $(STAMP)  ## renew the pictures of README from synthetic images (needs Chromium)
 	mkdir -p $(PICTURES)
 	cd $(PICTURES) && $(abspath $(BIN))/cxr-spark sample-data --out images --images 1000 --size 512
-	cd $(PICTURES) && $(abspath $(BIN))/cxr-spark pipeline --config $(CURDIR)/conf/demo.yaml --set pipeline.out=. --set evaluate.data=prepared \
+	cd $(PICTURES) && $(abspath $(BIN))/cxr-spark pipeline --config $(CURDIR)/conf/demo.yaml --set pipeline.out=. \
 		--set prepare.images=images --set prepare.labels=images/Data_Entry_2017.csv --set prepare.size=256 \
 		--set model.input_size=96 --set train.epochs=12
 	cd $(PICTURES) && $(abspath $(BIN))/cxr-spark explain --data prepared --model run/model --out explained \

@@ -79,7 +79,7 @@ def overlay(image: NDArray[np.uint8], maps: Sequence[HeatMap], caption: Caption)
     _text(draw, (_MARGIN, 62), f"{labels}; {caption.note}".replace("_", " "), 12, GREY, room)
     for number, one in enumerate(maps):
         top = _HEAD + number * step
-        title = f"{display_name(one.shown.finding)}  {one.shown.probability:.1%}"
+        title = f"{display_name(one.shown.finding)}  {100 * one.shown.probability:.1f} %"
         _text(draw, (_MARGIN, 10 if number == 0 else top - 36), title, 22, INK, room, bold=True)
         _draw_map(page, image, one, top)
     return _png(page)

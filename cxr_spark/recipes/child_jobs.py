@@ -57,12 +57,14 @@ def child_jobs(settings: Settings) -> list[ChildJob]:
     root = (settings.pipeline.out or "").rstrip("/")
     prepared, run, scores = (f"{root}/{name}" for name in ("prepared", "run", "scores"))
     data, model = ("--data", prepared), ("--model", f"{run}/model")
+    # The report shows images of the data that the pipeline made, unless the settings say otherwise.
+    shown = data if settings.evaluate.data is None and settings.evaluate.pictures == "show" else ()
     known = {
         "prepare": ChildJob("prepare", prepared, ()),
         "explore": ChildJob("explore", f"{root}/exploration", data),
         "train": ChildJob("train", run, data),
         "score": ChildJob("score", scores, (*data, *model)),
-        "evaluate": ChildJob("evaluate", f"{root}/evaluation", ("--predictions", scores)),
+        "evaluate": ChildJob("evaluate", f"{root}/evaluation", ("--predictions", scores, *shown)),
         "explain": ChildJob("explain", f"{root}/explanation", (*data, *model)),
     }
     return [known[name] for name in settings.pipeline.steps]

@@ -49,10 +49,17 @@ def test_jobs_in_order_with_each_others_outputs() -> None:
             "hdfs://n/runs/1/scores",
             ("--data", "hdfs://n/runs/1/prepared", "--model", "hdfs://n/runs/1/run/model"),
         ),
-        ("evaluate", "hdfs://n/runs/1/evaluation", ("--predictions", "hdfs://n/runs/1/scores")),
+        (
+            "evaluate",
+            "hdfs://n/runs/1/evaluation",
+            ("--predictions", "hdfs://n/runs/1/scores", "--data", "hdfs://n/runs/1/prepared"),
+        ),
     ]
     some = load_settings(None, ["pipeline.out=/x", "pipeline.steps=[score, evaluate]"])
     assert [job.name for job in child_jobs(some)] == ["score", "evaluate"]
+    for change in ("evaluate.data=/other/prepared", "evaluate.pictures=leave_out"):
+        (evaluate,) = child_jobs(load_settings(None, ["pipeline.out=/x", "pipeline.steps=[evaluate]", change]))
+        assert evaluate.options == ("--predictions", "/x/scores")
     others = load_settings(None, ["pipeline.out=/x", "pipeline.steps=[explore, explain]"])
     assert [(job.name, job.out, job.options) for job in child_jobs(others)] == [
         ("explore", "/x/exploration", ("--data", "/x/prepared")),
