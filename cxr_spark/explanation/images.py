@@ -17,7 +17,7 @@ from cxr_spark.imaging.grey import WHITE_LEVEL
 from cxr_spark.imaging.reading import ahead, read_image_file
 from cxr_spark.imaging.rejected import ImageRejected
 from cxr_spark.imaging.resize import ResizeMode, resize
-from cxr_spark.models.folder import Preprocessing
+from cxr_spark.models.metadata import Preprocessing
 from cxr_spark.scoring.plan import Part, RawImage, RawPart
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import binary_images

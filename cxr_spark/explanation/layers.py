@@ -12,8 +12,8 @@ from cxr_spark.errors import UsageError
 from cxr_spark.explanation.gradcam import GradCam
 from cxr_spark.models.architectures import build_empty, map_layer
 from cxr_spark.models.empty import empty
-from cxr_spark.models.folder import ModelMetadata
 from cxr_spark.models.head import head_name
+from cxr_spark.models.metadata import ModelMetadata
 
 
 def check_layers(metadata: ModelMetadata, names: Sequence[str]) -> dict[str, tuple[int, int, int]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_spark.explanation.boxes import Box
-from cxr_spark.models.folder import Preprocessing
+from cxr_spark.models.metadata import Preprocessing
 
 #: The overlaps at which Wang et al. (ChestX-ray8, CVPR 2017) report the accuracy of localisation.
 IOU_AT: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)

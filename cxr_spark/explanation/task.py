@@ -29,7 +29,7 @@ from cxr_spark.explanation.writing import WRITERS, PictureWriter
 from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.imaging.prepare import use_one_thread
 from cxr_spark.imaging.resize import ResizeMode
-from cxr_spark.models.folder import ModelMetadata
+from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.outputs.mark import note
 from cxr_spark.scoring.plan import RawPart
 from cxr_spark.scoring.predict import activate, network_input

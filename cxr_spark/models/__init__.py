@@ -2,9 +2,10 @@
 
 from cxr_spark.models import _torchvision  # noqa: F401  # before the first import of torchvision
 from cxr_spark.models.architectures import ARCHITECTURES, Architecture, architecture, build
-from cxr_spark.models.folder import LoadedModel, ModelMetadata, load_metadata, load_model, save_model
+from cxr_spark.models.folder import LoadedModel, load_metadata, load_model, save_model
 from cxr_spark.models.freezing import freeze, set_train_mode
 from cxr_spark.models.initial_weights import load_initial_weights, resolve_weights
+from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.models.weights import Weights
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cxr_spark.models.folder import ModelMetadata
+from cxr_spark.models.metadata import ModelMetadata
 
 
 def described(metadata: ModelMetadata) -> dict[str, Any]:

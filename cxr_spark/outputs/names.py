@@ -50,7 +50,8 @@ _SCORED = rf"part-(\d{{5}}|names)-({_HEX}{{12}}|\d{{8}}T\d{{6}}Z-{_HEX}{{8}}|res
 #: The tables of an evaluation.
 _TABLES = (
     "findings|youden|decisions_(0_5|validation|most_probable)|points_(sensitivity|specificity)_\\d\\d|points_(youden|f1)|"
-    "calibration|comparison|disagreements|published|splits|subgroups|subgroup_crossings|subgroup_findings(_flagged)?"
+    "calibration|comparison|disagreements|mistakes|published|splits|subgroups|subgroup_crossings|"
+    "subgroup_findings(_flagged)?"
 )
 
 OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(

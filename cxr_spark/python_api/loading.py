@@ -14,7 +14,7 @@ from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.imaging.decode import decode_grey
 from cxr_spark.imaging.resize import resize
 from cxr_spark.models import folder
-from cxr_spark.models.folder import ModelMetadata
+from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.scoring.predict import activate, network_input
 from cxr_spark.storage.store import Store, resolve
 

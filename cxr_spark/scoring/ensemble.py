@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_spark.imaging.prepare import Form, prepare_forms
-from cxr_spark.models.folder import ModelMetadata
+from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.scoring.combining import Combination, Probabilities
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.shipping import ReadyModel, ShippedModel, ready_models

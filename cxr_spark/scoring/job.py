@@ -242,11 +242,11 @@ def score(
     check_held()
     doubts = doubts_of(part.doubts for part in scored)
     delete_strays(store, "score", names)
+    reasons = dict(sorted(quarantined.items()))
     if images == 0:
-        reasons = counted(dict(sorted(quarantined.items())))
         raise DataError(
-            f"none of the images can be read ({reasons}): {examples(store)}; `cxr-spark quarantine {store.uri}` lists "
-            f"them all{remedy_for_names(quarantined)}"
+            f"none of the images can be read ({counted(reasons)}): {examples(store)}; `cxr-spark quarantine "
+            f"{store.uri}` lists them all{remedy_for_names(quarantined)}"
         )
-    told = {"dicom_doubtful": doubts} if doubts else {}
-    return {"images": images, "quarantined": dict(sorted(quarantined.items())), **told}
+    counts = {"images": images, "quarantined": reasons}
+    return {**counts, "dicom_doubtful": doubts} if doubts else counts

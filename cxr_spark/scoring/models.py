@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from cxr_spark.config import ScoreSettings
 from cxr_spark.errors import ConfigError, DataError, UsageError
 from cxr_spark.models.description import described
-from cxr_spark.models.folder import ModelMetadata, load_metadata
+from cxr_spark.models.folder import load_metadata
+from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.outputs.claim import digest
 from cxr_spark.scoring.combining import Combination
 from cxr_spark.scoring.engine import Engine, engine_of

@@ -11,7 +11,7 @@ from cxr_spark.augmentation.kernels import center_crop, imagenet_bgr
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.imaging.resize import resize
 from cxr_spark.models.device import Compute, choose_to_score
-from cxr_spark.models.folder import ModelMetadata, Preprocessing
+from cxr_spark.models.metadata import ModelMetadata, Preprocessing
 
 
 @torch.inference_mode()

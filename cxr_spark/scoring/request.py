@@ -14,7 +14,7 @@ from cxr_spark.config import ExplainSettings, ScoreSettings
 from cxr_spark.errors import UsageError
 from cxr_spark.imaging.listing import find_images
 from cxr_spark.imaging.resize import MODES, ResizeMode
-from cxr_spark.models.folder import ModelMetadata
+from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.outputs.claim import digest
 from cxr_spark.outputs.job import JobRun
 from cxr_spark.scoring.plan import NAMINGS, Part, label_order, prepared_parts, raw_parts

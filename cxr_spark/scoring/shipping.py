@@ -14,8 +14,9 @@ from torch import nn
 
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.models.device import Compute, choose_to_score, usable_cores
-from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, LoadedModel, ModelMetadata, load_model
+from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, LoadedModel, load_model
 from cxr_spark.models.fusing import fuse_batch_norms
+from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.predict import predict
 from cxr_spark.storage.places import SHARED_LOCAL, is_on_every_node

@@ -9,7 +9,7 @@ from cxr_spark.augmentation.building import from_config
 from cxr_spark.augmentation.kinds import BatchAugmentation
 from cxr_spark.config import ModelSettings, TrainSettings
 from cxr_spark.models.architectures import build, build_empty
-from cxr_spark.models.folder import BuildArguments
+from cxr_spark.models.metadata import BuildArguments
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,8 +58,9 @@ class FakeClock:
         self.now = 0.0
         self.looks = 0
         self.each_look = lambda looks: None
-        monkeypatch.setattr(lock_module.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(lock_module.time, "sleep", self._sleep)
+        # The module of the lock alone gets it: other threads of this process go on by the real one.
+        kept = {name: getattr(time, name) for name in ("time", "strftime", "gmtime")}
+        monkeypatch.setattr(lock_module, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep, **kept))
 
     def _sleep(self, seconds: float) -> None:
         self.now += 1

@@ -9,8 +9,8 @@ import torch
 
 from cxr_spark.models import ModelMetadata, build, save_model
 from cxr_spark.models.architectures import batch_norms
-from cxr_spark.models.folder import Preprocessing
 from cxr_spark.models.head import head_name
+from cxr_spark.models.metadata import Preprocessing
 from cxr_spark.storage.store import Store
 
 

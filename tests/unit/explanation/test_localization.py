@@ -5,7 +5,7 @@ import pytest
 
 from cxr_spark.explanation.boxes import Box
 from cxr_spark.explanation.localization import by_finding, compare_with_boxes, on_square, summarise
-from cxr_spark.models.folder import Preprocessing
+from cxr_spark.models.metadata import Preprocessing
 
 WHOLE = Preprocessing(input_size=64, stored_size=64)
 CROPPED = Preprocessing(input_size=32, stored_size=64, crop=True)

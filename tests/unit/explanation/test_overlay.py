@@ -13,7 +13,7 @@ from cxr_spark.explanation.localization import BoxOverlap
 from cxr_spark.explanation.names import file_name
 from cxr_spark.explanation.overlay import SIDE, Caption, HeatMap, contact_sheet, overlay
 from cxr_spark.explanation.shown import ShownFinding
-from cxr_spark.models.folder import ModelMetadata, Preprocessing
+from cxr_spark.models.metadata import ModelMetadata, Preprocessing
 
 LEFT, RIGHT, TOP = 14, 536, 84
 

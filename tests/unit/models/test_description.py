@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from cxr_spark.models.description import described
-from cxr_spark.models.folder import ModelMetadata, Preprocessing
+from cxr_spark.models.metadata import ModelMetadata, Preprocessing
 
 
 def metadata(**changes: object) -> ModelMetadata:

@@ -44,7 +44,7 @@ LAYERS = """
 import os, tempfile
 from cxr_spark.explanation.layers import check_layers
 from cxr_spark.models import ModelMetadata
-from cxr_spark.models.folder import Preprocessing
+from cxr_spark.models.metadata import Preprocessing
 sizes = Preprocessing(input_size=32, stored_size=32)
 metadata = ModelMetadata(architecture="efficientnet_b0", findings=("A",), preprocessing=sizes)
 print(check_layers(metadata, ["features.1"]), os.listdir(tempfile.gettempdir()))

@@ -21,7 +21,7 @@ from cxr_spark.explanation.images import image_names, prepared_images
 from cxr_spark.explanation.plan import ChosenPart, choose
 from cxr_spark.exploration.task import PixelSummer
 from cxr_spark.models.device import Compute
-from cxr_spark.models.folder import ModelMetadata, Preprocessing
+from cxr_spark.models.metadata import ModelMetadata, Preprocessing
 from cxr_spark.scoring.ensemble import ReadyEnsemble, ShippedEnsemble
 from cxr_spark.scoring.plan import PreparedPart, prepared_parts
 from cxr_spark.scoring.request import prepared_request
