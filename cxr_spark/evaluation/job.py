@@ -32,8 +32,8 @@ from cxr_spark.tables.schema import TEST, TRAIN
 #: Images are rows of numbers here, not pixels: larger Arrow batches than other jobs'.
 _CONF = {"spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
 
-#: Settings that the fingerprint holds in words of its own.
-_TOLD_APART = ("baseline", "test_list", "train_list", "data", "pictures")
+#: Settings that name files: the fingerprint holds the files' URIs and digests instead.
+_FILE_SETTINGS = ("baseline", "test_list", "train_list", "data", "pictures")
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class EvaluateJob(Job[EvaluateResult]):
         if truth is not None:
             truth = with_splits(truth, lists)
         fingerprint = {
-            **settings.model_dump(mode="json", exclude=set(_TOLD_APART)),
+            **settings.model_dump(mode="json", exclude=set(_FILE_SETTINGS)),
             **{f"{split}_list": hashlib.sha256(content).hexdigest() for split, content in lists.items()},
             "predictions": predictions,
             "prediction_files": _digest_of_files(predictions),

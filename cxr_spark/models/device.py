@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cxr_spark.config.precision import Precision, scored_in
+from cxr_spark.config.precision import NumberFormat, Precision, scored_in
 from cxr_spark.errors import ConfigError
 
 
@@ -27,7 +27,7 @@ class Compute:
     bf16: bool
 
     @property
-    def precision(self) -> str:
+    def precision(self) -> NumberFormat:
         """The number format of matrix work: `bf16` or `fp32`."""
         return "bf16" if self.bf16 else "fp32"
 

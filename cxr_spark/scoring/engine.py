@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxr_spark.config import ScoreSettings
-from cxr_spark.config.precision import scored_in
+from cxr_spark.config.precision import NumberFormat, scored_in
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,11 @@ class Engine:
 
     Attributes:
         name: the library that runs the network.
-        precision: the number format: `fp32` or `bf16`.
+        precision: the number format.
     """
 
     name: str = "torch"
-    precision: str = "fp32"
+    precision: NumberFormat = "fp32"
 
     def described(self) -> dict[str, str]:
         """Returns what the description of scores says of the engine: JSON values."""

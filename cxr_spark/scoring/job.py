@@ -22,7 +22,7 @@ from cxr_spark.scoring.headers import doubts_of
 from cxr_spark.scoring.incremental import score_new
 from cxr_spark.scoring.models import Models, open_models
 from cxr_spark.scoring.plan import Part, remedy_for_names
-from cxr_spark.scoring.request import check_source, request_of
+from cxr_spark.scoring.request import check_form, check_source, request_of
 from cxr_spark.scoring.running import run_image_parts
 from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import PartScorer, write_quarantine_part
@@ -108,18 +108,10 @@ class ScoreJob(Job[ScoreResult]):
         if incremental and not patterns:
             raise UsageError("--incremental is for raw images: give --images; prepared data are scored as a whole")
         score = settings.updated({f"score.{name}": value for name, value in options.items()}).score
-        if options.get("operating_point") is not None and score.thresholds is None:
-            raise UsageError(
-                f"--operating-point {score.operating_point} needs --thresholds: give the --out of an evaluation"
-            )
         models = (model,) if isinstance(model, str) else tuple(model)
         if not models:
             raise UsageError("--model is missing: expected the folder of a model, or of several")
-        if incremental and score.format != "parquet":
-            raise UsageError(
-                f"--format {score.format} is not for --incremental, which takes rows out of files again: leave it out; "
-                "--columns findings gives each finding a column"
-            )
+        check_form(score, incremental, options.get("operating_point"))
         return cls(score, models, out, data, patterns, incremental)
 
     @property

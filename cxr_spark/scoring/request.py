@@ -117,6 +117,26 @@ def check_source(data: str | None, images: Sequence[str] | str | None, split: ob
     return patterns
 
 
+def check_form(settings: ScoreSettings, incremental: bool, point: str | None) -> None:
+    """Checks that the options of what is written go together.
+
+    Args:
+        settings: how to score.
+        incremental: whether the scores are added to those of earlier runs.
+        point: the operating point that the user names; None where the default stands.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    if point is not None and settings.thresholds is None:
+        raise UsageError(f"--operating-point {point} needs --thresholds: give the --out of an evaluation")
+    if incremental and settings.format != "parquet":
+        raise UsageError(
+            f"--format {settings.format} is not for --incremental, which takes rows out of files again: leave it out; "
+            "--columns findings gives each finding a column"
+        )
+
+
 def request_of(run: JobRun, settings: ScoreSettings | ExplainSettings, metadata: ModelMetadata) -> Request:
     """Returns the request for the prepared data or the raw images that a job was given.
 

@@ -157,7 +157,7 @@ def _load(model: ShippedModel) -> ReadyModel:
         )
     if model.metadata is not None:
         _check_same(loaded.metadata, model.metadata, model.uri)
-    compute = choose_to_score("bf16" if model.engine.precision == "bf16" else "fp32", _gpu())
+    compute = choose_to_score(model.engine.precision, _gpu())
     return ReadyModel(compute.place(fuse_batch_norms(loaded.module)), loaded.metadata, compute)
 
 
