@@ -48,12 +48,15 @@ EXTRAS = {
         "pydicom>=3.0.2,<4",  # reads the headers; MIT
         "imagecodecs>=2025.3.30",  # JPEG of 8 to 16 bits, lossless too, JPEG-LS, JPEG 2000, RLE; BSD
     ],
+    # For `evaluate --calibration isotonic`, on the driver alone.
+    "calibration": ["scikit-learn>=1.4"],  # isotonic regression; BSD
 }
 EXTRAS["dev"] = [
     *EXTRAS["torch"],
     *EXTRAS["timm"],
     *EXTRAS["java"],
     *EXTRAS["dicom"],
+    *EXTRAS["calibration"],  # scikit-learn is also the independent truth of the tests for AUC and average precision
     "build>=1.2",  # makes the wheel and the source archive
     "hypothesis>=6.100",  # finds the input that breaks a parser
     "import-linter>=2.1",  # holds the floors of the packages
@@ -64,7 +67,6 @@ EXTRAS["dev"] = [
     "pytest-timeout>=2.3",  # a hung Spark job fails its test, not the whole run
     "pytest-xdist>=3.8",  # unit and integration tests on every core
     "ruff>=0.9",
-    "scikit-learn>=1.4",  # the independent truth for AUC and average precision
     "scipy>=1.11",  # the independent truth for draws and ranks
     "types-PyYAML>=6",
     "venv-pack>=0.2",  # an environment as an archive that Spark unpacks on its executors

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SETTINGS = (
     *("baseline", "data", "pictures", "split", "test_list", "train_list"),
-    *("task", "index_column", "prob_prefix", "replicates", "seed"),
+    *("task", "calibration", "index_column", "prob_prefix", "replicates", "seed"),
 )
 #: Settings of `prepare` that tell how labels are read.
 LABELLING = ("dataset", *COLUMNS)

@@ -137,6 +137,11 @@ class EvaluateSettings(Section):
         description="what the numbers in another tool's predictions are; logits become probabilities by a sigmoid, or "
         "by a softmax where task is single_label",
     )
+    calibration: Literal["temperature", "isotonic"] = Field(
+        "temperature",
+        description="how probabilities are calibrated on the validation images, for the report; temperature: one "
+        "number for each finding; isotonic: a rising curve for each finding, which needs scikit-learn and many images",
+    )
     replicates: int = Field(
         1000, ge=0, le=100_000, description="number of bootstrap replicates for confidence intervals; 0: no intervals"
     )

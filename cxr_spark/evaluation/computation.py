@@ -69,6 +69,7 @@ def evaluate(
     seed: int,
     split: str | None = None,
     task: str | None = None,
+    calibration: str = "temperature",
     lists: Mapping[str, str] | None = None,
     baseline: Predictions | None = None,
     synthetic: bool = False,
@@ -85,6 +86,7 @@ def evaluate(
         split: the split whose images are evaluated; None for all images. The AUCs of the other splits are given beside
             it, and thresholds are chosen on `val` where there is one.
         task: one of `TASKS`; None for the task that the predictions name, or `multi_label` where they name none.
+        calibration: how probabilities are calibrated on the validation images, one of `calibration.measure.METHODS`.
         lists: the URI of the list that gave the images of each split their split, where lists did.
         baseline: predictions of another model for the same images, to compare with. Its labels are not used.
         synthetic: whether the images are known to be synthetic.
@@ -125,7 +127,9 @@ def evaluate(
         points = None
         if chosen is not None:
             points = operating_points(evaluated, chosen, findings, replicates=replicates, seed=seed)
-        calibration = calibration_of(evaluated, None if held_out is None else held_out.images, findings)
+        calibrated = calibration_of(
+            evaluated, None if held_out is None else held_out.images, findings, method=calibration
+        )
         groups = _groups(curves, findings, subgroups)
         compared = [group for group in subgroups if group.grouping != SPLIT]
         add_differences(groups, evaluated, compared, findings, thresholds)
@@ -147,7 +151,7 @@ def evaluate(
         "micro": metrics.micro(pooled),
         "classification": reports,
         "operating_points": points,
-        "calibration": calibration,
+        "calibration": calibrated,
         "mistakes": mistakes,
         "splits": _in_order(groups.pop(SPLIT, {})),
         "subgroups": {name: group for name, group in groups.items() if name not in CROSSINGS},

@@ -25,6 +25,7 @@ from cxr_spark.outputs.claim import Claim, digest
 from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.reporting.provenance import is_synthetic, model_of, prepared_as
+from cxr_spark.runtime.requirements import check_calibration
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import TEST, TRAIN
@@ -114,12 +115,14 @@ class EvaluateJob(Job[EvaluateResult]):
 
         Raises:
             ConfigError: an option is out of range.
+            UsageError: a package that an option needs is not installed.
         """
         changes = {f"evaluate.{name}": value for name, value in options.items()}
         changes |= {f"prepare.{name}": value for name, value in (labelling or {}).items()}
         whole = settings.updated(changes)
         files = (labels,) if isinstance(labels, str) else tuple(labels or ())
         check_lists(whole.evaluate, bool(files))
+        check_calibration(whole.evaluate.calibration)
         return cls(whole.evaluate, whole.prepare, predictions, out, files)
 
     def execution(self, asked: Execution) -> Execution:
@@ -197,6 +200,7 @@ class EvaluateJob(Job[EvaluateResult]):
             split=(TEST if lists else None) if settings.split == "all" else settings.split,
             lists=lists,
             task=task,
+            calibration=settings.calibration,
             baseline=compared,
             synthetic=is_synthetic(uri, label_uris),
         )

@@ -29,6 +29,7 @@ def evaluate(
     test_list: str | None = None,
     train_list: str | None = None,
     task: str | None = None,
+    calibration: str | None = None,
     index_column: str | None = None,
     prob_prefix: str | None = None,
     logits: bool = False,
@@ -63,6 +64,7 @@ def evaluate(
         test_list: list of test images, for predictions with `labels`; only its images are evaluated.
         train_list: list of training images, which are counted.
         task: multi_label, single_label or auto.
+        calibration: how probabilities are calibrated on the validation images: temperature or isotonic.
         index_column: column of another tool's predictions that names the images.
         prob_prefix: what comes before the finding in the names of its columns.
         logits: whether its numbers are logits, not probabilities.
@@ -115,6 +117,7 @@ def evaluate(
         test_list=test_list,
         train_list=train_list,
         task=task,
+        calibration=calibration,
         index_column=index_column,
         prob_prefix=prob_prefix,
         scores="logits" if logits else None,

@@ -12,6 +12,7 @@ from cxr_spark.errors import ConfigError, CxrError, DataError, UsageError
 from cxr_spark.outputs.ownership import check_ownership
 from cxr_spark.recipes.child_jobs import ChildJob
 from cxr_spark.recipes.overlaps import overlaps
+from cxr_spark.runtime.requirements import check_calibration
 from cxr_spark.storage.store import Store, parent_and_name
 from cxr_spark.tables.prepared import PreparedDataset
 
@@ -67,6 +68,9 @@ class PipelineCheck:
         if "score" in self._jobs and self._settings.score.calibration_data:
             with self._collected():
                 PreparedDataset.open(self._resolve(self._settings.score.calibration_data))
+        if "evaluate" in self._jobs:
+            with self._collected():
+                check_calibration(self._settings.evaluate.calibration)
         if "evaluate" in self._jobs and self._settings.evaluate.baseline:
             with self._collected():
                 self._check_input("evaluate.baseline", self._settings.evaluate.baseline)

@@ -1,4 +1,4 @@
-"""Whether torch is installed: nodes that only prepare images need not have it."""
+"""Whether packages are installed that a part of the program needs: nodes that only prepare images need no torch."""
 
 from __future__ import annotations
 
@@ -22,4 +22,20 @@ def check_torch(user: str) -> None:
     if missing:
         raise UsageError(
             f"`{user}` needs {' and '.join(missing)}, not installed in this environment: pip install 'cxr-spark[torch]'"
+        )
+
+
+def check_calibration(method: str) -> None:
+    """Checks, without importing it, that scikit-learn is installed where probabilities are calibrated by it.
+
+    Args:
+        method: the setting `evaluate.calibration`.
+
+    Raises:
+        UsageError: it is missing; the message says how to install it.
+    """
+    if method == "isotonic" and importlib.util.find_spec("sklearn") is None:
+        raise UsageError(
+            "evaluate.calibration=isotonic needs scikit-learn, not installed in this environment: pip install "
+            "'cxr-spark[calibration]', or say calibration=temperature"
         )

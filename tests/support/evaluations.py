@@ -46,10 +46,13 @@ def calibration(curves, temperature=1.5):
         {"low": i / 10, "high": (i + 1) / 10, "n_images": 50, "mean_probability": x, "fraction_positive": y}
         for i, x, y in ((0, 0.05, 0.1), (6, 0.65, 0.5))
     ]
-    row = {"temperature": temperature, "brier": 0.12, "ece": 0.0625, "reliability": bins}
+    row = {"fitted": temperature is not None, "fitted_positive": 40, "fitted_negative": 60}
+    row |= {"temperature": temperature, "levels": None, "isotonic": None}
+    row |= {"brier": 0.12, "ece": 0.0625, "reliability": bins}
     row |= {"brier_scaled": 0.11, "ece_scaled": 0.0425, "reliability_scaled": bins[:1]}
     means = {"brier": 0.12, "ece": 0.0625, "brier_scaled": 0.11, "ece_scaled": 0.0425}
-    return {"bins": 10, "fitted_on": "val", "findings": dict.fromkeys(curves, row), "macro": means}
+    result = {"bins": 10, "method": "temperature", "fitted_on": "val", "findings": dict.fromkeys(curves, row)}
+    return {**result, "macro": means, "macro_fitted": {"findings_used": list(curves), **means}}
 
 
 def all_metrics(curves, **changes):

@@ -1,1 +1,1 @@
-"""Calibration: whether probabilities are what they say, as they are and after temperature scaling."""
+"""Calibration: whether probabilities are what they say, before and after temperatures or isotonic curves."""

@@ -1,23 +1,32 @@
-"""Measures calibration: temperatures are fitted on validation images and applied to the evaluated ones."""
+"""Measures calibration: temperatures or curves are fitted on validation images and applied to the evaluated ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_spark.evaluation.calibration.bins import BINS, COUNTED, UNIT, BinCounter, CellCounter
-from cxr_spark.evaluation.calibration.temperature import fit_temperatures
+from cxr_spark.evaluation.calibration.bins import BINS, COUNTED, UNIT, BinCounter, CellCounter, Fitted
+from cxr_spark.evaluation.calibration.isotonic import IsotonicCurves
+from cxr_spark.evaluation.calibration.temperature import Temperatures
 from cxr_spark.evaluation.counting.auc import mean_of_defined
 from cxr_spark.evaluation.image_sets.base import ImageSet
 from cxr_spark.tables.schema import VALIDATION
 
 _SHARES = ("brier", "ece")
+#: What each method fits from the images without and with each finding, by the cell of their logit.
+METHODS: Mapping[str, Callable[[NDArray[np.int64], NDArray[np.int64]], Fitted]] = MappingProxyType(
+    {"temperature": Temperatures.fitted, "isotonic": IsotonicCurves.fitted}
+)
+_NOTHING_FITTED: Mapping[str, Any] = MappingProxyType(dict.fromkeys(("temperature", "levels", "isotonic")))
 
 
-def calibration_of(evaluated: ImageSet, held_out: ImageSet | None, findings: Sequence[str]) -> dict[str, Any]:
+def calibration_of(
+    evaluated: ImageSet, held_out: ImageSet | None, findings: Sequence[str], method: str
+) -> dict[str, Any]:
     """Measures calibration.
 
     Args:
@@ -25,37 +34,46 @@ def calibration_of(evaluated: ImageSet, held_out: ImageSet | None, findings: Seq
         held_out: such images of the validation split; None where there are none, or where they themselves are
             evaluated. Then nothing is fitted.
         findings: the names of the findings, in the order of labels and scores.
+        method: how probabilities are calibrated, one of `METHODS`.
 
     Returns:
-        The part `calibration` of metrics.json. For each finding: `brier` (mean squared error of the probability, Brier
-        1950), `ece` (expected calibration error over the bins, Guo et al. 2017) and `reliability` (the bins that hold
-        images), the same after scaling as `..._scaled`, and `temperature`. What cannot be computed is None.
+        The part `calibration` of metrics.json, whose fields docs/calibration.md describes. What cannot be computed is
+        None.
     """
-    temperatures: list[float | None] = [None] * len(findings)
+    fitted: Fitted | None = None
+    seen: NDArray[np.int64] | None = None
     if held_out is not None:
-        temperatures = fit_temperatures(*_counted(held_out, CellCounter(len(findings))))
-    known = np.array([1.0 if temperature is None else temperature for temperature in temperatures])
-    before, after = _counted(evaluated, BinCounter(known))
+        by_cell = _counted(held_out, CellCounter(len(findings)))
+        fitted, seen = METHODS[method](*by_cell), by_cell.sum(axis=-1)
+    before, after = _counted(evaluated, BinCounter(len(findings), fitted))
     by_finding: dict[str, dict[str, Any]] = {}
-    for place, (name, temperature) in enumerate(zip(findings, temperatures, strict=True)):
-        numbers = {"temperature": temperature, **_numbers(before[place])}
-        later = dict.fromkeys((*_SHARES, "reliability")) if temperature is None else _numbers(after[place])
-        by_finding[name] = {**numbers, **{f"{key}_scaled": value for key, value in later.items()}}
-    fitted = [row for row in by_finding.values() if row["temperature"] is not None]
+    for place, name in enumerate(findings):
+        found = None if fitted is None else fitted.facts(place)
+        later = dict.fromkeys((*_SHARES, "reliability")) if found is None else _numbers(after[place])
+        by_finding[name] = {
+            "fitted": found is not None,
+            "fitted_negative": None if seen is None else int(seen[0, place]),
+            "fitted_positive": None if seen is None else int(seen[1, place]),
+            **_NOTHING_FITTED,
+            **(found or {}),
+            **_numbers(before[place]),
+            **{f"{key}_scaled": value for key, value in later.items()},
+        }
+    changed = {name: row for name, row in by_finding.items() if row["fitted"] and row["brier"] is not None}
+    whole = changed if len(changed) == len(findings) else {}
+    both = (*_SHARES, *(f"{key}_scaled" for key in _SHARES))
     return {
         "bins": BINS,
+        "method": method,
         "fitted_on": None if held_out is None else VALIDATION,
         "findings": by_finding,
-        "macro": {
-            **{key: mean_of_defined([row[key] for row in by_finding.values()]) for key in _SHARES},
-            **{
-                f"{key}_scaled": mean_of_defined([row[f"{key}_scaled"] for row in by_finding.values()])
-                if len(fitted) == len(findings)
-                else None
-                for key in _SHARES
-            },
-        },
+        "macro": {**_means(by_finding, _SHARES), **_means(whole, both[len(_SHARES) :])},
+        "macro_fitted": {"findings_used": list(changed), **_means(changed, both)},
     }
+
+
+def _means(rows: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> dict[str, float | None]:
+    return {key: mean_of_defined([row[key] for row in rows.values()]) for key in keys}
 
 
 def _counted(images: ImageSet, counter: CellCounter | BinCounter) -> NDArray[np.int64]:

@@ -6,6 +6,10 @@ has the smallest log loss of sigmoid(logit / T) on the validation images. It cha
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +34,31 @@ def logits_of(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return cut
 
 
+@dataclass(frozen=True)
+class Temperatures:
+    """The temperatures of all findings.
+
+    Attributes:
+        values: one for each finding; None where none could be fitted, see `fit_temperatures`.
+    """
+
+    values: Sequence[float | None]
+
+    @classmethod
+    def fitted(cls, negative: NDArray[np.int64], positive: NDArray[np.int64]) -> Temperatures:
+        """Fits the temperature of each finding; the arrays are those of `fit_temperatures`."""
+        return cls(tuple(fit_temperatures(negative, positive)))
+
+    def __call__(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns probabilities after scaling: both of shape (images, findings); without a temperature by 1."""
+        return scaled(probabilities, np.array([1.0 if value is None else value for value in self.values]))
+
+    def facts(self, finding: int) -> Mapping[str, Any] | None:
+        """Returns what was fitted for the finding in a place, as JSON values; None where nothing was."""
+        value = self.values[finding]
+        return None if value is None else {"temperature": value}
+
+
 def scaled(probabilities: NDArray[np.float64], temperatures: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns probabilities after temperature scaling.
 
@@ -51,6 +80,11 @@ def cells_of(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.minimum(place.astype(np.int64), CELLS - 1)
 
 
+def middles() -> NDArray[np.float64]:
+    """Returns the logit in the middle of each cell: float64 of shape (CELLS,)."""
+    return (np.arange(CELLS, dtype=np.float64) + 0.5) * (2 * LIMIT / CELLS) - LIMIT
+
+
 def fit_temperatures(negative: NDArray[np.int64], positive: NDArray[np.int64]) -> list[float | None]:
     """Fits the temperature of each finding.
 
@@ -64,7 +98,7 @@ def fit_temperatures(negative: NDArray[np.int64], positive: NDArray[np.int64]) -
         The temperatures. None where a class is empty; where the scores separate the classes perfectly, since then the
         lowest temperature is always the best; and where the scores do not rise with the finding.
     """
-    logit = (np.arange(CELLS, dtype=np.float64) + 0.5) * (2 * LIMIT / CELLS) - LIMIT
+    logit = middles()
     fitted: list[float | None] = []
     for absent, present in zip(negative, positive, strict=True):
         there = np.flatnonzero(absent + present)

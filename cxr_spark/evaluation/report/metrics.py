@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_spark.datasets.findings import NO_FINDING
+from cxr_spark.evaluation.calibration.doubts import doubts_of
 from cxr_spark.evaluation.counting.auc import mean_of_defined
 from cxr_spark.evaluation.counting.bootstrap import percentile_interval
 from cxr_spark.evaluation.counting.curves import Counts
@@ -155,6 +156,7 @@ def _warnings(metrics: Mapping[str, Any]) -> Iterable[str]:
         without = metrics["n_images"] - sum(map(sum, matrix))
         if without:
             yield f"{without:,} images have not exactly one known label and are left out of precision, recall and F1."
+    yield from doubts_of(metrics["calibration"])
     comparison = metrics["comparison"]
     if comparison and comparison["images_not_in_baseline"]:
         yield (

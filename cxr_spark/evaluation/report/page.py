@@ -13,7 +13,7 @@ from cxr_spark.evaluation.report.metrics import may_share_patients
 from cxr_spark.evaluation.report.mistakes import KINDS, Pictures
 from cxr_spark.evaluation.report.movable import MovablePoint
 from cxr_spark.evaluation.report.panels import FEW_IMAGES, ComparedPanel, Panel, reliability_panels
-from cxr_spark.evaluation.report.words import engine_in_words, model_in_words
+from cxr_spark.evaluation.report.words import CALIBRATIONS, engine_in_words, model_in_words
 from cxr_spark.reporting.numbers import count
 from cxr_spark.reporting.page import environment
 from cxr_spark.reporting.tables import Table
@@ -61,6 +61,7 @@ def render(
             operating_points=metrics["operating_points"],
             points=POINTS,
             calibration=metrics["calibration"],
+            method=CALIBRATIONS[metrics["calibration"]["method"]],
             reliability=reliability_panels(metrics["calibration"]),
             few_images=FEW_IMAGES,
             mistakes=metrics.get("mistakes"),

@@ -118,9 +118,9 @@ class ReliabilityPanel:
     Attributes:
         name: the name of the finding.
         before: the path of the probabilities as they are.
-        after: the path of the probabilities after scaling; empty where nothing was fitted.
+        after: the path of the probabilities after calibration; empty where nothing was fitted.
         error: the expected calibration error of the probabilities as they are.
-        error_after: the same after scaling; None where nothing was fitted.
+        error_after: the same after calibration; None where nothing was fitted.
     """
 
     name: str

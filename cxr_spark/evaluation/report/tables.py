@@ -12,6 +12,11 @@ from cxr_spark.evaluation.report.words import names_of_means
 from cxr_spark.reporting.tables import BAR, Column, Row, Table
 
 _AUC = (Column("AUC", "three", "auc"), Column("95 % interval", "interval", "auc_ci95"))
+#: The column that says what was fitted for each finding, by the method of calibration.
+_FITTED_COLUMN = {
+    "temperature": Column("Temperature", "three", "temperature"),
+    "isotonic": Column("Levels", "count", "levels"),
+}
 _AVERAGES = ("micro", "macro", "weighted")
 
 
@@ -122,14 +127,23 @@ def _calibration(calibration: Numbers) -> Table:
     columns = [FINDING, Column("Brier", "three", "brier"), Column("ECE", "three", "ece")]
     if fitted:
         columns += [
-            Column("Temperature", "three", "temperature"),
-            Column("Brier, scaled", "three", "brier_scaled"),
-            Column("ECE, scaled", "three", "ece_scaled"),
+            _FITTED_COLUMN[calibration["method"]],
+            Column("Brier, calibrated", "three", "brier_scaled"),
+            Column("ECE, calibrated", "three", "ece_scaled"),
         ]
     rows = rows_of(calibration["findings"], columns)
     if len(rows) > 1:
-        rows.append(average("mean", calibration["macro"], columns))
+        rows.append(_mean_calibration(calibration, columns))
     return Table("calibration", columns, rows)
+
+
+def _mean_calibration(calibration: Numbers, columns: list[Column]) -> Row:
+    """The mean of all findings; where some were not calibrated, that of the others, whose numbers compare."""
+    used = len(calibration["macro_fitted"]["findings_used"])
+    if used in (0, len(calibration["findings"])):
+        return average("mean", calibration["macro"], columns)
+    what = "temperature" if calibration["method"] == "temperature" else "curve"
+    return average(f"mean of the {used} with a {what}", calibration["macro_fitted"], columns)
 
 
 def _published(found: Numbers) -> Table:

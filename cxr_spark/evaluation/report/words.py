@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 #: The text before each fact on a model, and the name of the fact.
@@ -14,6 +15,11 @@ _PARTS = (
     ("by ", "backend"),
     ("precision ", "precision"),
     ("input side ", "input_size"),
+)
+
+#: What each method of calibration is called.
+CALIBRATIONS: Mapping[str, str] = MappingProxyType(
+    {"temperature": "temperature scaling", "isotonic": "isotonic regression"}
 )
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import brier_score_loss
 
 from cxr_spark.evaluation.calibration.bins import BINS, BinCounter, CellCounter
 from cxr_spark.evaluation.calibration.measure import _numbers
-from cxr_spark.evaluation.calibration.temperature import fit_temperatures, logits_of, scaled
+from cxr_spark.evaluation.calibration.temperature import Temperatures, fit_temperatures, logits_of, scaled
 from cxr_spark.evaluation.reading.images import IMAGES
 
 
@@ -67,7 +67,7 @@ def test_no_temperature_where_none_is_best(labels, scores):
 def test_bins_ece_and_brier_equal_sklearn_before_and_after_scaling():
     labels, scores = overconfident()
     scores[:3] = 0.0, 1.0, 0.3  # the ends, and an edge of the bins
-    before, after = counted(BinCounter(np.array([2.5])), labels[:, None], scores[:, None], 4)
+    before, after = counted(BinCounter(1, Temperatures([2.5])), labels[:, None], scores[:, None], 4)
     known = ~np.isnan(labels)
     for found, probabilities in ((before, scores), (after, scaled(scores[:, None], np.array([2.5]))[:, 0])):
         numbers, truth, predicted = _numbers(found[0]), labels[known], probabilities[known]
@@ -84,7 +84,7 @@ def test_bins_ece_and_brier_equal_sklearn_before_and_after_scaling():
 def test_no_digit_depends_on_batches_or_their_order():
     labels, scores = overconfident(500)
     order = np.random.default_rng(1).permutation(500)
-    counter = BinCounter(np.array([1.7]))
+    counter = BinCounter(1, Temperatures([1.7]))
     one = counted(counter, labels[:, None], scores[:, None])
     assert (one == counted(counter, labels[order, None], scores[order, None], 5)).all()
 

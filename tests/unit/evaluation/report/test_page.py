@@ -106,7 +106,7 @@ def test_calibration_is_shown_before_and_after_scaling():
     unfitted["findings"]["Mass"] |= {"ece_scaled": None, "brier_scaled": None, "reliability_scaled": None}
     _, text = page({"Mass": curve()}, calibration=unfitted)
     assert "→" not in text
-    assert "Scaling needs validation images" in text
+    assert "Calibrating needs validation images" in text
 
 
 def test_operating_points_of_the_validation_images_stand_in_place_of_those_of_these_images():
