@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cxr_spark.commands.options import add_settings, values
 
 if TYPE_CHECKING:
+    from cxr_spark.training.cross_validation.job import CrossValidationJob
     from cxr_spark.training.job import TrainJob
 
 SETTINGS = ("backend", "workers")
@@ -18,10 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="URI", help="output of the prepare job")
     parser.add_argument("--out", required=True, metavar="URI", help="folder of this run")
     add_settings(parser, "train", SETTINGS)
+    parser.add_argument(
+        "--folds",
+        type=int,
+        metavar="K",
+        help="cross-validation by patient: deal the images of train and val into K folds, train a model for each fold "
+        "on all others in OUT/fold_1 to OUT/fold_K, and score each image by the model that has not seen it",
+    )
 
 
-def job(args: argparse.Namespace) -> TrainJob:
+def job(args: argparse.Namespace) -> TrainJob | CrossValidationJob:
     """Returns the job that the options ask for."""
     from cxr_spark.spark_ml.training import train_job
+    from cxr_spark.training.cross_validation.job import CrossValidationJob
 
-    return train_job(args.settings, data=args.data, out=args.out, **values(args, SETTINGS))
+    training = train_job(args.settings, data=args.data, out=args.out, **values(args, SETTINGS))
+    return training if args.folds is None else CrossValidationJob.of(training, args.folds)

@@ -53,6 +53,41 @@ _TABLES = (
     "calibration|comparison|disagreements|mistakes|published|splits|subgroups|subgroup_crossings|"
     "subgroup_findings(_flagged)?"
 )
+#: The program's own notes on a run, in an output that lies in the output of another job.
+_NOTES = rf"_cxr_spark\.json|_done\.json|_status\.json|_lock\.[^/]+|_written/{_HEX}{{32}}\.json"
+
+_TRAIN = OutputNames(
+    fixed=frozenset(
+        {
+            "history.json",
+            "curves.png",
+            "tensorboard/events.out.tfevents.cxr_spark",
+            "checkpoints/manifest.json",
+            "checkpoints/failure.json",
+            "model/metadata.json",
+            "model/weights.safetensors",
+        }
+    ),
+    made=re.compile(rf"checkpoints/step-\d{{8,}}-{_HEX}{{16}}\.safetensors|model/metadata/{_SPARK_TEXT}"),
+    folders=re.compile(r"checkpoints|model(/metadata)?|tensorboard"),
+)
+_SCORE = OutputNames(
+    fixed=frozenset({"_ledger.parquet"}),
+    made=re.compile(rf"(_staged/)?(_quarantine/)?{_SCORED}"),
+    folders=re.compile(r"(_staged/)?_quarantine|_staged"),
+)
+#: The folder of each training of a cross-validation, and the folder of the scores that they make together.
+FOLD, OUT_OF_FOLD = "fold_{number}", "out_of_fold"
+_FOLD = r"fold_[1-9]\d*"
+#: What a cross-validation is known by: its summary.
+CROSS_VALIDATION_NAME = "cross_validation.json"
+
+
+def _below(folder: str, inner: OutputNames) -> str:
+    """Returns the pattern of the files of another job's output in a folder of this one's."""
+    fixed = "|".join(map(re.escape, sorted(inner.fixed)))
+    return rf"{folder}/({fixed}|{inner.made.pattern}|{_NOTES})"
+
 
 OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
     {
@@ -64,26 +99,13 @@ OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
             ),
             folders=re.compile(r"data(/split=(train|val|test))?|quarantine|near_duplicates"),
         ),
-        "train": OutputNames(
-            fixed=frozenset(
-                {
-                    "history.json",
-                    "curves.png",
-                    "tensorboard/events.out.tfevents.cxr_spark",
-                    "checkpoints/manifest.json",
-                    "checkpoints/failure.json",
-                    "model/metadata.json",
-                    "model/weights.safetensors",
-                }
-            ),
-            made=re.compile(rf"checkpoints/step-\d{{8,}}-{_HEX}{{16}}\.safetensors|model/metadata/{_SPARK_TEXT}"),
-            folders=re.compile(r"checkpoints|model(/metadata)?|tensorboard"),
+        "train": _TRAIN,
+        "train --folds": OutputNames(
+            fixed=frozenset({CROSS_VALIDATION_NAME}),
+            made=re.compile(f"{_below(_FOLD, _TRAIN)}|{_below(OUT_OF_FOLD, _SCORE)}"),
+            folders=re.compile(rf"{_FOLD}(/({_TRAIN.folders.pattern}|_written))?|{OUT_OF_FOLD}(/_written)?"),
         ),
-        "score": OutputNames(
-            fixed=frozenset({"_ledger.parquet"}),
-            made=re.compile(rf"(_staged/)?(_quarantine/)?{_SCORED}"),
-            folders=re.compile(r"(_staged/)?_quarantine|_staged"),
-        ),
+        "score": _SCORE,
         "evaluate": OutputNames(
             fixed=frozenset(
                 {

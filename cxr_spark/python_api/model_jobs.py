@@ -5,7 +5,7 @@ Arguments, settings and errors follow the rules of `cxr_spark.python_api`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from cxr_spark.outputs.job import Execution
 from cxr_spark.outputs.run_job import run_job
@@ -15,7 +15,38 @@ from cxr_spark.runtime.requirements import check_torch
 if TYPE_CHECKING:
     from cxr_spark.explanation.job import ExplainResult
     from cxr_spark.scoring.job import ScoreResult
+    from cxr_spark.training.cross_validation.results import CrossValidationResult
     from cxr_spark.training.job import TrainResult
+
+
+@overload
+def train(
+    *,
+    data: str,
+    out: str,
+    backend: str | None = ...,
+    workers: int | None = ...,
+    folds: None = ...,
+    model: Group | None = ...,
+    train: Group | None = ...,
+    config: str | None = ...,
+    overwrite: bool = ...,
+) -> TrainResult: ...
+
+
+@overload
+def train(
+    *,
+    data: str,
+    out: str,
+    backend: str | None = ...,
+    workers: int | None = ...,
+    folds: int,
+    model: Group | None = ...,
+    train: Group | None = ...,
+    config: str | None = ...,
+    overwrite: bool = ...,
+) -> CrossValidationResult: ...
 
 
 def train(
@@ -24,11 +55,12 @@ def train(
     out: str,
     backend: str | None = None,
     workers: int | None = None,
+    folds: int | None = None,
     model: Group | None = None,
     train: Group | None = None,
     config: str | None = None,
     overwrite: bool = False,
-) -> TrainResult:
+) -> TrainResult | CrossValidationResult:
     """Fine-tunes a network on prepared data, and goes on where a run that was stopped left off.
 
     Args:
@@ -36,6 +68,8 @@ def train(
         out: folder of the run: model, checkpoints, history.json and curves.png.
         backend: torch or bigdl.
         workers: training processes (ranks).
+        folds: number of folds of a cross-validation by patient, each with a run in `out/fold_1` and so on; None for one
+            training.
         model: settings of the group `model`, such as `{"architecture": "resnet50_v1"}`.
         train: settings of the group `train`, such as `{"epochs": 3, "schedule": {"kind": "cosine"}}`.
         config: URI of a settings file.
@@ -48,10 +82,12 @@ def train(
     """
     check_torch("cxr_spark.train")
     from cxr_spark.spark_ml.training import train_job
+    from cxr_spark.training.cross_validation.job import CrossValidationJob
 
     settings = settings_of(config, {"model": model, "train": train})
     job = train_job(settings, data=data, out=out, backend=backend, workers=workers)
-    return run_job(job, Execution(overwrite=overwrite, config=config))
+    execution = Execution(overwrite=overwrite, config=config)
+    return run_job(job, execution) if folds is None else run_job(CrossValidationJob.of(job, folds), execution)
 
 
 def score(

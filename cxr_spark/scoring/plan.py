@@ -86,19 +86,21 @@ class RawPart:
 
 @dataclass(frozen=True)
 class PreparedPart:
-    """One file of a prepared dataset.
+    """One file of a prepared dataset, or some of its images.
 
     Attributes:
         number: its position among all parts.
         split: the split of its images.
         name: the name of the file in the dataset's store.
         sha256: the SHA-256 that its bytes must have; None to take them as they are.
+        rows: the rows of the file that are scored, in order; None for all.
     """
 
     number: int
     split: str
     name: str
     sha256: str | None = None
+    rows: tuple[int, ...] | None = None
 
 
 Part = PreparedPart | RawPart

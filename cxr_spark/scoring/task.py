@@ -98,7 +98,7 @@ class PartScorer:
         store = Store(self.data or "")
         tables = []
         columns = (*_FACTS, "labels", "pixels")
-        for rows in read_batches(store, part.name, columns, self.batch, part.sha256):
+        for rows in _chosen(read_batches(store, part.name, columns, self.batch, part.sha256), part.rows):
             with naming_damage(store.uri_of(part.name)):
                 labels, pixels = labels_in_order(rows, self.labels), binary_images(rows["pixels"])
             probabilities = model.predict([pixels] * len(model.models), self.batch)
@@ -166,6 +166,19 @@ class PartScorer:
         }
         whole = self.form.complete(table, model.findings)
         return _write(Store(self.out), f"part-{number:05d}-{self.tag}{self.form.suffix}", whole, about)
+
+
+def _chosen(batches: Iterable[pa.RecordBatch], rows: tuple[int, ...] | None) -> Iterator[pa.RecordBatch]:
+    """Yields of each batch of a file the rows that are wanted; all, where none are named."""
+    wanted, first = None if rows is None else np.asarray(rows, np.int64), 0
+    for batch in batches:
+        if wanted is None:
+            yield batch
+            continue
+        here = wanted[(wanted >= first) & (wanted < first + len(batch))] - first
+        first += len(batch)
+        if len(here):
+            yield batch.take(pa.array(here))
 
 
 def write_quarantine_part(store: Store, part: str, table: pa.Table) -> str:

@@ -21,6 +21,7 @@ from cxr_spark.training.backend import Backend
 from cxr_spark.training.driver.cluster import check_cluster, rank_threads
 from cxr_spark.training.driver.finish import MODEL, finish
 from cxr_spark.training.extension import extends
+from cxr_spark.training.folds import Fold
 from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.start import fingerprint, start_training
 
@@ -105,7 +106,7 @@ class TrainJob(Job[TrainResult]):
         teacher = Teacher.open(soft) if soft else None
 
         def produce(claimed: Claim) -> TrainResult:
-            return _train(run.spark, self.settings, dataset, claimed, self.setup)
+            return train_claimed(run.spark, self.settings, dataset, claimed, self.setup)
 
         asked = fingerprint(self.settings, dataset, teacher)
         return ReadyJob(
@@ -137,14 +138,32 @@ def train(
     with claim(run, JOB, fingerprint(settings, dataset, teacher), overwrite=False) as claimed:
         if claimed.finished is not None:
             return finished_result(TrainResult, JOB, run.uri, claimed.finished)
-        result = _train(spark, settings, dataset, claimed, setup)
+        result = train_claimed(spark, settings, dataset, claimed, setup)
         claimed.done(result.summary())
     return result
 
 
-def _train(
-    spark: SparkSession, settings: Settings, dataset: PreparedDataset, claimed: Claim, setup: TrainingSetup
+def train_claimed(
+    spark: SparkSession,
+    settings: Settings,
+    dataset: PreparedDataset,
+    claimed: Claim,
+    setup: TrainingSetup,
+    fold: Fold | None = None,
 ) -> TrainResult:
+    """Trains in a folder that is claimed, from its last checkpoint if there is one, and makes the model.
+
+    Args:
+        spark: the session.
+        settings: the sections `model` and `train` are used.
+        dataset: what to train on.
+        claimed: the run's folder.
+        setup: the backend, and what completes the model folder.
+        fold: the training's part in a cross-validation; None for one training on the splits of the dataset.
+
+    Raises:
+        CxrError: the settings or the data cannot work, or the training failed.
+    """
     spec = start_training(
         settings,
         dataset,
@@ -152,6 +171,7 @@ def _train(
         threads=rank_threads(spark, settings.train),
         lock_token=claimed.lock.token,
         default_fs=default_fs(spark),
+        fold=fold,
     )
     claimed.store.delete(DONE_NAME)  # of a shorter training that this one goes on with
     setup.backend.launch(spark, spec)

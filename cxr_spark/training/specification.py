@@ -12,6 +12,7 @@ from cxr_spark.models.architectures import build, build_empty
 from cxr_spark.models.metadata import BuildArguments
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.training.folds import Fold
 
 CHECKPOINTS = "checkpoints"
 
@@ -33,6 +34,7 @@ class TrainingSpec(BaseModel):
         lock_token: token of the lock that the driver holds on the run's folder; None where no driver holds one.
         soft_labels: URI and hash of the output of score whose probabilities are mixed into the labels, see
             `soft_labels.Teacher`; None where there are none.
+        fold: the training's part in a cross-validation, which decides its images; None for the splits of the dataset.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +51,7 @@ class TrainingSpec(BaseModel):
     threads: int
     lock_token: str | None = None
     soft_labels: tuple[str, str] | None = None
+    fold: Fold | None = None
 
     @property
     def run(self) -> Store:

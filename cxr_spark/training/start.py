@@ -24,7 +24,7 @@ from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import check_names
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.extension import set_end, steps_digest
-from cxr_spark.training.rank.shards import read_index
+from cxr_spark.training.folds import Fold, images_of
 from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.specification import TrainingSpec
 
@@ -50,15 +50,19 @@ _SINCE_0_1 = {
 }
 
 
-def fingerprint(settings: Settings, dataset: PreparedDataset, teacher: Teacher | None = None) -> dict[str, Any]:
+def fingerprint(
+    settings: Settings, dataset: PreparedDataset, teacher: Teacher | None = None, fold: Fold | None = None
+) -> dict[str, Any]:
     """Returns, as JSON values, all that decides the result of a training.
 
     Args:
         settings: the sections `model` and `train` are used.
         dataset: the prepared dataset to train on.
         teacher: what `train.soft_labels` names.
+        fold: the training's part in a cross-validation.
     """
     return {
+        **({"fold": fold.model_dump()} if fold else {}),
         **({"soft_labels": teacher.sha256} if teacher else {}),
         "data": dataset.store.uri,
         "data_manifest": digest(dataset.manifest),
@@ -74,7 +78,14 @@ def _at_default(section: Section, name: str) -> set[str]:
 
 
 def start_training(
-    settings: Settings, dataset: PreparedDataset, run_uri: str, *, threads: int, lock_token: str | None, default_fs: str
+    settings: Settings,
+    dataset: PreparedDataset,
+    run_uri: str,
+    *,
+    threads: int,
+    lock_token: str | None,
+    default_fs: str,
+    fold: Fold | None = None,
 ) -> TrainingSpec:
     """Checks settings and data of a training, writes its first checkpoint, and returns what its ranks must know.
 
@@ -88,16 +99,18 @@ def start_training(
         threads: number of CPU threads of a rank.
         lock_token: token of the lock that the caller holds on the run's folder.
         default_fs: the file system that bare paths in the settings belong to.
+        fold: the training's part in a cross-validation, whose deal the caller has checked; None for one training.
 
     Raises:
         ConfigError: settings contradict each other, or the checkpoints were made with other settings.
         DataError: there are not enough training images, or soft labels do not fit them.
     """
     train, model = settings.train, settings.model
-    _check_images(dataset, train.workers)
+    if fold is None:
+        _check_images(dataset, train.workers)
     teacher = Teacher.of(train, default_fs)
     if teacher:
-        teacher.probabilities(read_index(dataset, TRAIN).names.tolist(), dataset.findings)
+        teacher.probabilities(images_of(dataset, fold)[0].names.tolist(), dataset.findings)
     augmentations = from_config(train.augmentations)
     known = architecture(model.architecture)
     input_size = model.input_size or known.input_size
@@ -137,9 +150,10 @@ def start_training(
         threads=threads,
         lock_token=lock_token,
         soft_labels=(teacher.uri, teacher.sha256) if teacher else None,
+        fold=fold,
     )
     checkpoints = Checkpoints(spec.checkpoints, train.keep_checkpoints)
-    asked = fingerprint(settings, dataset, teacher)
+    asked = fingerprint(settings, dataset, teacher, fold)
     mark = steps_digest(asked)
     manifest = checkpoints.manifest()
     if manifest is None:

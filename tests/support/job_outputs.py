@@ -35,6 +35,22 @@ WRITTEN: dict[str, tuple[list[str], list[str]]] = {
         ],
         [],
     ),
+    "train --folds": (
+        [
+            "fold_1/_cxr_spark.json",
+            "fold_1/_done.json",
+            "fold_1/checkpoints/step-00000012-0123456789abcdef.safetensors",
+            "fold_1/checkpoints/manifest.json",
+            "fold_1/tensorboard/events.out.tfevents.cxr_spark",
+            "fold_12/_lock.json",
+            "fold_12/model/weights.safetensors",
+            "fold_12/model/metadata/._SUCCESS.crc",
+            "out_of_fold/_done.json",
+            "out_of_fold/part-00000-0123456789ab.parquet",
+            "cross_validation.json",
+        ],
+        [],
+    ),
     "score": (
         [
             "part-00000-0123456789ab.parquet",
@@ -79,6 +95,9 @@ FOREIGN = [
     "model/README.txt",
     "model/metadata/notes.txt",
     "checkpoints/best.safetensors",
+    "fold_1/notes.txt",
+    "fold_01/model/metadata.json",
+    "out_of_fold/mine.parquet",
     "data/split=train/mine.parquet",
     "data/mine.parquet",
     "part-00000.parquet",

@@ -67,6 +67,7 @@ def finish(spec: TrainingSpec, resize: str, white_level: int | None = None) -> M
             "data": spec.data_uri,
             "model": spec.model.model_dump(mode="json"),
             "train": spec.train.model_dump(mode="json"),
+            **({"fold": spec.fold.model_dump()} if spec.fold else {}),
         },
         metrics={name: entry[name] for name in ("epoch", "val_loss", "val_macro_auc", "val_micro_auc", "val_accuracy")},
         versions=versions(*_packages(spec)),

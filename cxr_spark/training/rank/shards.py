@@ -50,6 +50,14 @@ class Index:
     def __len__(self) -> int:
         return len(self.names)
 
+    def chosen(self, which: NDArray[np.bool_]) -> Index:
+        """Returns the index of some of the images, in the same order.
+
+        Args:
+            which: (N,), whether an image is one of them.
+        """
+        return Index(self.names[which], self.labels[which], self.file[which], self.row[which], self.files)
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -69,14 +77,14 @@ class Shard:
         return len(self.labels)
 
 
-def read_index(dataset: PreparedDataset, split: str) -> Index:
-    """Reads names and labels of a split.
+def read_index(dataset: PreparedDataset, *splits: str) -> Index:
+    """Reads names and labels of a split, or of several together.
 
     Raises:
         DataError: a file is damaged, or an image is there twice or has another number of labels than the dataset has
             findings.
     """
-    files = dataset.files(split)
+    files = [name for split in splits for name in dataset.files(split)]
 
     def read(name: str) -> pa.Table:
         return read_columns(dataset.store, name, _INDEXED)
@@ -93,7 +101,8 @@ def read_index(dataset: PreparedDataset, split: str) -> Index:
     names = names[order]
     twice = np.flatnonzero(names[1:] == names[:-1])
     if len(twice):
-        raise DataError(f"image {names[twice[0]]!r} stands twice in split {split!r} of {dataset.store.uri}")
+        where = " or ".join(map(repr, splits))
+        raise DataError(f"image {names[twice[0]]!r} stands twice in split {where} of {dataset.store.uri}")
     return Index(names, labels[order], file[order], row[order], files)
 
 

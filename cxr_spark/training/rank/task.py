@@ -20,11 +20,12 @@ from cxr_spark.models.stochastic_depth import set_stochastic_depth
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import describe
 from cxr_spark.training.checkpoints import Checkpoints
+from cxr_spark.training.folds import images_of
 from cxr_spark.training.rank.failure import refuse_to_repeat, report_failure
 from cxr_spark.training.rank.process import read_start
 from cxr_spark.training.rank.process_group import ProcessGroup
 from cxr_spark.training.rank.sampler import Sampler
-from cxr_spark.training.rank.shards import bounds, check_one_label_each, load_images, load_shard, read_index
+from cxr_spark.training.rank.shards import bounds, check_one_label_each, load_images, load_shard
 from cxr_spark.training.rank.trainer import Trainer
 from cxr_spark.training.rank.watchdog import watch
 from cxr_spark.training.specification import TrainingSpec
@@ -64,11 +65,10 @@ def train(spec: TrainingSpec, group: ProcessGroup) -> None:
     compute = choose(spec.train.precision, group.local_rank)
     group.connect(compute.device, spec.train.rank_timeout)
     dataset = spec.dataset()
-    index = read_index(dataset, TRAIN)
+    index, held_out = images_of(dataset, spec.fold)
     if spec.model.task == "single_label":
         check_one_label_each(index)
     sampler = Sampler(spec.train, index.labels, group.rank, group.world)
-    held_out = read_index(dataset, VALIDATION)
     block = bounds(len(held_out), group.rank, group.world)
     shards = {
         TRAIN: load_images(dataset, index, sampler.held(), spec.held_size),
@@ -94,7 +94,7 @@ def train(spec: TrainingSpec, group: ProcessGroup) -> None:
         log.info(
             "training: %d images, %d for validation, %d ranks, %d threads each, %s %s, %d steps an epoch, from step %d",
             len(index),
-            dataset.images(VALIDATION),
+            len(held_out),
             group.world,
             spec.threads,
             compute.device.type,

@@ -67,7 +67,7 @@ class Trainer:
         self._spec, self._settings = spec, spec.train
         self._module, self._group, self._compute = module, group, compute
         self._train, self._validation = self._softened(train, index.names[sampler.held()]), validation
-        self._has_validation = spec.dataset().images("val") > 0
+        self._has_validation = spec.fold is not None or spec.dataset().images("val") > 0
         self._optimizer = make_optimizer(module, spec.train)
         self._average = WeightAverage(module, spec.train.ema_decay) if spec.train.ema_decay else None
         self._augmentations = spec.augmentations()

@@ -1,0 +1,1 @@
+"""Cross-validation by patient: its job, what it returns, and its out-of-fold scores."""

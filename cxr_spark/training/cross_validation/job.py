@@ -1,0 +1,193 @@
+"""The job of `train --folds`: a training for each fold of the patients, and the out-of-fold scores of their models.
+
+Each training is an ordinary run in a folder of its own. A cross-validation that was stopped goes on with the training
+in which that happened.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from cxr_spark.config import Settings
+from cxr_spark.errors import ConfigError, DataError
+from cxr_spark.outputs.claim import DONE_NAME, Claim, claim
+from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
+from cxr_spark.outputs.mark import Mark, read_mark, write_mark
+from cxr_spark.outputs.names import CROSS_VALIDATION_NAME, FOLD, OUT_OF_FOLD
+from cxr_spark.outputs.results import JobResult, finished_result
+from cxr_spark.scoring.job import ScoreJob
+from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.training.cross_validation.out_of_fold import score_out_of_fold
+from cxr_spark.training.cross_validation.results import CrossValidationResult, FoldResult, spread, tell
+from cxr_spark.training.driver.cluster import check_cluster
+from cxr_spark.training.driver.finish import MODEL
+from cxr_spark.training.extension import extends
+from cxr_spark.training.folds import Deal, Fold, deal_images
+from cxr_spark.training.job import TrainingSetup, TrainJob, TrainResult, train_claimed
+from cxr_spark.training.soft_labels import Teacher
+from cxr_spark.training.start import fingerprint
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CrossValidationJob(Job[CrossValidationResult]):
+    """Trains a model for each fold of the images of train and val, and scores each image by the model of its fold.
+
+    Attributes:
+        training: the training of which each fold is one, with the folder of the whole.
+        folds: the number of folds.
+        out: folder of the whole.
+    """
+
+    name: ClassVar[str] = "train --folds"
+    result: ClassVar[type[JobResult]] = CrossValidationResult
+    training: TrainJob
+    folds: int
+    out: str
+
+    @classmethod
+    def of(cls, training: TrainJob, folds: int) -> CrossValidationJob:
+        """Makes a cross-validation of a training.
+
+        Raises:
+            ConfigError: there are too few folds, or the backend cannot do it.
+        """
+        if isinstance(folds, bool) or not isinstance(folds, int) or folds < 2:
+            raise ConfigError(f"--folds {folds}: expected a whole number of 2 or more; leave it out for one training")
+        backend = training.settings.train.backend
+        if backend != "torch":
+            raise ConfigError(f"--folds {folds} is for train.backend=torch, and it is {backend}: leave one of them out")
+        return cls(training, folds, training.out)
+
+    def execution(self, asked: Execution) -> Execution:
+        """Lets the backend check the settings and say what its session needs."""
+        return self.training.execution(asked)
+
+    def inputs(self) -> Mapping[str, Input]:
+        """Returns the inputs of the training."""
+        return self.training.inputs()
+
+    def read_inputs(self, run: JobRun) -> ReadyJob[CrossValidationResult]:
+        """Opens the prepared data and deals its images into folds."""
+        settings = self.training.settings
+        dataset = PreparedDataset.open(run.needed_uri("--data"), verify=settings.train.storage == "checked")
+        soft = run.uri("train.soft_labels")
+        teacher = Teacher.open(soft) if soft else None
+        dealt = deal_images(dataset, self.folds, settings.train.seed)
+        _check_deal(dealt, self.folds, settings.train.workers, dataset)
+        if teacher:
+            teacher.probabilities(dealt.images.names.tolist(), dataset.findings)
+        asked = {**fingerprint(settings, dataset, teacher), "folds": self.folds}
+
+        def produce(claimed: Claim) -> CrossValidationResult:
+            each = _Folds(run.spark, settings, dataset, dealt, self.folds, teacher, self.training.setup)
+            return each.run(claimed)
+
+        return ReadyJob(
+            asked,
+            produce,
+            check=lambda: check_cluster(run.spark, settings.train),
+            extends=lambda before: extends(asked, before, run.store.uri),
+        )
+
+
+@dataclass(frozen=True)
+class _Folds:
+    """The trainings of a cross-validation, one after the other; see `CrossValidationJob`."""
+
+    spark: SparkSession
+    settings: Settings
+    dataset: PreparedDataset
+    dealt: Deal
+    folds: int
+    teacher: Teacher | None
+    setup: TrainingSetup
+
+    def run(self, claimed: Claim) -> CrossValidationResult:
+        """Trains, scores and sums up in a claimed folder."""
+        claimed.store.delete(DONE_NAME)  # of shorter trainings that these go on with
+        for warning in self.dealt.warnings():
+            log.warning("%s", warning)
+        found = {FOLD.format(number=number): self._fold(claimed.store, number) for number in range(1, self.folds + 1)}
+        scores = _own_folder(claimed.store, OUT_OF_FOLD, ScoreJob.name)
+        models = [fold.model for fold in found.values()]
+        score_out_of_fold(self.spark, self.dataset, self.dealt, models, scores, self.settings.score)
+        result = CrossValidationResult(
+            out=claimed.store.uri,
+            folds=found,
+            val_macro_auc=spread([fold.val_macro_auc for fold in found.values()]),
+            out_of_fold=scores.uri,
+            images=len(self.dealt.images),
+            warnings=self.dealt.warnings(),
+        )
+        claimed.store.write_json(CROSS_VALIDATION_NAME, {**result.summary(), "seed": self.settings.train.seed})
+        tell(result)
+        return result
+
+    def _fold(self, whole: Store, number: int) -> FoldResult:
+        fold = Fold(number=number, of=self.folds, seed=self.settings.train.seed)
+        train, held_out = self.dealt.training(number), self.dealt.held_out(number)
+        patients = self.dealt.patients[number - 1]
+        log.info(
+            "fold %d of %d: %d images to train on, %d of %d patients for validation",
+            number, self.folds, len(train), len(held_out), patients,
+        )  # fmt: skip
+        missing = [
+            name for name, any_ in zip(self.dataset.findings, (train.labels == 1).any(0), strict=True) if not any_
+        ]
+        if missing:
+            log.warning(
+                "fold %d has no training image of %s: its model cannot learn it", number, ", ".join(missing[:20])
+            )
+        run = _own_folder(whole, FOLD.format(number=number), TrainJob.name)
+        result = self._train(run, fold)
+        return FoldResult(
+            model=run.uri_of(MODEL),
+            model_id=result.model_id,
+            training_images=len(train),
+            images=len(held_out),
+            patients=patients,
+            epoch=result.epoch,
+            val_loss=result.val_loss,
+            val_macro_auc=result.val_macro_auc,
+        )
+
+    def _train(self, run: Store, fold: Fold) -> TrainResult:
+        asked = fingerprint(self.settings, self.dataset, self.teacher, fold)
+        with claim(run, TrainJob.name, asked, False, lambda before: extends(asked, before, run.uri)) as claimed:
+            if claimed.finished is not None:
+                return finished_result(TrainResult, TrainJob.name, run.uri, claimed.finished)
+            result = train_claimed(self.spark, self.settings, self.dataset, claimed, self.setup, fold)
+            claimed.done(result.summary())
+        return result
+
+
+def _own_folder(whole: Store, name: str, job: str) -> Store:
+    """Marks a folder of the whole as the output of a job, so that files of others in it do not keep the job out."""
+    folder = whole.child(name)
+    if read_mark(folder) is None:
+        write_mark(folder, Mark(job))
+    return folder
+
+
+def _check_deal(dealt: Deal, folds: int, workers: int, dataset: PreparedDataset) -> None:
+    patients = sum(dealt.patients)
+    if folds > patients:
+        raise DataError(
+            f"--folds {folds}: the train and val images of {dataset.store.uri} are of {patients} patients, and each "
+            f"fold needs one at least: give --folds {max(2, patients)} or fewer, or prepare more images"
+        )
+    least = min(len(dealt.training(number)) for number in range(1, folds + 1))
+    if least < workers:
+        raise DataError(
+            f"--folds {folds} leaves {least} images of {dataset.store.uri} to train on, fewer than the {workers} "
+            "workers: prepare more images, or lower --workers"
+        )
