@@ -10,12 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from cxr_spark.errors import DataError
+from cxr_spark.imaging.imagenet import IMAGENET_MEAN_BGR
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.imaging.resize import resize as resize_image
-
-#: Mean of the ImageNet training images in blue, green, red order, 0..255: the preprocessing of He's Caffe ResNets
-#: (https://github.com/KaimingHe/deep-residual-networks), taken over by Keras as `preprocess_input` in "caffe" mode.
-IMAGENET_MEAN_BGR: tuple[float, float, float] = (103.939, 116.779, 123.68)
 
 #: The largest difference allowed between the three channels of a grey image once the means are added back. float32
 #: keeps them to 1e-5.

@@ -23,11 +23,12 @@ from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.config import Settings
 from cxr_spark.models.architectures import build
 from cxr_spark.models.compiler import import_compiler
-from cxr_spark.models.device import Compute, choose, choose_to_score, usable_cores
+from cxr_spark.models.device import Compute, choose, choose_to_score
 from cxr_spark.models.folder import load_model
 from cxr_spark.outputs.job import Execution
 from cxr_spark.outputs.run_job import run_job
 from cxr_spark.preparation.job import PrepareJob
+from cxr_spark.runtime.cores import usable_cores
 from cxr_spark.sample_data.job import SampleDataJob
 from cxr_spark.scoring.job import ScoreJob
 from cxr_spark.spark_ml.training import train_job

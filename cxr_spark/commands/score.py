@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cxr_spark.scoring.job import ScoreJob
 
 SETTINGS = (
-    *("split", "image_index", "batch", "precision", "average", "tta", "calibrate", "calibration_data"),
+    *("split", "image_index", "batch", "engine", "precision", "average", "tta", "calibrate", "calibration_data"),
     *("format", "columns", "thresholds", "operating_point"),
 )
 _OWN = ("data", "images", "model", "out", "incremental")

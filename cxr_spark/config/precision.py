@@ -1,4 +1,4 @@
-"""Number formats of a computation, and which one each kind of work takes by itself."""
+"""Libraries and number formats of a computation, and which one each kind of work takes by itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from typing import Literal
 
 #: A number format.
 NumberFormat = Literal["fp32", "bf16"]
+#: A library that runs networks.
+EngineName = Literal["torch", "openvino"]
+#: What a user asks for; `auto` leaves the choice to the program.
+EngineChoice = Literal["auto", "torch", "openvino"]
 #: What a user asks for; `auto` leaves the choice to the program.
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -23,3 +27,15 @@ def scored_in(precision: Precision) -> NumberFormat:
         precision: the setting.
     """
     return "fp32" if precision == "auto" else precision
+
+
+def scored_by(engine: EngineChoice) -> EngineName:
+    """Returns the library that computes probabilities: by itself torch.
+
+    >>> scored_by("auto"), scored_by("openvino")
+    ('torch', 'openvino')
+
+    Args:
+        engine: the setting.
+    """
+    return "torch" if engine == "auto" else engine

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from cxr_spark.config.precision import Precision
+from cxr_spark.config.precision import EngineChoice, Precision
 from cxr_spark.config.section import DicomSettings, Section, Seed, from_commas, to_commas
 
 _SPLITS = ("train", "val", "test")
@@ -28,6 +28,11 @@ class ScoreSettings(Section):
         "test", description="split of prepared data that is scored: train, val, test, several such as val,test, or all"
     )
     batch: int = Field(32, ge=1, le=4096, description="number of images in one forward pass")
+    engine: EngineChoice = Field(
+        "auto",
+        description="library that runs the network; openvino: on CPUs, by the extra of that name; executors need no "
+        "torch; auto: torch",
+    )
     precision: Precision = Field(
         "auto",
         description="number format of the computation; bf16: faster where the hardware has it, but single AUCs may "

@@ -26,8 +26,8 @@ from cxr_spark.explanation.shown import MAX_LISTED, ShownImage
 from cxr_spark.explanation.summary import localization
 from cxr_spark.explanation.task import TOP, PartExplainer
 from cxr_spark.imaging.dicom.gate import DicomGate
-from cxr_spark.models.folder import load_metadata
 from cxr_spark.models.metadata import ModelMetadata
+from cxr_spark.models.metadata_file import load_metadata
 from cxr_spark.outputs.claim import Claim
 from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult

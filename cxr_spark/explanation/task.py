@@ -31,10 +31,12 @@ from cxr_spark.imaging.prepare import use_one_thread
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.outputs.mark import note
+from cxr_spark.scoring.inputs import network_input
 from cxr_spark.scoring.plan import RawPart
-from cxr_spark.scoring.predict import activate, network_input
-from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
+from cxr_spark.scoring.predict import activate
+from cxr_spark.scoring.shipping import ShippedModel
 from cxr_spark.scoring.task import write_quarantine_part
+from cxr_spark.scoring.torch_engine import TorchModel, on_worker
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.schema import QUARANTINE
 
@@ -108,7 +110,7 @@ class PartExplainer:
         use_one_thread()
         for chosen in chosen_parts:
             self._note(chosen)
-            model = self.model.on_worker(self.threads)
+            model = on_worker(self.model, self.threads)
             layer = gradcam_layer(model.metadata)
             with GradCam(model.module, layer, also=self.layers) as cam:
                 yield self._part(chosen, model, cam)
@@ -130,7 +132,7 @@ class PartExplainer:
             )
         note(Store(self.out), names)
 
-    def _part(self, chosen: ChosenPart, model: ReadyModel, cam: GradCam) -> ExplainedPart:
+    def _part(self, chosen: ChosenPart, model: TorchModel, cam: GradCam) -> ExplainedPart:
         shown: list[ShownImage] = []
         overlaps: list[BoxOverlap] = []
         rejected: list[dict[str, str]] = []
@@ -165,17 +167,17 @@ class PartExplainer:
         reasons = dict(Counter(row["reason"] for row in rejected))
         return ExplainedPart(images, reasons, tuple(overlaps), tuple(shown), dict(doubts))
 
-    def _images(self, chosen: ChosenPart, model: ReadyModel) -> Iterator[ViewedImage | dict[str, str]]:
+    def _images(self, chosen: ChosenPart, model: TorchModel) -> Iterator[ViewedImage | dict[str, str]]:
         if isinstance(chosen.part, RawPart):
             return raw_images(chosen.part, model.metadata.preprocessing, self.gate, self.threads)
         return prepared_images(chosen, self.data or "", self.data_findings, self.batch)
 
     def _explain(
-        self, images: list[ViewedImage], model: ReadyModel, cam: GradCam, writer: PictureWriter
+        self, images: list[ViewedImage], model: TorchModel, cam: GradCam, writer: PictureWriter
     ) -> Iterator[ShownImage]:
         metadata = model.metadata
         squares = np.stack([image.pixels for image in images])
-        seen = network_input(squares, metadata.preprocessing).to(model.compute.device)
+        seen = torch.from_numpy(network_input(squares, metadata.preprocessing)).to(model.compute.device)
         inputs = imagenet_bgr(seen, torch.channels_last)
         probabilities = activate(cam.logits(inputs), metadata.task).cpu().numpy()
         if not np.isfinite(probabilities).all():

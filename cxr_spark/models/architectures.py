@@ -14,6 +14,7 @@ from cxr_spark.errors import ConfigError
 from cxr_spark.models import timm_layers, timm_networks
 from cxr_spark.models.empty import empty
 from cxr_spark.models.head import Head
+from cxr_spark.models.names import is_timm
 from cxr_spark.models.torchvision_networks import ARCHITECTURES, TRANSFORMED_INPUT, Architecture
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "build",
     "build_empty",
     "check_input_size",
-    "check_recorded_name",
     "map_layer",
 ]
 
@@ -40,7 +40,7 @@ def architecture(name: str) -> Architecture:
     Raises:
         ConfigError: there is none of that name, or timm is needed and not installed.
     """
-    if timm_networks.is_timm(name):
+    if is_timm(name):
         return _timm_architecture(name)
     if name not in ARCHITECTURES:
         near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
@@ -69,22 +69,6 @@ def _timm_architecture(name: str) -> Architecture:
     )
 
 
-def check_recorded_name(name: str) -> None:
-    """Checks the name of the network that a model's file has.
-
-    Raises:
-        ValueError: there is no such network. Where timm is not installed, its names are checked by their looks.
-    """
-    if not timm_networks.is_timm(name):
-        if name not in ARCHITECTURES:
-            raise ValueError(f"unknown architecture {name!r}")
-        return
-    try:
-        timm_networks.check_recorded(name)
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-
-
 def check_input_size(name: str, side: int) -> None:
     """Makes sure that a network can take images of a size.
 
@@ -100,7 +84,7 @@ def check_input_size(name: str, side: int) -> None:
         raise ConfigError(
             f"model.input_size {side} is too small for {known.name}: it needs {known.minimum_size} or more"
         )
-    if timm_networks.is_timm(name):
+    if is_timm(name):
         timm_layers.outputs(name, side)
 
 
@@ -111,7 +95,7 @@ def map_layer(name: str) -> str | None:
         ConfigError: there is no such network.
     """
     known = architecture(name)
-    return timm_layers.map_layer(name) if timm_networks.is_timm(name) else known.last_conv
+    return timm_layers.map_layer(name) if is_timm(name) else known.last_conv
 
 
 def build(

@@ -11,9 +11,10 @@ from torch import nn
 from cxr_spark.errors import ConfigError
 from cxr_spark.models import tensors as tensor_files
 from cxr_spark.models.architectures import architecture, batch_norm_epsilon_of
-from cxr_spark.models.folder import METADATA_NAME, read_model_weights
+from cxr_spark.models.folder import read_model_weights
 from cxr_spark.models.head import head_name
 from cxr_spark.models.importers.torchvision_hub import download
+from cxr_spark.models.metadata_file import METADATA_NAME
 from cxr_spark.models.weights import Weights
 from cxr_spark.storage.store import Store, parent_and_name, resolve
 

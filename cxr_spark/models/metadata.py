@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cxr_spark.augmentation.kernels import IMAGENET_MEAN_BGR
+from cxr_spark.imaging.imagenet import IMAGENET_MEAN_BGR
 from cxr_spark.imaging.resize import ResizeMode
-from cxr_spark.models.architectures import check_recorded_name
 from cxr_spark.models.limits import MAX_OUTPUTS, HiddenWidths
+from cxr_spark.models.names import check_recorded_name
 
 
 class _MetadataModel(BaseModel):

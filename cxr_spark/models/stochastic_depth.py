@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from torch import nn
+
+from cxr_spark.models import _torchvision  # noqa: F401  # before the first import of torchvision
+
+# isort: split
 from torchvision.ops import StochasticDepth
 
 from cxr_spark.errors import ConfigError

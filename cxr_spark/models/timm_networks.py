@@ -7,8 +7,6 @@ takes the program's one input by a step of its own in front of its first layer, 
 from __future__ import annotations
 
 import difflib
-import importlib.util
-import re
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -16,34 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cxr_spark.augmentation.kernels import IMAGENET_MEAN_BGR
 from cxr_spark.errors import ConfigError
+from cxr_spark.imaging.imagenet import IMAGENET_MEAN_BGR
+from cxr_spark.models.names import TIMM_PREFIX, check_looks, timm_is_installed
 
-PREFIX = "timm/"
-#: What a name may look like. Names with other characters are places in timm's eyes, such as a hub on the internet.
-_NAME = re.compile(r"timm/[A-Za-z0-9_]{1,100}(\.[A-Za-z0-9_]{1,100})?")
 #: The buffers by which a network takes the program's input.
 SCALE, SHIFT = "bgr_scale", "bgr_shift"
-
-
-def is_timm(name: str) -> bool:
-    """Whether a value of `model.architecture` asks for a network of timm."""
-    return name.startswith(PREFIX)
-
-
-def is_installed() -> bool:
-    """Whether timm can be imported in this process."""
-    return importlib.util.find_spec("timm") is not None
-
-
-def check_recorded(name: str) -> None:
-    """Checks the name of a network that a file names, as far as that can be done here.
-
-    Raises:
-        ConfigError: it is no name of timm's, or timm is installed here and has no such network.
-    """
-    if is_installed() or not _NAME.fullmatch(name):
-        timm_config(name)
 
 
 def timm_config(name: str) -> Any:
@@ -58,28 +34,25 @@ def timm_config(name: str) -> Any:
     Raises:
         ConfigError: timm is not installed here, has no such network, or has it in a form that cannot be trained.
     """
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"model.architecture {name[:200]!r} is no name of timm's: expected timm/NAME, such as timm/resnet10t, or "
-            "timm/NAME.TAG"
-        )
-    if not is_installed():
+    check_looks(name)
+    if not timm_is_installed():
         raise ConfigError(
             f"model.architecture {name!r} needs timm, not installed in this environment: pip install 'cxr-spark[timm]'"
         )
     timm = import_module("timm")
-    plain, _, tag = name.removeprefix(PREFIX).partition(".")
+    plain, _, tag = name.removeprefix(TIMM_PREFIX).partition(".")
     known: list[str] = timm.list_models()
     if plain not in known:
         near = difflib.get_close_matches(plain, known, n=3)
-        hint = f"did you mean {' or '.join(PREFIX + one for one in near)}?" if near else "timm.list_models() lists them"
+        meant = " or ".join(TIMM_PREFIX + one for one in near)
+        hint = f"did you mean {meant}?" if near else "timm.list_models() lists them"
         raise ConfigError(f"model.architecture {name!r}: timm {timm.__version__} has no network {plain!r}: {hint}")
     if tag and f"{plain}.{tag}" not in (tagged := timm.list_models(f"{plain}.*", include_tags=True)):
         raise ConfigError(
             f"model.architecture {name!r}: timm {timm.__version__} has no tag {tag!r} of {plain}: expected "
-            f"{PREFIX}{plain} or one of {', '.join(PREFIX + one for one in tagged[:10]) or 'none'}"
+            f"{TIMM_PREFIX}{plain} or one of {', '.join(TIMM_PREFIX + one for one in tagged[:10]) or 'none'}"
         )
-    config = timm.get_pretrained_cfg(name.removeprefix(PREFIX))
+    config = timm.get_pretrained_cfg(name.removeprefix(TIMM_PREFIX))
     if config is None or not isinstance(config.classifier, str):
         raise ConfigError(
             f"model.architecture {name!r} has no classifier of one layer that could be replaced: choose another network"
@@ -110,7 +83,7 @@ def create(name: str) -> nn.Module:
     for position, each in enumerate(arguments):
         try:
             network: nn.Module = timm.create_model(
-                name.removeprefix(PREFIX), pretrained=False, num_classes=1000, drop_rate=0.0, **each
+                name.removeprefix(TIMM_PREFIX), pretrained=False, num_classes=1000, drop_rate=0.0, **each
             )
             break
         except TypeError:  # this network does not know one of the arguments

@@ -66,6 +66,7 @@ _TRAIN = OutputNames(
             "checkpoints/failure.json",
             "model/metadata.json",
             "model/weights.safetensors",
+            "model/openvino.safetensors",
         }
     ),
     made=re.compile(rf"checkpoints/step-\d{{8,}}-{_HEX}{{16}}\.safetensors|model/metadata/{_SPARK_TEXT}"),

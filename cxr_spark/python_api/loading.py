@@ -15,7 +15,8 @@ from cxr_spark.imaging.decode import decode_grey
 from cxr_spark.imaging.resize import resize
 from cxr_spark.models import folder
 from cxr_spark.models.metadata import ModelMetadata
-from cxr_spark.scoring.predict import activate, network_input
+from cxr_spark.scoring.inputs import network_input
+from cxr_spark.scoring.predict import activate
 from cxr_spark.storage.store import Store, resolve
 
 
@@ -61,7 +62,7 @@ class Network:
         Returns:
             ImageNet-mean BGR, float32 (n, 3, s, s).
         """
-        return imagenet_bgr(network_input(images, self.metadata.preprocessing))
+        return imagenet_bgr(torch.from_numpy(network_input(images, self.metadata.preprocessing)))
 
     def probabilities(self, inputs: torch.Tensor) -> NDArray[np.float32]:
         """Returns the probability of each finding, float32 (n, findings).

@@ -99,6 +99,7 @@ def score(
     split: str | None = None,
     image_index: str | None = None,
     batch: int | None = None,
+    engine: str | None = None,
     precision: str | None = None,
     average: str | None = None,
     tta: str | None = None,
@@ -123,6 +124,7 @@ def score(
         split: split of the prepared data: train, val, test, several such as `"val,test"`, or all.
         image_index: what a raw image is called: name or path.
         batch: images per forward pass.
+        engine: library that runs the network: auto, torch or openvino.
         precision: number format of the computation: auto, fp32 or bf16.
         average: what is averaged over models and views: probabilities, logits or ranks.
         tta: none, or flip: each model sees the mirror image, too.
@@ -155,6 +157,7 @@ def score(
         split=split,
         image_index=image_index,
         batch=batch,
+        engine=engine,
         precision=precision,
         average=average,
         tta=tta,

@@ -137,7 +137,7 @@ class PipelineCheck:
         if option == "--data":
             PreparedDataset.open(uri)
         elif option == "--model":
-            from cxr_spark.models.folder import load_metadata
+            from cxr_spark.models.metadata_file import load_metadata
 
             load_metadata(Store(uri))
         elif not Store(uri).exists():

@@ -65,9 +65,7 @@ class Combination:
             return mean
         if not self.one_softmax:
             return sigmoid(mean)
-        powers = np.exp(mean - mean.max(axis=1, keepdims=True))
-        softmax: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-        return softmax
+        return softmax(mean)
 
 
 def logits(probabilities: Probabilities) -> NDArray[np.float64]:
@@ -84,6 +82,13 @@ def _inside(probabilities: Probabilities) -> NDArray[np.float64]:
 def sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns 1 / (1 + exp(-x)), without overflow."""
     result: NDArray[np.float64] = np.exp(-np.logaddexp(0, -values))
+    return result
+
+
+def softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the softmax of each row of (N, K) values, without overflow."""
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    result: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
     return result
 
 

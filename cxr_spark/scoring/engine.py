@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxr_spark.config import ScoreSettings
-from cxr_spark.config.precision import NumberFormat, scored_in
+from cxr_spark.config.precision import EngineName, NumberFormat, scored_by, scored_in
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Engine:
         precision: the number format.
     """
 
-    name: str = "torch"
+    name: EngineName = "torch"
     precision: NumberFormat = "fp32"
 
     def described(self) -> dict[str, str]:
@@ -33,4 +33,4 @@ class Engine:
 
 def engine_of(settings: ScoreSettings) -> Engine:
     """Returns the engine that the settings ask for."""
-    return Engine(precision=scored_in(settings.precision))
+    return Engine(scored_by(settings.engine), scored_in(settings.precision))

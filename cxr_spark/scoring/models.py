@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from cxr_spark.config import ScoreSettings
 from cxr_spark.errors import ConfigError, DataError, UsageError
 from cxr_spark.models.description import described
-from cxr_spark.models.folder import load_metadata
 from cxr_spark.models.metadata import ModelMetadata
+from cxr_spark.models.metadata_file import load_metadata
 from cxr_spark.outputs.claim import digest
 from cxr_spark.scoring.combining import Combination
 from cxr_spark.scoring.engine import Engine, engine_of
 from cxr_spark.scoring.ensemble import ShippedEnsemble, joint_id
 from cxr_spark.scoring.reference import combination_of, open_reference
-from cxr_spark.scoring.shipping import ship_model
+from cxr_spark.scoring.shipping import ship
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 
@@ -86,7 +86,7 @@ class Models:
         """
         settings = self.settings
         pairs = zip(self.uris, self.members, strict=True)
-        models = tuple(ship_model(spark, uri, metadata, self.engine)[0] for uri, metadata in pairs)
+        models = tuple(ship(spark, uri, metadata, self.engine) for uri, metadata in pairs)
         combination = Combination(settings.average, self.first.task == "single_label")
         flip = settings.tta == "flip"
         if self.reference is not None:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import nn
-
-from cxr_spark.errors import DataError, RunError
-from cxr_spark.models.device import Compute, choose_to_score, usable_cores
-from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, LoadedModel, load_model
-from cxr_spark.models.fusing import fuse_batch_norms
 from cxr_spark.models.metadata import ModelMetadata
+from cxr_spark.models.metadata_file import METADATA_NAME, WEIGHTS_NAME, load_metadata
+from cxr_spark.runtime.cores import usable_cores
+from cxr_spark.scoring.converted import CONVERTED_NAME
 from cxr_spark.scoring.engine import Engine
-from cxr_spark.scoring.predict import predict
+from cxr_spark.scoring.kept_conversion import keep, kept_conversion
+from cxr_spark.scoring.ready import ReadyModel, check_same
 from cxr_spark.storage.places import SHARED_LOCAL, is_on_every_node
 from cxr_spark.storage.store import Store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from cxr_spark.models.folder import LoadedModel
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +57,7 @@ class ShippedModel:
         broadcast: Spark's broadcast of the folder's files, where executors cannot read the URI.
         metadata: the metadata that the driver read; executors must find the same. None to compare nothing.
         engine: what computes the probabilities.
+        converted: the SHA-256 of the converted network's file; None where the engine takes the model as it is.
     """
 
     model_id: str
@@ -66,6 +65,7 @@ class ShippedModel:
     broadcast: Any = field(default=None, compare=False)
     metadata: ModelMetadata | None = field(default=None, compare=False, repr=False)
     engine: Engine = field(default_factory=Engine)
+    converted: str | None = None
 
     def folder(self) -> Store | BytesFolder:
         """Opens the model folder, on the driver or an executor."""
@@ -83,28 +83,22 @@ class ShippedModel:
         return ready_models((self,), threads)[0]
 
 
-@dataclass(frozen=True)
-class ReadyModel:
-    """A model on its device.
+def ship(spark: SparkSession, uri: str, metadata: ModelMetadata, engine: Engine) -> ShippedModel:
+    """Checks a model on the driver, and makes it available to the executors in the form that an engine takes.
 
-    Attributes:
-        module: the network.
-        metadata: the metadata of the model.
-        compute: the device and the precision.
+    Args:
+        spark: the session.
+        uri: full URI of the model folder.
+        metadata: the metadata that the job read before, such as for its fingerprint.
+        engine: what computes the probabilities.
+
+    Raises:
+        DataError: the folder holds no model, or a damaged one.
+        RunError: it holds another model than those metadata tell of, or the network cannot be converted.
     """
-
-    module: nn.Module
-    metadata: ModelMetadata
-    compute: Compute
-
-    @property
-    def engine(self) -> Engine:
-        """What computes the probabilities."""
-        return Engine(precision=self.compute.precision)
-
-    def predict(self, pixels: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
-        """Computes probabilities, float32 (N, K), of uint8 (N, S, S) images: see `scoring.predict.predict`."""
-        return predict(self.module, self.metadata, pixels, compute=self.compute, batch=batch)
+    if engine.name == "openvino":
+        return _ship_converted(spark, uri, metadata, engine)
+    return ship_model(spark, uri, metadata, engine)[0]
 
 
 def ship_model(
@@ -125,12 +119,14 @@ def ship_model(
         DataError: the folder holds no model, or a damaged one.
         RunError: it holds another model than the expected one: it was replaced meanwhile.
     """
+    from cxr_spark.models.folder import load_model
+
     store = Store(uri)
     loaded = load_model(store)
     if expected is not None:
-        _check_same(loaded.metadata, expected, store.uri)
+        check_same(loaded.metadata, expected, store.uri)
     context, engine = spark.sparkContext, engine or Engine()
-    if is_on_every_node(store.uri, context.master, context.getConf().get(SHARED_LOCAL, "false")):
+    if _executors_read(spark, store.uri):
         return ShippedModel(loaded.metadata.model_id, store.uri, None, loaded.metadata, engine), loaded
     files = {name: store.read_bytes(name) for name in (METADATA_NAME, WEIGHTS_NAME)}
     log.info("sending the model with the tasks: executors cannot read %s", store.uri)
@@ -138,56 +134,45 @@ def ship_model(
     return shipped, loaded
 
 
+def _ship_converted(spark: SparkSession, uri: str, metadata: ModelMetadata, engine: Engine) -> ShippedModel:
+    """Takes the converted network that the folder holds, or converts it; see `ship`."""
+    store = Store(uri)
+    check_same(load_metadata(store), metadata, store.uri)
+    data = kept_conversion(store, metadata)
+    kept = data is not None
+    if data is None:
+        from cxr_spark.scoring.converting import convert  # it needs torch, which a kept network does not
+
+        data = convert(store, metadata).to_bytes()
+        kept = keep(store, data)
+    broadcast = None
+    if not (kept and _executors_read(spark, store.uri)):
+        log.info("sending the converted network with the tasks")
+        broadcast = spark.sparkContext.broadcast({CONVERTED_NAME: data})
+    digest = hashlib.sha256(data).hexdigest()
+    return ShippedModel(metadata.model_id, store.uri, broadcast, metadata, engine, digest)
+
+
+def _executors_read(spark: SparkSession, uri: str) -> bool:
+    context = spark.sparkContext
+    return is_on_every_node(uri, context.master, context.getConf().get(SHARED_LOCAL, "false"))
+
+
 @lru_cache(maxsize=1)  # the models of one job in a worker's memory
 def ready_models(models: tuple[ShippedModel, ...], threads: int) -> tuple[ReadyModel, ...]:
     """Returns models ready to run in this process, as `ShippedModel.on_worker` does, and keeps all of them."""
-    torch.set_num_threads(threads)
-    return tuple(map(_load, models))
+    return tuple(_ready(model, threads) for model in models)
 
 
-def _load(model: ShippedModel) -> ReadyModel:
-    try:
-        loaded = load_model(model.folder())
-    except DataError as error:  # the driver found the folder whole: what is wrong now has happened since
-        raise RunError(f"{_replaced(model.uri)}: {error}") from error
-    if loaded.metadata.model_id != model.model_id:
-        raise RunError(
-            f"{_replaced(model.uri)}: its weights are {loaded.metadata.model_id[:12]}, the job began with "
-            f"{model.model_id[:12]}; run the job again"
-        )
-    if model.metadata is not None:
-        _check_same(loaded.metadata, model.metadata, model.uri)
-    compute = choose_to_score(model.engine.precision, _gpu())
-    return ReadyModel(compute.place(fuse_batch_norms(loaded.module)), loaded.metadata, compute)
+def _ready(model: ShippedModel, threads: int) -> ReadyModel:
+    # Each engine is imported where it is used: an executor need not have the other one's library.
+    if model.engine.name == "openvino":
+        from cxr_spark.scoring import openvino_engine
 
+        return openvino_engine.load(model, threads)
+    from cxr_spark.scoring import torch_engine
 
-def _replaced(uri: str) -> str:
-    return f"the model folder {uri} was changed while the job ran"
-
-
-def _check_same(found: ModelMetadata, expected: ModelMetadata, uri: str) -> None:
-    if found.model_id != expected.model_id:
-        raise RunError(
-            f"{_replaced(uri)}: its weights are {found.model_id[:12]}, the job began with {expected.model_id[:12]}; "
-            "run the job again"
-        )
-    if found != expected:
-        raise RunError(f"{_replaced(uri)}: its metadata.json is another one; run the job again")
-
-
-def _gpu() -> int:
-    """Returns the number of this task's GPU: the one that Spark gave it, else one that follows from its partition."""
-    if not torch.cuda.is_available():
-        return 0
-    from pyspark import TaskContext
-
-    task = TaskContext.get()
-    if task is None:
-        return 0
-    given = task.resources().get("gpu")
-    if given is not None:
-        return int(given.addresses[0])
-    return int(task.partitionId()) % torch.cuda.device_count()
+    return torch_engine.load(model, threads)
 
 
 def threads_of_a_task(spark: SparkSession, parts: int) -> int:

@@ -25,8 +25,8 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import ArrayType, FloatType
 
 from cxr_spark.augmentation.kernels import grey_from_bgr
-from cxr_spark.models.folder import METADATA_NAME, WEIGHTS_NAME, load_metadata
 from cxr_spark.models.metadata import ModelMetadata
+from cxr_spark.models.metadata_file import METADATA_NAME, WEIGHTS_NAME, load_metadata
 from cxr_spark.outputs.names import SPARK_TEXT
 from cxr_spark.runtime.session import default_fs
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task

@@ -14,10 +14,10 @@ from torchvision import models
 
 from cxr_spark.commands.main import main
 from cxr_spark.models.architectures import build
-from cxr_spark.models.timm_networks import is_installed
+from cxr_spark.models.names import timm_is_installed
 from tests.support.prepared_sets import write_prepared
 
-NEEDS_TIMM = pytest.mark.skipif(not is_installed(), reason="timm is not installed")
+NEEDS_TIMM = pytest.mark.skipif(not timm_is_installed(), reason="timm is not installed")
 #: Name, side of the input, and an inner layer.
 NETWORKS = [
     ("googlenet", 64, "inception4a.branch3"),

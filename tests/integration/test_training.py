@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from cxr_spark.commands.main import main
 from cxr_spark.config import load_settings
 from cxr_spark.errors import ConfigError, DataError
-from cxr_spark.models.timm_networks import is_installed
+from cxr_spark.models.names import timm_is_installed
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.checkpoints import Checkpoints
 from cxr_spark.training.start import start_training
@@ -98,7 +98,9 @@ def without_times(history):
     [
         pytest.param((), id="plain"),
         pytest.param(OPTIONS, id="options"),
-        pytest.param(TIMM, id="timm", marks=pytest.mark.skipif(not is_installed(), reason="timm is not installed")),
+        pytest.param(
+            TIMM, id="timm", marks=pytest.mark.skipif(not timm_is_installed(), reason="timm is not installed")
+        ),
     ],
 )
 @pytest.mark.parametrize("workers", [1, 2, 3])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -20,6 +20,7 @@ def write_model(
     findings: tuple[str, ...] = ("Effusion", "Mass", "No Finding"),
     architecture: str = "efficientnet_b0",
     seed: int = 3,
+    task: Literal["multi_label", "single_label"] = "multi_label",
     **preprocessing: Any,
 ) -> ModelMetadata:
     """Writes a network with random weights whose outputs depend on the image; by default for images of 32 pixels."""
@@ -37,6 +38,7 @@ def write_model(
         ModelMetadata(
             architecture=architecture,
             findings=findings,
+            task=task,
             preprocessing=Preprocessing(**{"input_size": 32, "stored_size": 32, **preprocessing}),
         ),
     )

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision.transforms.v2.functional import normalize
 
-from cxr_spark.augmentation.kernels import IMAGENET_MEAN_BGR
+from cxr_spark.imaging.imagenet import IMAGENET_MEAN_BGR
 from cxr_spark.models import ModelMetadata
 from cxr_spark.models.metadata import BuildArguments, Preprocessing
 

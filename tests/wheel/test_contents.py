@@ -45,4 +45,12 @@ def test_metadata_of_the_wheel(dist: Path) -> None:
     assert pythons <= set(metadata.get_all("Classifier"))
     required = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert not any(line.startswith("torch") for line in required)
-    assert set(metadata.get_all("Provides-Extra")) == {"torch", "timm", "java", "dicom", "calibration", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "torch",
+        "timm",
+        "openvino",
+        "java",
+        "dicom",
+        "calibration",
+        "dev",
+    }

@@ -14,8 +14,8 @@ import psutil
 from cxr_spark.bigdl.engine.installation import check_installation, jars
 from cxr_spark.config import Engine
 from cxr_spark.errors import UsageError
-from cxr_spark.models.device import usable_cores
 from cxr_spark.runtime import spark_files
+from cxr_spark.runtime.cores import usable_cores
 from cxr_spark.runtime.session import EXIT_WITHOUT_MEMORY
 from cxr_spark.runtime.tasks import innermost_cause, java_trace
 

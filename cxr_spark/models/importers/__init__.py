@@ -17,7 +17,7 @@ from cxr_spark.models.importers.tfjs import read_tfjs
 from cxr_spark.models.importers.timm_names import from_timm
 from cxr_spark.models.importers.torchvision_pth import from_state_dict, read_pth
 from cxr_spark.models.limits import MAX_FILE_BYTES
-from cxr_spark.models.timm_networks import is_timm
+from cxr_spark.models.names import is_timm
 from cxr_spark.models.weights import Weights
 from cxr_spark.storage.store import parent_and_name
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from cxr_spark.augmentation.kernels import IMAGENET_MEAN_BGR
+from cxr_spark.imaging.imagenet import IMAGENET_MEAN_BGR
 from cxr_spark.models.architectures import Architecture
 
 

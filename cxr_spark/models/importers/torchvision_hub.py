@@ -7,6 +7,10 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
+
+from cxr_spark.models import _torchvision  # noqa: F401  # before the first import of torchvision
+
+# isort: split
 from torchvision import models
 
 from cxr_spark.errors import ConfigError, DataError

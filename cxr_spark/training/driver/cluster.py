@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cxr_spark.config import TrainSettings
 from cxr_spark.errors import RunError, UsageError
-from cxr_spark.models.device import usable_cores
+from cxr_spark.runtime.cores import usable_cores
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -12,7 +12,7 @@ from typing import Any
 from cxr_spark.errors import RunError
 from cxr_spark.models.folder import save_model
 from cxr_spark.models.metadata import ModelMetadata, Preprocessing
-from cxr_spark.models.timm_networks import is_timm
+from cxr_spark.models.names import is_timm
 from cxr_spark.reporting.training_curves import training_curves
 from cxr_spark.training.checkpoints import BEST, LAST, Checkpoints
 from cxr_spark.training.specification import TrainingSpec

@@ -20,8 +20,8 @@ from cxr_spark.models import (
     resolve_weights,
     save_model,
 )
-from cxr_spark.models.folder import load_metadata
 from cxr_spark.models.metadata import BuildArguments, Preprocessing
+from cxr_spark.models.metadata_file import load_metadata
 from cxr_spark.models.weights import WeightsHeader
 from cxr_spark.storage.store import Store
 from tests.support.small_model import write_model

@@ -10,7 +10,8 @@ import torch
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.models import load_model
 from cxr_spark.models.device import Compute
-from cxr_spark.scoring.predict import network_input, predict
+from cxr_spark.scoring.inputs import network_input
+from cxr_spark.scoring.predict import predict
 from cxr_spark.scoring.shipping import BytesFolder, ShippedModel
 from cxr_spark.storage.store import Store
 from tests.support.small_model import write_model
@@ -66,9 +67,9 @@ def test_sizes_other_than_the_network_s(tmp_path):
     pixels = images(2, 50)
     area = [cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA) for image in pixels]
     whole = write_model(tmp_path / "a", input_size=32, stored_size=48).preprocessing
-    np.testing.assert_array_equal(network_input(pixels, whole).numpy(), np.stack(area))
+    np.testing.assert_array_equal(network_input(pixels, whole), np.stack(area))
     middle = write_model(tmp_path / "b", input_size=32, stored_size=50, crop=True).preprocessing
-    np.testing.assert_array_equal(network_input(pixels, middle).numpy(), pixels[:, 9:41, 9:41])
+    np.testing.assert_array_equal(network_input(pixels, middle), pixels[:, 9:41, 9:41])
 
 
 @pytest.mark.parametrize(

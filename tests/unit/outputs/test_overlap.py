@@ -33,7 +33,7 @@ NOT_INPUTS = {
     *("--val-fraction", "--test-fraction", "--max-bad-fraction", "--box-side", "--threshold", "--replicates"),
     *("--grey-range", "--calibration"),
     *("--workers", "--input-size", "source", "--index-column", "--prob-prefix"),
-    *("--format", "--columns", "--operating-point", "--pictures", "--precision"),
+    *("--format", "--columns", "--operating-point", "--pictures", "--precision", "--engine"),
     "uri",
 }
 #: Command, options of its inputs (`{}` stands for the place under test), and the option under test.

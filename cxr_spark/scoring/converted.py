@@ -1,0 +1,84 @@
+"""A network in OpenVINO's form, as one file of a model folder or of a message. It needs neither torch nor openvino.
+
+The file is a safetensors file, which carries no code: two arrays of bytes, OpenVINO's graph (XML) and weights, and a
+note that says which network they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from cxr_spark.errors import DataError
+from cxr_spark.models.metadata import ModelMetadata
+
+#: The name of the file in a model folder.
+CONVERTED_NAME = "openvino.safetensors"
+#: Rises when the way of converting changes, so that what an earlier version converted is not taken.
+_FORMAT = 1
+_NOTE = "cxr_spark"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A converted network.
+
+    Attributes:
+        graph: OpenVINO's XML.
+        weights: the weights that the XML refers to.
+        key: which network it is: what `key_of` returned.
+    """
+
+    graph: bytes
+    weights: bytes
+    key: dict[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """Returns the content of the file."""
+        arrays = {name: np.frombuffer(getattr(self, name), np.uint8) for name in ("graph", "weights")}
+        note = json.dumps({"key": self.key, "sha256": self._digest()})
+        return bytes(safetensors.numpy.save(arrays, {_NOTE: note}))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, what: str) -> Converted:
+        """Reads the content of such a file.
+
+        Args:
+            data: the whole file.
+            what: its name, for messages.
+
+        Raises:
+            DataError: it is no such file, or it was damaged.
+        """
+        try:
+            arrays = safetensors.numpy.load(data)
+            length = int.from_bytes(data[:8], "little")
+            note = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_NOTE])
+            found = cls(arrays["graph"].tobytes(), arrays["weights"].tobytes(), dict(note["key"]))
+            whole = found._digest() == note["sha256"]
+        except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(f"{what} is no converted network ({error}): delete it") from None
+        if not whole:
+            raise DataError(f"{what} was changed or damaged: delete it, and it is made anew")
+        return found
+
+    def _digest(self) -> str:
+        return hashlib.sha256(self.graph + b"\0" + self.weights).hexdigest()
+
+
+def key_of(metadata: ModelMetadata) -> dict[str, Any]:
+    """Returns what tells one network from another: the hash of its weights, and all that shapes its graph."""
+    return {
+        "format": _FORMAT,
+        "weights_sha256": metadata.weights_sha256,
+        "architecture": metadata.architecture,
+        "n_outputs": metadata.n_outputs,
+        "build": metadata.build.model_dump(mode="json"),
+        "input_size": metadata.preprocessing.input_size,
+    }
