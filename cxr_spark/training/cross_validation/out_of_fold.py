@@ -12,8 +12,8 @@ import numpy as np
 from cxr_spark.config import ScoreSettings
 from cxr_spark.errors import RunError
 from cxr_spark.models.description import described
-from cxr_spark.models.folder import load_metadata
 from cxr_spark.models.metadata import ModelMetadata
+from cxr_spark.models.metadata_file import load_metadata
 from cxr_spark.outputs.claim import Claim, claim, digest, finished_before
 from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.scoring.engine import engine_of
