@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -61,7 +61,12 @@ _STYLE: Mapping[Any, Any] = MappingProxyType(
 
 @contextmanager
 def figure(
-    width: float, height: float, target: str | Path | IO[bytes], vector: IO[bytes] | None = None
+    width: float,
+    height: float,
+    target: str | Path | IO[bytes],
+    vector: IO[bytes] | None = None,
+    *,
+    layout: Literal["constrained", "none"] = "constrained",
 ) -> Iterator[Figure]:
     """Gives a figure to draw on and saves it as PNG, and as SVG where that is wanted, when the block ends.
 
@@ -70,9 +75,11 @@ def figure(
         height: the height in inches.
         target: a path or a binary file.
         vector: a binary file for the SVG; None for no SVG.
+        layout: whether matplotlib measures all texts to find the places of the plots, or the caller gives them, which
+            is twice as fast for a grid of small plots.
     """
     with matplotlib.rc_context(dict(_STYLE)):
-        drawing = Figure(figsize=(width, height), layout="constrained")
+        drawing = Figure(figsize=(width, height), layout=layout)
         FigureCanvasAgg(drawing)
         yield drawing
         # The file holds no version of matplotlib, so the same numbers give the same bytes.
@@ -80,6 +87,36 @@ def figure(
         if vector is not None:
             drawing.set_layout_engine("none")  # what was laid out for the PNG stays there: that is half of the time
             drawing.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def small_plots(
+    drawing: Figure, number: int, columns: int, *, top: float, gap: tuple[float, float] = (0.3, 0.55)
+) -> list[Axes]:
+    """Returns square plots side by side, in rows, on a figure without a layout of its own.
+
+    Only the plots at the left and at the bottom edge have the numbers of their axes.
+
+    Args:
+        drawing: the figure.
+        number: the number of plots.
+        columns: the number of plots in a row.
+        top: the inches above the plots, for the titles of the first row and of the figure.
+        gap: the inches between two plots, beside each other and above each other.
+    """
+    width, height = drawing.get_size_inches()
+    rows = -(-number // columns)
+    left, bottom = 0.62, 0.55
+    side = min(
+        (width - left - 0.15 - gap[0] * (columns - 1)) / columns, (height - bottom - top - gap[1] * (rows - 1)) / rows
+    )
+    plots = []
+    for index in range(number):
+        row, column = divmod(index, columns)
+        x, y = left + column * (side + gap[0]), height - top - side - row * (side + gap[1])
+        axes = drawing.add_axes((x / width, y / height, side / width, side / height))
+        axes.tick_params(labelleft=column == 0, labelbottom=index >= number - columns)
+        plots.append(axes)
+    return plots
 
 
 def display_name(name: str) -> str:

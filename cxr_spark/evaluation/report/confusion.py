@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
 from cxr_spark.evaluation.decisions.classification import RULES
-from cxr_spark.reporting.style import BLUE, INK, display_name, empty_note, figure
+from cxr_spark.reporting.style import BLUE, INK, display_name, empty_note, figure, small_plots
 
 _COLOURS = LinearSegmentedColormap.from_list("cxr", ["#ffffff", BLUE])
 #: A cell that holds at least this fraction of its row is so dark that its text is white.
@@ -60,10 +60,11 @@ def _draw_one(
 def _draw_each(findings: Mapping[str, Mapping[str, Any]], rule: str, target: str | Path | IO[bytes]) -> None:
     rows = -(-len(findings) // _COLUMNS)
     columns = min(_COLUMNS, len(findings))
-    with figure(2.15 * columns + 0.5, 2.35 * rows + 0.7, target) as drawing:
+    side = max(2.1, 5 / columns)
+    with figure(side * columns + 0.57, (side + 0.25) * rows + 1, target, layout="none") as drawing:
         drawing.suptitle(f"Images by label and decision, {rule}", x=0.01, ha="left", fontsize=11, fontweight="bold")
-        for number, (name, row) in enumerate(findings.items()):
-            axes = drawing.add_subplot(rows, columns, number + 1)
+        places = small_plots(drawing, len(findings), columns, top=0.95, gap=(0.2, 0.5))
+        for number, (axes, (name, row)) in enumerate(zip(places, findings.items(), strict=True)):
             axes.set_title("\n".join(textwrap.wrap(display_name(name), _TITLE)), fontsize=8.5)
             counts = [
                 [row["true_negatives"], row["false_positives"]],

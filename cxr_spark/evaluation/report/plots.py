@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cxr_spark.datasets.findings import NO_FINDING
 from cxr_spark.evaluation.counting.whole_curves import Curve
 from cxr_spark.evaluation.report.words import names_of_means
-from cxr_spark.reporting.style import BLUE, GREY, INK, display_name, empty_note, figure
+from cxr_spark.reporting.style import BLUE, GREY, INK, display_name, empty_note, figure, small_plots
 
 __all__ = ["RocCurve", "auc_bars", "macro_curve", "roc_curve", "roc_curves"]
 
@@ -100,11 +100,12 @@ def roc_curves(
         plots.insert(0, ("All findings", whole))
     columns = min(_COLUMNS, max(len(plots), 1))
     rows = max(-(-len(plots) // columns), 1)
-    with figure(max(2.3 * columns, 6.4), max(2.45 * rows + 0.3, 6.2 / rows), target, vector) as drawing:
+    side = max(2.35, 5.6 / columns)
+    with figure(side * columns + 0.77, (side + 0.3) * rows + 0.5, target, vector, layout="none") as drawing:
         if not plots:
             empty_note(drawing.add_subplot(), "no finding has images with and without it:\nthere is no curve to draw")
-        for number, (title, lines) in enumerate(plots):
-            axes = drawing.add_subplot(rows, columns, number + 1)
+        places = small_plots(drawing, len(plots), columns, top=0.5)
+        for number, (axes, (title, lines)) in enumerate(zip(places, plots, strict=True)):
             _roc_axes(axes, title, left=number % columns == 0, bottom=number >= len(plots) - columns)
             for label, points, look in lines:
                 axes.plot(points[1], points[0], clip_on=False, linewidth=1.5, label=label, zorder=3, **look)
@@ -115,7 +116,7 @@ def roc_curves(
 def _roc_axes(axes: Axes, title: str, *, left: bool, bottom: bool) -> None:
     """Gives a small plot its chance line, its ticks and, at the edges of the whole, the names of its axes."""
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_title(title, fontsize=8.5)
     axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
     axes.set_yticks((0, 0.5, 1), ("0", "0.5", "1"))
@@ -162,11 +163,12 @@ def auc_bars(
         if not rows:
             empty_note(axes, "no finding has images with and without it:\nthere is no AUC to draw")
             return
-        for row, (_, auc, ci, _, colour) in enumerate(rows):
-            axes.barh(row, auc - _CHANCE, left=_CHANCE, height=0.62, color=colour, alpha=0.55)
-            if ci:
-                away = [[max(auc - ci[0], 0)], [max(ci[1] - auc, 0)]]
-                axes.errorbar(auc, row, xerr=away, color=INK, capsize=3, linewidth=1.2)
+        aucs, places = [auc for _, auc, *_ in rows], range(len(rows))
+        colours = [colour for *_, colour in rows]
+        axes.barh(places, [auc - _CHANCE for auc in aucs], left=_CHANCE, height=0.62, color=colours, alpha=0.55)
+        intervals = np.array([ci or (np.nan, np.nan) for _, _, ci, _, _ in rows], np.float64).T
+        away = np.maximum([aucs - intervals[0], intervals[1] - aucs], 0)  # NaN stays: no interval is drawn
+        axes.errorbar(aucs, places, xerr=away, fmt="none", ecolor=INK, capsize=3, linewidth=1.2)
         axes.axvline(_CHANCE, color=GREY, linewidth=1.0, linestyle=(0, (3, 2)))
         axes.set_yticks(range(len(rows)), [row[0] for row in rows])
         lowest = min(min(auc, *(ci or [auc])) for _, auc, ci, _, _ in rows)
