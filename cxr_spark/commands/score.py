@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         action="append",
         required=True,
-        help="model folder: RUN/model of the train job; repeatable: the probabilities of several models are averaged",
+        help="model folder: RUN/model of the train job; repeatable: the probabilities of several models are averaged; "
+        "the folder of a cross-validation stands for the models of all its folds",
     )
     parser.add_argument("--out", metavar="URI", required=True, help="folder of the predictions")
     add_settings(parser, "score", SETTINGS)

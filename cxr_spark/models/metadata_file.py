@@ -40,7 +40,9 @@ def load_metadata(store: ModelFolder) -> ModelMetadata:
     try:
         data = store.read_bytes(METADATA_NAME)
     except FileNotFoundError:
-        hint = f"; the model of this training is {store.uri_of('model')}" if _is_run(store) else ""
+        hint = f"; the model of this training is {store.uri_of('model')}" if _is_run(store, "model") else ""
+        if _is_run(store, "fold_1/model"):
+            hint = f"; the models of this cross-validation are {store.uri_of('fold_1/model')} and so on"
         raise DataError(
             f"{store.uri} holds no model: expected {METADATA_NAME} and {WEIGHTS_NAME} in it{hint}"
         ) from None
@@ -49,10 +51,10 @@ def load_metadata(store: ModelFolder) -> ModelMetadata:
     return validated_json(ModelMetadata, data, f"{uri} is no model's metadata")
 
 
-def _is_run(store: ModelFolder) -> bool:
-    """Whether a folder is the output of the train job, which has the model in a folder below it."""
+def _is_run(store: ModelFolder, model: str) -> bool:
+    """Whether a folder is the output of the train job, which has a model in that folder below it."""
     try:
-        store.read_bytes(f"model/{METADATA_NAME}")
+        store.read_bytes(f"{model}/{METADATA_NAME}")
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True

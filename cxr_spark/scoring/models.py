@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from cxr_spark.models.description import described
 from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.models.metadata_file import load_metadata
 from cxr_spark.outputs.claim import digest
+from cxr_spark.outputs.names import CROSS_VALIDATION_NAME
 from cxr_spark.scoring.combining import Combination
 from cxr_spark.scoring.engine import Engine, engine_of
 from cxr_spark.scoring.ensemble import ShippedEnsemble, joint_id
@@ -22,6 +24,9 @@ from cxr_spark.tables.prepared import PreparedDataset
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+#: The folder of one training of a cross-validation.
+_FOLD = re.compile(r"fold_([1-9]\d*)")
 
 
 @dataclass(frozen=True)
@@ -102,11 +107,25 @@ class Models:
         return ShippedEnsemble(models, flip, combination)
 
 
+def models_in(uri: str) -> list[str]:
+    """Returns the model folders that a URI stands for: those of all folds of a cross-validation, else itself alone.
+
+    Raises:
+        RunError: the folder cannot be read.
+    """
+    store = Store(uri)
+    if not store.exists(CROSS_VALIDATION_NAME):
+        return [uri]
+    folds = [found for name in store.names() if (found := _FOLD.fullmatch(name))]
+    return [store.uri_of(f"{fold[0]}/model") for fold in sorted(folds, key=lambda fold: int(fold[1]))]
+
+
 def open_models(uris: Sequence[str], settings: ScoreSettings, reference_uri: str | None) -> Models:
     """Reads the metadata of models, and checks that they can score together as the settings ask.
 
     Args:
-        uris: full URIs of the model folders; one at least.
+        uris: full URIs of the model folders; one at least. That of a cross-validation stands for the models
+            of its folds.
         settings: the settings of the group `score`, which say how the models are combined.
         reference_uri: full URI of prepared data to calibrate or rank by; None where none are given.
 
@@ -114,6 +133,7 @@ def open_models(uris: Sequence[str], settings: ScoreSettings, reference_uri: str
         DataError: a folder holds no model, or models have different findings.
         UsageError: a model is given twice, or there is nothing to calibrate on.
     """
+    uris = [model for uri in uris for model in models_in(uri)]
     members = tuple(load_metadata(Store(uri)) for uri in uris)
     first = members[0]
     seen: dict[str, str] = {}

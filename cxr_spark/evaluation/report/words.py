@@ -15,6 +15,7 @@ _PARTS = (
     ("by ", "backend"),
     ("precision ", "precision"),
     ("input side ", "input_size"),
+    ("out-of-fold scores, number of folds: ", "folds"),
 )
 
 #: What each method of calibration is called.

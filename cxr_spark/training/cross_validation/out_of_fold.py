@@ -55,14 +55,15 @@ def score_out_of_fold(
         dealt: its images in folds.
         models: full URIs of the model folders, the first fold's first.
         out: folder of the scores.
-        settings: `batch` and `precision` are used.
+        settings: `batch` is used. The scores are torch's in float32, as those of the validation in the training.
 
     Raises:
         DataError: the prepared data or a model are damaged.
         RunError: a file could not be read or written, or a model was replaced meanwhile.
     """
     members = [load_metadata(Store(uri)) for uri in models]
-    engine = engine_of(settings)
+    plain = ScoreSettings(batch=settings.batch)
+    engine = engine_of(plain)
     fingerprint = {
         "model_id": joint_id(members),
         **engine.fingerprint,
@@ -74,7 +75,7 @@ def score_out_of_fold(
         log.info("the out-of-fold scores are there: %s", out.uri)
         return
     with claim(out, ScoreJob.name, fingerprint, overwrite=True) as claimed:  # scores of other models may be there
-        images = _score(spark, dataset, dealt, list(zip(models, members, strict=True)), claimed, settings, fingerprint)
+        images = _score(spark, dataset, dealt, list(zip(models, members, strict=True)), claimed, plain, fingerprint)
         about: dict[str, Any] = {"folds": len(models), **engine.described()}
         about = {**described(members[0]), **about, "models_by_fold": [member.model_id for member in members]}
         result = ScoreResult(
@@ -99,7 +100,6 @@ def _score(
     fingerprint: dict[str, Any],
 ) -> int:
     """Scores the images of each fold with its model, and returns how many there were."""
-    plain = ScoreSettings(batch=settings.batch, precision=settings.precision)
     names: set[str] = set()
     images = parts_so_far = 0
     for number, (uri, metadata) in enumerate(models, start=1):
@@ -108,11 +108,11 @@ def _score(
         scorer = PartScorer(
             out=claimed.store.uri,
             tag=digest(fingerprint)[:12],
-            model=replace(Models((uri,), (metadata,), plain).ship(spark), named=str(fingerprint["model_id"])),
+            model=replace(Models((uri,), (metadata,), settings).ship(spark), named=str(fingerprint["model_id"])),
             data=dataset.store.uri,
             labels=label_order(metadata.findings, dataset.findings, dataset.store.uri),
             threads=threads_of_a_task(spark, len(parts)),
-            batch=plain.batch,
+            batch=settings.batch,
         )
         for part in run_image_parts(spark, parts, scorer, doing=f"scoring fold {number}", done="scored"):
             names.update(part.names)

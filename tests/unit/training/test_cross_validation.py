@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from cxr_spark.errors import DataError
+from cxr_spark.models.metadata_file import load_metadata
+from cxr_spark.scoring.models import models_in
+from cxr_spark.storage.store import Store
 from cxr_spark.training.cross_validation.results import spread
 
 
@@ -22,3 +28,19 @@ def test_folds_without_an_auc_are_left_out_and_counted() -> None:
     assert one is not None
     assert (one.mean, one.standard_deviation, one.folds) == (0.8, None, 1)
     assert spread([None, None]) is None
+
+
+def test_the_folder_of_a_cross_validation_stands_for_the_models_of_its_folds(tmp_path: Path) -> None:
+    for name in ("fold_2/model", "fold_10/model", "fold_1/model", "fold_01/model", "fold_x", "out_of_fold"):
+        (tmp_path / name).mkdir(parents=True)
+    uri = f"file://{tmp_path}"
+    assert models_in(uri) == [uri]  # it has not come to its end
+    (tmp_path / "cross_validation.json").write_text("{}")
+    assert models_in(uri) == [f"{uri}/fold_{number}/model" for number in (1, 2, 10)]
+
+
+def test_who_names_a_cross_validation_where_one_model_is_expected_is_told_the_models(tmp_path: Path) -> None:
+    (tmp_path / "fold_1" / "model").mkdir(parents=True)
+    (tmp_path / "fold_1" / "model" / "metadata.json").write_text("{}")
+    with pytest.raises(DataError, match=r"the models of this cross-validation are .*/fold_1/model and"):
+        load_metadata(Store(f"file://{tmp_path}"))
