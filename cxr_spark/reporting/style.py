@@ -79,7 +79,7 @@ def figure(
             is twice as fast for a grid of small plots.
     """
     with matplotlib.rc_context(dict(_STYLE)):
-        drawing = Figure(figsize=(width, height), layout=layout)
+        drawing = Figure(figsize=(width, height), layout=None if layout == "none" else layout)
         FigureCanvasAgg(drawing)
         yield drawing
         # The file holds no version of matplotlib, so the same numbers give the same bytes.
