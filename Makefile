@@ -23,7 +23,8 @@ ARGS ?=
 # Where `make env-archive` gets torch from; empty: where all else comes from, which is the build with CUDA. PyTorch's
 # installation page names an index of CPU builds.
 TORCH_INDEX ?=
-# What of setup.py's extras `make env-archive` takes. EXTRAS= leaves torch out, for nodes that only prepare images.
+# What of setup.py's extras `make env-archive` takes. EXTRAS= leaves torch out, for nodes that only prepare images;
+# EXTRAS=[openvino] does, too, for nodes that score by --engine openvino.
 EXTRAS ?= [torch]
 # Airflow pins other versions of what this package uses, so the test of its DAGs has an environment of its own.
 AIRFLOW := .venvs/airflow

@@ -6,8 +6,9 @@ import argparse
 
 from cxr_spark.runtime.requirements import check_torch
 
-#: These run networks. All others do without torch, which a node that only prepares images need not have.
-NEED_TORCH = frozenset({"train", "score", "explain", "pipeline", "import-weights", "benchmark"})
+#: These run networks by torch. All others do without it, which a node that only prepares images need not have; `score`
+#: looks itself for the library that it is to compute by.
+NEED_TORCH = frozenset({"train", "explain", "pipeline", "import-weights", "benchmark"})
 
 
 def check_requirements(args: argparse.Namespace) -> None:

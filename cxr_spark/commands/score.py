@@ -40,7 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def job(args: argparse.Namespace) -> ScoreJob:
-    """Returns the job that the options ask for."""
+    """Returns the job that the options ask for.
+
+    Raises:
+        UsageError: options contradict each other, or what computes the probabilities is not installed here.
+    """
+    from cxr_spark.scoring.engine import check_installed, engine_of
     from cxr_spark.scoring.job import ScoreJob
 
-    return ScoreJob.from_options(args.settings, **values(args, (*_OWN, *SETTINGS)))
+    job = ScoreJob.from_options(args.settings, **values(args, (*_OWN, *SETTINGS)))
+    check_installed(engine_of(job.settings), "cxr-spark score")
+    return job

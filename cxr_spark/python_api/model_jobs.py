@@ -144,7 +144,7 @@ def score(
         DataError: the images, the prepared data or the model are not what they should be.
         RunError: the work failed.
     """
-    check_torch("cxr_spark.score")
+    from cxr_spark.scoring.engine import check_installed, engine_of
     from cxr_spark.scoring.job import ScoreJob
 
     job = ScoreJob.from_options(
@@ -168,6 +168,7 @@ def score(
         thresholds=thresholds,
         operating_point=operating_point,
     )
+    check_installed(engine_of(job.settings), "cxr_spark.score")
     return run_job(job, Execution(overwrite=overwrite, config=config))
 
 

@@ -25,6 +25,39 @@ def check_torch(user: str) -> None:
         )
 
 
+def check_openvino(user: str) -> None:
+    """Checks, without importing it, that openvino is installed.
+
+    Args:
+        user: the command or function that needs it, as the message quotes it.
+
+    Raises:
+        UsageError: it is missing; the message says how to install it.
+    """
+    if importlib.util.find_spec("openvino") is None:
+        raise UsageError(
+            f"`{user}` with the engine openvino needs openvino, not installed in this environment: pip install "
+            "'cxr-spark[openvino]'"
+        )
+
+
+def check_convertible(model: str) -> None:
+    """Checks, without importing it, that torch is installed where a model's network has to be converted first.
+
+    Args:
+        model: the URI of the model folder.
+
+    Raises:
+        UsageError: it is missing.
+    """
+    if any(importlib.util.find_spec(name) is None for name in _PACKAGES):
+        raise UsageError(
+            f"--model {model} holds no converted network of its weights, and converting one needs torch: score once "
+            "with --engine openvino where torch is installed and the folder can be written, or pip install "
+            "'cxr-spark[torch]' here"
+        )
+
+
 def check_calibration(method: str) -> None:
     """Checks, without importing it, that scikit-learn is installed where probabilities are calibrated by it.
 

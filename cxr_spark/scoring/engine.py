@@ -7,6 +7,7 @@ from typing import Any
 
 from cxr_spark.config import ScoreSettings
 from cxr_spark.config.precision import EngineName, NumberFormat, scored_by, scored_in
+from cxr_spark.runtime.requirements import check_openvino, check_torch
 
 
 @dataclass(frozen=True)
@@ -34,3 +35,19 @@ class Engine:
 def engine_of(settings: ScoreSettings) -> Engine:
     """Returns the engine that the settings ask for."""
     return Engine(scored_by(settings.engine), scored_in(settings.precision))
+
+
+def check_installed(engine: Engine, user: str) -> None:
+    """Checks that the driver has the library of an engine.
+
+    Args:
+        engine: what computes the probabilities.
+        user: the command or function that needs it, as the message quotes it.
+
+    Raises:
+        UsageError: it is missing; the message says how to install it.
+    """
+    if engine.name == "openvino":
+        check_openvino(user)
+    else:
+        check_torch(user)

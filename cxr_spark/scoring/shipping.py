@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.models.metadata_file import METADATA_NAME, WEIGHTS_NAME, load_metadata
 from cxr_spark.runtime.cores import usable_cores
+from cxr_spark.runtime.requirements import check_convertible
 from cxr_spark.scoring.converted import CONVERTED_NAME
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.kept_conversion import keep, kept_conversion
@@ -95,6 +96,7 @@ def ship(spark: SparkSession, uri: str, metadata: ModelMetadata, engine: Engine)
     Raises:
         DataError: the folder holds no model, or a damaged one.
         RunError: it holds another model than those metadata tell of, or the network cannot be converted.
+        UsageError: the network has to be converted, and torch is not installed here.
     """
     if engine.name == "openvino":
         return _ship_converted(spark, uri, metadata, engine)
@@ -141,6 +143,7 @@ def _ship_converted(spark: SparkSession, uri: str, metadata: ModelMetadata, engi
     data = kept_conversion(store, metadata)
     kept = data is not None
     if data is None:
+        check_convertible(store.uri)
         from cxr_spark.scoring.converting import convert  # it needs torch, which a kept network does not
 
         data = convert(store, metadata).to_bytes()

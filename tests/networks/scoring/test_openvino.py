@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from cxr_spark.config.model import ARCHITECTURE_NAMES
-from cxr_spark.errors import DataError, RunError
-from cxr_spark.models import ModelMetadata, build, load_model
+from cxr_spark.errors import DataError, RunError, UsageError
+from cxr_spark.models import ModelMetadata, build, load_metadata, load_model
 from cxr_spark.models.architectures import architecture, batch_norms
 from cxr_spark.models.metadata import Preprocessing
 from cxr_spark.scoring.converted import CONVERTED_NAME, Converted
@@ -219,6 +219,15 @@ def test_a_network_that_openvino_cannot_convert_is_refused() -> None:
 
     with pytest.raises(RunError, match=r"small_cnn cannot be converted by openvino .*; score with --engine torch"):
         convert_network(Odd(), tiny()[1])
+
+
+def test_a_driver_without_torch_takes_what_the_folder_keeps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata, uri = load_metadata(Store(str(folder))), f"file://{folder}"
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert ship(Session(), uri, metadata, OPENVINO).broadcast is None  # type: ignore[arg-type]
+    (folder / CONVERTED_NAME).unlink()
+    with pytest.raises(UsageError, match=rf"--model {uri} holds no converted network.* needs torch: score once"):
+        ship(Session(), uri, metadata, OPENVINO)  # type: ignore[arg-type]
 
 
 def test_the_conversion_leaves_logging_as_it_is() -> None:

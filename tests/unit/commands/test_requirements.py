@@ -39,6 +39,16 @@ def test_a_missing_torch_is_told_in_one_line_with_what_to_install(
     assert "pip install 'cxr-spark[torch]'" in line
 
 
+def test_a_missing_openvino_is_told_in_one_line_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    line = ["score", "--engine", "openvino", "--data", "/none", "--model", "/none/model", "--out", "/none/out"]
+    assert main(line) == 2
+    (said,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("cxr-spark ")]
+    assert said.endswith("needs openvino, not installed in this environment: pip install 'cxr-spark[openvino]'")
+
+
 def test_help_needs_no_torch(no_torch: None, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["train", "--help"])
