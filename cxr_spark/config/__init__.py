@@ -4,6 +4,7 @@ Settings come from a YAML file (`--config`), then `--set section.name=value`, th
 win. Names that are not known are refused.
 """
 
+from cxr_spark.config.explore import ExploreSettings
 from cxr_spark.config.model import ModelSettings
 from cxr_spark.config.pipeline import PipelineSettings
 from cxr_spark.config.prepare import PrepareSettings, SubsetSettings, UncertainPolicy
@@ -18,6 +19,7 @@ __all__ = [
     "Engine",
     "EvaluateSettings",
     "ExplainSettings",
+    "ExploreSettings",
     "Metric",
     "ModelSettings",
     "PipelineSettings",

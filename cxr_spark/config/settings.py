@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from cxr_spark.config.explore import ExploreSettings
 from cxr_spark.config.messages import describe
 from cxr_spark.config.model import ModelSettings
 from cxr_spark.config.pipeline import PipelineSettings
@@ -23,6 +24,7 @@ class Settings(Section):
     """All settings of the program."""
 
     prepare: PrepareSettings = Field(PrepareSettings(), description=PrepareSettings.__doc__)
+    explore: ExploreSettings = Field(ExploreSettings(), description=ExploreSettings.__doc__)
     model: ModelSettings = Field(ModelSettings(), description=ModelSettings.__doc__)
     train: TrainSettings = Field(TrainSettings(), description=TrainSettings.__doc__)
     score: ScoreSettings = Field(ScoreSettings(), description=ScoreSettings.__doc__)

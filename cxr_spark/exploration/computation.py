@@ -16,8 +16,10 @@ from cxr_spark.exploration import plots
 from cxr_spark.exploration.duplicates import find_duplicates
 from cxr_spark.exploration.facts import count_facts
 from cxr_spark.exploration.information import relative_information
+from cxr_spark.exploration.pictures import Pictures
 from cxr_spark.exploration.pixels import sum_pixels
 from cxr_spark.exploration.report import render
+from cxr_spark.exploration.set_aside import set_aside_by_reason
 from cxr_spark.exploration.shifts import shifts_of
 from cxr_spark.reporting.provenance import is_synthetic
 from cxr_spark.storage.store import Store
@@ -71,6 +73,8 @@ def explore(spark: SparkSession, dataset: PreparedDataset) -> Exploration:
         "shifts": shifts_of(splits),
         "findings_by_view": counted["findings_by_view"],
         "duplicates": find_duplicates(spark, dataset),
+        "examples": counted["examples"],
+        "set_aside": set_aside_by_reason(dataset),
         "co_occurrence": counted["co_occurrence"],
         "image_shapes": counted["image_shapes"],
         "versions": {"cxr_spark": __version__, "python": platform.python_version(), "pyspark": spark.version},
@@ -78,8 +82,14 @@ def explore(spark: SparkSession, dataset: PreparedDataset) -> Exploration:
     return Exploration(facts, {split: sums[split].mean_image() for split in splits})
 
 
-def write(store: Store, exploration: Exploration) -> None:
-    """Writes the plots and the page, and last explore.json, which shows that the others are complete."""
+def write(store: Store, exploration: Exploration, shown: Pictures | None = None) -> None:
+    """Writes the plots and the page, and last explore.json, which shows that the others are complete.
+
+    Args:
+        store: the output folder.
+        exploration: the counts.
+        shown: the pictures of single images; None for a page without.
+    """
     facts = exploration.facts
     pictures = {name: io.BytesIO() for name in ("class_balance", "co_occurrence", "patients", "intensity")}
     vectors = {name: io.BytesIO() for name in ("class_balance", "patients", "grey_values")}
@@ -91,7 +101,7 @@ def write(store: Store, exploration: Exploration) -> None:
     pngs = {name: picture.getvalue() for name, picture in pictures.items()}
     svgs = {name: vector.getvalue() for name, vector in vectors.items()}
     means = {name: plots.png_of(mean) for name, mean in exploration.mean_images.items()}
-    page = render(facts, svgs, means, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
+    page = render(facts, svgs, means, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), shown)
     for name, png in pngs.items():
         store.write_bytes(f"{name}.png", png)
     store.write_bytes("explore.html", page.encode())

@@ -16,6 +16,7 @@ from cxr_spark.exploration.distributions import (
     images_per_patient,
     value_counts,
 )
+from cxr_spark.exploration.examples import examples_of
 from cxr_spark.exploration.rows import classes, read_rows
 from cxr_spark.runtime.spark_tables import unreadable
 from cxr_spark.tables.prepared import PreparedDataset
@@ -36,7 +37,7 @@ def count_facts(spark: SparkSession, dataset: PreparedDataset) -> dict[str, Any]
 
     Returns:
         A JSON value with `findings` (see `classes`), `n_images`, `n_patients`, `splits` (for each split with images its
-        counts), `findings_by_view`, `co_occurrence` and `image_shapes`.
+        counts), `findings_by_view`, `examples`, `co_occurrence` and `image_shapes`.
 
     Raises:
         DataError: the dataset has no images, or is damaged.
@@ -100,6 +101,7 @@ def _facts(images: DataFrame, findings: Sequence[str]) -> dict[str, Any]:
         "n_patients": total["patients"] if total["with_patient"] else None,
         "splits": splits,
         "findings_by_view": findings_by_view(images, findings),
+        "examples": examples_of(images, findings),
         "co_occurrence": {"findings": list(findings), "images": co_occurrence(images, len(findings))},
         "image_shapes": {
             "all": _shape(total),

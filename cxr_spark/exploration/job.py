@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from cxr_spark.config import Settings
+from cxr_spark.config import ExploreSettings, Settings
 from cxr_spark.exploration.computation import explore, write
+from cxr_spark.exploration.pictures import pictures_of
 from cxr_spark.outputs.claim import Claim, digest
 from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
@@ -35,19 +36,32 @@ class ExploreJob(Job[ExploreResult]):
     """Shows what is in a prepared dataset: class balance, co-occurrence, patients, ages, views, shapes, grey values.
 
     Attributes:
+        settings: what the page shows.
         data: output of the prepare job.
         out: folder of explore.json, explore.html and the plots.
     """
 
     name: ClassVar[str] = "explore"
     result: ClassVar[type[JobResult]] = ExploreResult
+    settings: ExploreSettings
     data: str
     out: str
 
     @classmethod
-    def from_options(cls, settings: Settings, *, data: str, out: str) -> ExploreJob:
-        """Returns the job that options ask for; no setting changes it."""
-        return cls(data, out)
+    def from_options(cls, settings: Settings, *, data: str, out: str, **options: Any) -> ExploreJob:
+        """Returns the job that options ask for; further ones are named as the setting of `explore` that they replace.
+
+        Args:
+            settings: in force without the options.
+            data: output of the prepare job.
+            out: the output folder.
+            options: options that replace settings of `explore`, by their names.
+
+        Raises:
+            ConfigError: an option is out of range.
+        """
+        changed = settings.updated({f"explore.{name}": value for name, value in options.items()})
+        return cls(changed.explore, data, out)
 
     def inputs(self) -> Mapping[str, Input]:
         """Returns the prepared data."""
@@ -60,7 +74,8 @@ class ExploreJob(Job[ExploreResult]):
 
         def produce(claimed: Claim) -> ExploreResult:
             exploration = explore(run.spark, dataset)
-            write(claimed.store, exploration)
+            shown = pictures_of(exploration.facts, dataset) if self.settings.pictures == "show" else None
+            write(claimed.store, exploration, shown)
             facts: dict[str, Any] = exploration.facts
             return ExploreResult(
                 out=claimed.store.uri,
@@ -70,4 +85,6 @@ class ExploreJob(Job[ExploreResult]):
                 evenness=facts["information"]["evenness"],
             )
 
-        return ReadyJob({"data": uri, "manifest": digest(dataset.manifest)}, produce)
+        # What was explored before there were pictures stays finished work.
+        asked = {} if self.settings.pictures == "show" else {"pictures": self.settings.pictures}
+        return ReadyJob({"data": uri, "manifest": digest(dataset.manifest), **asked}, produce)

@@ -7,12 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cxr_spark.exploration.distributions import NOT_KNOWN
+from cxr_spark.exploration.pictures import Pictures
+from cxr_spark.imaging.rejected import REASONS
 from cxr_spark.reporting.numbers import count, percent, words
 from cxr_spark.reporting.page import environment
 from cxr_spark.reporting.vector import themed
 
+#: The characters that are shown of a name or a reason.
+_MOST_CHARACTERS = 200
 
-def render(facts: Mapping[str, Any], svgs: Mapping[str, bytes], means: Mapping[str, bytes], created: str) -> str:
+
+def render(
+    facts: Mapping[str, Any],
+    svgs: Mapping[str, bytes],
+    means: Mapping[str, bytes],
+    created: str,
+    shown: Pictures | None = None,
+) -> str:
     """Renders the page. Every value in it is escaped.
 
     Args:
@@ -20,12 +31,13 @@ def render(facts: Mapping[str, Any], svgs: Mapping[str, bytes], means: Mapping[s
         svgs: the plots as SVG files, by name.
         means: the mean image of each split as PNG.
         created: the time of the exploration, for the reader.
+        shown: the pictures of single images; None for a page without.
 
     Returns:
         The page as HTML.
     """
     made = environment("cxr_spark.exploration")
-    made.filters |= {"shape": _shape, "number": _number, "shifted": _shifted}
+    made.filters |= {"shape": _shape, "number": _number, "shifted": _shifted, "short": _short}
     return made.get_template("explore.html.j2").render(
         title="Chest X-ray data" + (" (synthetic images)" if facts["synthetic"] else ""),
         facts=_head(facts, created),
@@ -35,6 +47,8 @@ def render(facts: Mapping[str, Any], svgs: Mapping[str, bytes], means: Mapping[s
         one_shape=_one_shape(facts["image_shapes"]["all"]),
         views=[view for view in facts["findings_by_view"] if view != NOT_KNOWN],
         plots={name: themed(svg) for name, svg in svgs.items()},
+        shown=shown,
+        meanings=REASONS,
         means={name: base64.b64encode(png).decode() for name, png in means.items()},
         warnings=list(_warnings(facts)),
         footer=", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
@@ -63,9 +77,20 @@ def _warnings(facts: Mapping[str, Any]) -> Iterable[str]:
     found = facts["duplicates"]
     if found["across_splits"]:
         yield f"Images with the same pixels lie in more than one split: {count(found['across_splits'])} times."
+    aside = facts["set_aside"]
+    if aside["told"] not in (None, aside["images"]):
+        yield (
+            f"prepare set {count(aside['told'])} images aside, and the table of them names {count(aside['images'])}: "
+            "files of the quarantine were deleted or changed."
+        )
     shifted = [f"{words(row['name'])} ({row['split']} and {row['other']})" for row in facts["shifts"]]
     if shifted:
         yield f"The splits differ in {', '.join(shifted)}: numbers of one split are not those of another."
+
+
+def _short(text: str) -> str:
+    """Cuts a text of the data that would fill the page."""
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
 
 
 def _one_shape(shape: Mapping[str, Any]) -> bool:

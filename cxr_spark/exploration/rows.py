@@ -16,7 +16,7 @@ from cxr_spark.tables.schema import PREPARED, SPLITS
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_COLUMNS = ("patient_id", "view_position", "sex", "age", "labels", "height", "width")
+_COLUMNS = ("image_index", "patient_id", "view_position", "sex", "age", "labels", "height", "width")
 
 
 def classes(findings: Sequence[str]) -> tuple[str, ...]:
@@ -45,6 +45,7 @@ def read_rows(spark: SparkSession, dataset: PreparedDataset) -> DataFrame:
         rows = rows.withColumn("labels", F.expr("flatten(array(labels, transform(labels, label -> 1 - label)))"))
     return rows.select(
         "split",
+        "image_index",
         "patient_id",
         "view_position",
         "sex",

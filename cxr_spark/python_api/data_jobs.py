@@ -112,12 +112,23 @@ def prepare(
     return run_job(job, Execution(overwrite=overwrite, config=config))
 
 
-def explore(*, data: str, out: str, overwrite: bool = False) -> ExploreResult:
+def explore(
+    *,
+    data: str,
+    out: str,
+    pictures: str | None = None,
+    explore: Group | None = None,
+    config: str | None = None,
+    overwrite: bool = False,
+) -> ExploreResult:
     """Shows what is in a prepared dataset: class balance, patients, ages, shapes and grey values, as a page.
 
     Args:
         data: output of `prepare`.
         out: folder of explore.json, explore.html and the plots.
+        pictures: show, or leave_out for a page without pictures of single images.
+        explore: settings of the group `explore`.
+        config: URI of a settings file.
         overwrite: whether to replace the output of another run.
 
     Raises:
@@ -127,4 +138,5 @@ def explore(*, data: str, out: str, overwrite: bool = False) -> ExploreResult:
     """
     from cxr_spark.exploration.job import ExploreJob
 
-    return run_job(ExploreJob(data, out), Execution(overwrite=overwrite))
+    job = ExploreJob.from_options(settings_of(config, {"explore": explore}), data=data, out=out, pictures=pictures)
+    return run_job(job, Execution(overwrite=overwrite, config=config))

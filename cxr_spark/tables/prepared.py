@@ -114,6 +114,10 @@ class PreparedDataset:
             )
         return sorted(there)
 
+    def quarantine_files(self) -> frozenset[str] | None:
+        """Returns the files of the quarantine that the manifest names; None where it names no files at all."""
+        return frozenset(self._listed) if self._lists_files else None
+
     def sha256(self, name: str) -> str | None:
         """Returns the SHA-256 that the bytes of a file must have; None where it is unknown or is not to be compared."""
         file = self._listed.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,11 +39,12 @@ def write_quarantine(store: Store, name: str, table: pa.Table) -> memoryview:
     return content
 
 
-def read_quarantine(store: Store) -> Iterator[pa.Table]:
+def read_quarantine(store: Store, names: Collection[str] | None = None) -> Iterator[pa.Table]:
     """Reads the quarantine of a job's output, a file at a time.
 
     Args:
         store: the output of `prepare`, `score` or `explain`, or the quarantine's folder in it.
+        names: the files that are read, of those that are there; None for all.
 
     Yields:
         Tables with the columns of `schema.QUARANTINE`, in the order of the files' names; none without refused images.
@@ -52,6 +53,8 @@ def read_quarantine(store: Store) -> Iterator[pa.Table]:
         DataError: there is no such folder, or a file is damaged or holds another table.
     """
     for file in _files(store):
+        if names is not None and file.name not in names:
+            continue
         uri = store.uri_of(file.name)
         try:
             table = pq.read_table(pa.BufferReader(store.read_bytes(file.name)))

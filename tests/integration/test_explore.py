@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from cxr_spark.commands.main import main
+from cxr_spark.tables.schema import QUARANTINE
 from tests.support.prepared_sets import write_prepared
 
 
@@ -116,7 +119,16 @@ def odd(spark, tmp_path_factory) -> Path:
         frame["view_position"] = hostile
         frame["labels"] = [[*row[:2], 0.0] for row in frame["labels"]]
         pq.write_table(type(table).from_pandas(frame, schema=table.schema, preserve_index=False), file)
-    files = sorted((folder / "data").rglob("*.parquet"))
+    (folder / "raw").mkdir()
+    Image.fromarray(np.full((30, 30), 77, np.uint8)).save(folder / "raw" / "twice.png")
+    set_aside = [("twice.png", "duplicate_name", hostile), (hostile, "corrupt", "a checksum is wrong")]
+    rows = [
+        {"image_index": name, "uri": f"file://{folder}/raw/{name}", "reason": reason, "detail": detail}
+        for name, reason, detail in set_aside
+    ]
+    (folder / "data" / "quarantine").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, QUARANTINE), folder / "data" / "quarantine" / "part-names.parquet")
+    files = sorted((folder / "data" / "data").rglob("*.parquet"))
     one, other = (pq.read_table(file, partitioning=None) for file in (files[0], files[-1]))
     place = other.schema.get_field_index("pixels")
     pixels = [one["pixels"][0].as_py(), *other["pixels"].to_pylist()[1:]]  # an image of both splits
@@ -136,6 +148,35 @@ def test_equal_images_in_two_splits_are_named(odd) -> None:
     assert (
         "Images with the same pixels lie in more than one split: 1 times." in (odd / "out" / "explore.html").read_text()
     )
+
+
+def test_examples_are_drawn_by_name_each_of_another_patient(odd) -> None:
+    facts = json.loads((odd / "out" / "explore.json").read_text())
+    files = sorted((odd / "data" / "data").rglob("*.parquet"))
+    frame = pd.concat(pq.read_table(file).to_pandas() for file in files)  # with `split`, from the name of the folder
+    frame["hash"] = [hashlib.sha256(name.encode()).hexdigest() for name in frame["image_index"]]
+    frame["patient_id"] = frame["patient_id"].fillna(frame["image_index"])
+    frame = frame.sort_values("hash")
+    for place, name in enumerate(facts["findings"][:2]):
+        present = frame[[labels[place] == 1 for labels in frame["labels"]]].drop_duplicates("patient_id")
+        found = [(image["image_index"], image["split"]) for image in facts["examples"][name]]
+        assert found == list(zip(present["image_index"], present["split"].astype(str), strict=True))[:8]
+        assert len(found) > 3
+    assert "Never" not in facts["examples"]
+
+
+def test_pictures_are_on_the_page_unless_they_are_left_out(odd) -> None:
+    facts = json.loads((odd / "out" / "explore.json").read_text())
+    assert facts["set_aside"]["images"] == 2
+    page = (odd / "out" / "explore.html").read_text()
+    n_examples = sum(map(len, facts["examples"].values()))
+    assert page.count("data:image/jpeg") == n_examples + 1  # of the two that were set aside one can be decoded
+    assert len(page) < 3_000_000
+    line = ["explore", f"--data={odd}/data", f"--out={odd}/without", "--pictures=leave_out"]
+    assert main(line) == 0
+    without = (odd / "without" / "explore.html").read_text()
+    assert "data:image/jpeg" not in without
+    assert "twice.png" in without
 
 
 def test_shapes_masks_and_nulls(odd) -> None:

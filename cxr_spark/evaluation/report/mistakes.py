@@ -9,7 +9,7 @@ from typing import Any
 from cxr_spark.evaluation.decisions.mistakes import FALSE_NEGATIVES, FALSE_POSITIVES
 from cxr_spark.evaluation.report.rows import FINDING, Numbers, values
 from cxr_spark.reporting.tables import Column, Row, Table
-from cxr_spark.reporting.thumbnails import thumbnail
+from cxr_spark.reporting.thumbnails import thumbnails
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.prepared_pixels import find_pixels
 
@@ -73,14 +73,7 @@ def pictures_of(mistakes: Numbers, dataset: PreparedDataset) -> Pictures:
     for name in _images(mistakes):
         uses[name] = uses.get(name, 0) + 1
     found = find_pixels(dataset, uses)
-    made: dict[str, str] = {}
-    left = _MOST_CHARACTERS
-    for name in uses:  # in the order of the page
-        if name in found:
-            picture = thumbnail(found[name], _SIDE)
-            if uses[name] * len(picture) <= left:
-                made[name] = picture
-                left -= uses[name] * len(picture)
+    made = thumbnails(found, uses, _SIDE, _MOST_CHARACTERS)
     return Pictures(made, absent=len(uses) - len(found), left_out=len(found) - len(made))
 
 
