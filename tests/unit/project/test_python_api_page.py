@@ -66,7 +66,5 @@ def test_a_function_has_the_options_of_its_command(name):
     if name == "evaluate":
         options = {*options, "logits"} - {"scores"}
     arguments = set(inspect.signature(getattr(cxr_spark, name)).parameters)
-    if name == "explore":
-        options.discard("config")  # no setting changes it
     assert options <= arguments
-    assert arguments - options <= {"prepare", "train", "model", "score", "evaluate", "explain"}
+    assert arguments - options <= {"prepare", "explore", "train", "model", "score", "evaluate", "explain"}
