@@ -21,7 +21,7 @@ def data(tmp_path_factory):
 
 
 # Epochs enough that a job is still running when the test comes to kill it, on a fast machine too.
-TWO_RANKS = ("--set", "train.epochs=5", "--workers", "2", "--set", "train.checkpoint_every_steps=1")
+TWO_RANKS = ("--set", "train.epochs=3", "--workers", "2", "--set", "train.checkpoint_every_steps=1")
 
 
 @pytest.fixture(scope="module")
