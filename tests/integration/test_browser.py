@@ -24,7 +24,6 @@ from cxr_spark.explanation.shown import ShownFinding, ShownImage
 from cxr_spark.explanation.summary import localization
 from cxr_spark.reporting.thumbnails import thumbnail
 from tests.support.browser import CHROMIUM, Browser, chromium
-from tests.support.explorations import facts_of, page_of
 from tests.unit.evaluation.report.test_page import all_metrics, curve, points_of, subgroup
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package chromium")
@@ -199,23 +198,6 @@ def test_a_page_of_pictures_is_whole_in_any_window_and_loads_the_files_beside_it
     assert look.sideways <= 0
     assert browser.value("window.ran") is None
     assert browser.value("document.querySelector('.pictured img').naturalWidth") == 1062
-
-
-@pytest.fixture(scope="module")
-def explored(tmp_path_factory) -> Path:
-    """The page of prepared data with hostile names of findings, images, views and reasons."""
-    page = tmp_path_factory.mktemp("explored") / "explore.html"
-    page.write_text(page_of(facts_of(FINDINGS, (*HOSTILE, "b" * 300), HOSTILE)), encoding="utf-8")
-    return page
-
-
-@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-def test_a_page_of_prepared_data_is_whole_in_any_window_and_runs_nothing_from_the_data(browser, explored, width):
-    look = browser.look(explored, width)
-    assert (look.errors, look.overlaps) == ([], [])
-    assert look.sideways <= 0
-    assert browser.value("window.ran") is None
-    assert browser.value("[...document.querySelectorAll('.sheet img')].every((each) => each.naturalWidth === 128)")
 
 
 @pytest.mark.parametrize(
