@@ -166,6 +166,10 @@ class ExplainSettings(Section):
         None, ge=1, le=2**40, description="number of images that are explained, the first ones; default: all"
     )
     finding: str = Field("top", description="finding that is explained; top: the most probable one of each image")
+    method: Literal["gradcam", "gradcam++"] = Field(
+        "gradcam",
+        description="how maps are made; gradcam++: weighs places, so that several places of one finding stand out",
+    )
     layers: Annotated[tuple[str, ...], BeforeValidator(from_commas)] = Field(
         (), description="layers whose feature maps are drawn, too, such as layer1,layer4.2.conv3"
     )

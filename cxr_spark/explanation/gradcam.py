@@ -1,6 +1,13 @@
-"""Grad-CAM: where in an image the evidence for an output lies (Selvaraju et al., ICCV 2017). Pure torch.
+"""Grad-CAM and Grad-CAM++: where in an image the evidence for an output lies. Pure torch.
 
-    map = ReLU(sum over channels k of a_k A_k),  a_k = mean over positions of d(logit) / d(A_k)
+    map = ReLU(sum over channels k of a_k A_k)
+
+With g_k = d(logit) / d(A_k), Grad-CAM (Selvaraju et al., ICCV 2017) has a_k = mean over positions of g_k. Grad-CAM++
+(Chattopadhay et al., WACV 2018, arXiv:1710.11063) weighs positions, so that several places of one finding count:
+
+    a_k = sum over positions of ReLU(g_k) g_k^2 / (2 g_k^2 + g_k^3 sum over positions of A_k)
+
+The paper takes the exponential of the logit for the score, which multiplies a whole map by one number: it is left out.
 
 A is the output of the last layer that is still a map over the image. One forward pass serves the probabilities, the
 Grad-CAM of any number of outputs and the maps of other layers. Layers before that one keep nothing for the gradients.
@@ -33,13 +40,15 @@ class GradCam:
     Args:
         module: the network, in evaluation mode. Its parameters are frozen.
         layer: the dotted name of the layer whose output is A: see `as_map` for the shapes that it may have.
+        plus_plus: whether the maps are those of Grad-CAM++.
         also: the dotted names of other layers whose outputs are wanted. Where a layer is used more than once, its last
             output is taken.
     """
 
-    def __init__(self, module: nn.Module, layer: str, *, also: Sequence[str] = ()) -> None:
+    def __init__(self, module: nn.Module, layer: str, *, plus_plus: bool = False, also: Sequence[str] = ()) -> None:
         self._module = module.requires_grad_(False)
         self._layer = layer
+        self._weights = weights_plus_plus if plus_plus else mean_weights
         self._also = tuple(also)
         self._hooks = ExitStack()
         self._activation: Tensor | None = None
@@ -103,8 +112,8 @@ class GradCam:
             outputs: the number of the output for each of these images.
 
         Returns:
-            float32 (len(rows), h, w), not negative, in the units of the logit. A map of zeros means that nothing
-            in the image is evidence for the output.
+            float32 (len(rows), h, w), not negative; those of Grad-CAM are in the units of the logit. A map of zeros
+            means that nothing in the image is evidence for the output.
 
         Raises:
             ValueError: `logits` was not called before.
@@ -116,9 +125,28 @@ class GradCam:
         # In evaluation mode images do not depend on each other, so the gradient of the sum holds the gradient of each.
         (gradient,) = torch.autograd.grad(chosen.sum(), self._activation, retain_graph=True)
         skipped = int(getattr(self._module, "num_prefix_tokens", 0))
-        weights = as_map(gradient[index], skipped).mean(dim=(2, 3), keepdim=True)
-        maps = functional.relu((weights * as_map(self._activation.detach()[index], skipped)).sum(dim=1))
+        activation = as_map(self._activation.detach()[index], skipped)
+        weights = self._weights(as_map(gradient[index], skipped), activation)
+        maps = functional.relu((weights * activation).sum(dim=1))
         return maps.float().cpu().numpy()
+
+
+def mean_weights(gradient: Tensor, _activation: Tensor) -> Tensor:
+    """Returns the weights of channels by Grad-CAM, (N, C, 1, 1), from gradients (N, C, h, w)."""
+    return gradient.mean(dim=(2, 3), keepdim=True)
+
+
+def weights_plus_plus(gradient: Tensor, activation: Tensor) -> Tensor:
+    """Returns the weights of channels by Grad-CAM++, (N, C, 1, 1).
+
+    Args:
+        gradient: the gradients of the output with respect to A, (N, C, h, w).
+        activation: A, a tensor of the same shape. The formula is made for maps behind a ReLU; where the sum of another
+            map is negative, 0 is taken for it, so that the denominator is never 0.
+    """
+    slope = functional.relu(gradient)
+    whole = activation.sum(dim=(2, 3), keepdim=True).clamp(min=0)
+    return (slope / (2 + slope * whole)).sum(dim=(2, 3), keepdim=True)
 
 
 def as_map(output: Tensor, skipped: int = 0) -> Tensor:

@@ -20,6 +20,7 @@ from cxr_spark.explanation.box_lists import Boxes, read_boxes
 from cxr_spark.explanation.images import image_names
 from cxr_spark.explanation.layers import check_layers
 from cxr_spark.explanation.localization import BoxOverlap
+from cxr_spark.explanation.names import METHODS
 from cxr_spark.explanation.page import render
 from cxr_spark.explanation.plan import ChosenPart, choose, with_listing
 from cxr_spark.explanation.shown import MAX_LISTED, ShownImage
@@ -133,10 +134,13 @@ class ExplainJob(Job[ExplainResult]):
         check_layers(metadata, settings.layers)
         boxes = read_boxes(run.uri("--boxes"), settings.box_side, metadata.findings)
         request = request_of(run, settings, metadata)
+        excluded = {"batch", "split", "image_index", "boxes", "storage", "dicom"}
+        if settings.method == "gradcam":  # what was explained before there was a choice stays finished work
+            excluded.add("method")
         fingerprint = {
             "model_id": metadata.model_id,
             **request.fingerprint,
-            **settings.model_dump(mode="json", exclude={"batch", "split", "image_index", "boxes", "storage", "dicom"}),
+            **settings.model_dump(mode="json", exclude=excluded),
             "boxes": boxes.digest,
         }
         if self.images and settings.dicom != DicomSettings():
@@ -156,8 +160,8 @@ class ExplainJob(Job[ExplainResult]):
         warnings: list[str] = []
         if used is not None:
             used, warnings = used.for_images([name for part in request.parts for name in image_names(part, data)])
-            for line in warnings:
-                log.warning("%s", line)
+        for line in warnings:
+            log.warning("%s", line)
         only = used.by_image if used and settings.only == "boxed" else None
         chosen_parts = choose(request.parts, partial(image_names, data=data), only, settings.limit)
         model, _ = ship_model(run.spark, run.needed_uri("--model"), metadata)
@@ -168,6 +172,7 @@ class ExplainJob(Job[ExplainResult]):
             data_findings=request.dataset.findings if request.dataset else (),
             resize=request.resize or metadata.preprocessing.resize,
             finding=settings.finding,
+            method=settings.method,
             layers=settings.layers,
             boxes=used.by_image if used else {},
             box_side=settings.box_side,
@@ -178,12 +183,8 @@ class ExplainJob(Job[ExplainResult]):
             foreign=claimed.foreign,
         )
         counts, overlaps, shown = explain(run.spark, chosen_parts, request.set_aside, explainer)
-        about = {
-            "model_id": metadata.model_id,
-            "boxes": boxes.uri,
-            "threshold": settings.threshold,
-            "warnings": warnings,
-        }
+        about: dict[str, Any] = {"model_id": metadata.model_id, "method": settings.method, "boxes": boxes.uri}
+        about |= {"threshold": settings.threshold, "warnings": warnings}
         found = localization(overlaps, boxes.listed, used, about)
         total = counts["images"]
         facts = list(self._facts(metadata, request, total))
@@ -197,7 +198,7 @@ class ExplainJob(Job[ExplainResult]):
     def _facts(self, metadata: ModelMetadata, request: Request, images: int) -> Iterator[tuple[str, str]]:
         yield "Model", f"{metadata.architecture}, {metadata.model_id[:12]}"
         yield "Images", request.data or ", ".join(self.images)
-        yield "Explained", count(images)
+        yield "Explained", f"{count(images)} by {METHODS[self.settings.method]}"
         if self.settings.boxes:
             yield "Boxes", self.settings.boxes
         yield "Made", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())

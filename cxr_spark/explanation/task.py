@@ -21,7 +21,7 @@ from cxr_spark.explanation.gradcam import GradCam
 from cxr_spark.explanation.images import ViewedImage, image_names, prepared_images, raw_images
 from cxr_spark.explanation.layers import gradcam_layer
 from cxr_spark.explanation.localization import BoxOverlap, compare_with_boxes, on_square
-from cxr_spark.explanation.names import file_name
+from cxr_spark.explanation.names import METHODS, file_name
 from cxr_spark.explanation.overlay import SIDE, Caption, HeatMap, contact_sheet, overlay
 from cxr_spark.explanation.plan import ChosenPart
 from cxr_spark.explanation.shown import CALLED_FROM, ShownFinding, ShownImage
@@ -74,6 +74,7 @@ class PartExplainer:
         data_findings: the names of the findings, in the order of the dataset's labels.
         resize: how the images were made square.
         finding: the name of the finding that is explained, or `TOP`.
+        method: one of `names.METHODS`.
         layers: the names of the layers whose maps are drawn.
         boxes: the boxes by image_index and finding, in pixels of the image that they were drawn on.
         box_side: the side of that image in pixels; None where it is the original image.
@@ -90,6 +91,7 @@ class PartExplainer:
     data_findings: tuple[str, ...]
     resize: ResizeMode
     finding: str
+    method: str
     layers: tuple[str, ...]
     boxes: dict[str, dict[str, tuple[Box, ...]]] = field(repr=False)
     box_side: int | None
@@ -112,7 +114,7 @@ class PartExplainer:
             self._note(chosen)
             model = on_worker(self.model, self.threads)
             layer = gradcam_layer(model.metadata)
-            with GradCam(model.module, layer, also=self.layers) as cam:
+            with GradCam(model.module, layer, plus_plus=self.method == "gradcam++", also=self.layers) as cam:
                 yield self._part(chosen, model, cam)
 
     def _note(self, chosen: ChosenPart) -> None:
@@ -195,7 +197,7 @@ class PartExplainer:
                 for name, heat in zip(wanted[i], maps[i], strict=True)
             ]
             labels = None if image.labels is None else [name for name, present in image.labels.items() if present]
-            caption = Caption(image.image_index, labels, f"Grad-CAM of {metadata.architecture}")
+            caption = Caption(image.image_index, labels, f"{METHODS[self.method]} of {metadata.architecture}")
             own = file_name(image.image_index)
             writer.write(own, overlay, image.view, drawn, caption)
             for layer in self.layers:

@@ -180,6 +180,7 @@ def explain(
     images: Paths | None = None,
     boxes: str | None = None,
     finding: str | None = None,
+    method: str | None = None,
     layers: Paths | None = None,
     split: str | None = None,
     only: str | None = None,
@@ -201,6 +202,7 @@ def explain(
         images: folders or globs of raw images; one, or several.
         boxes: list of boxes, of NIH or RSNA.
         finding: whose evidence is shown; top for each image's most probable finding.
+        method: gradcam or gradcam++.
         layers: layers whose maps are drawn, too.
         split: split of the prepared data.
         only: all, or boxed.
@@ -229,6 +231,7 @@ def explain(
         images=images,
         boxes=boxes,
         finding=finding,
+        method=method,
         layers=layers,
         split=split,
         only=only,

@@ -162,7 +162,10 @@ def test_raw_images_and_broken_ones(folder, capsys) -> None:
     data = io.BytesIO()
     Image.fromarray(image).save(data, "PNG")
     (raw / "broken.png").write_bytes(data.getvalue()[:-400])
-    assert main(["explain", "--images", f"{raw}", "--model", f"{folder}/model", "--out", f"{folder}/raw_out"]) == 0
+    line = ["explain", "--images", f"{raw}", "--model", f"{folder}/model", "--out", f"{folder}/raw_out"]
+    assert main([*line, "--method=gradcam++"]) == 0
+    assert json.loads((folder / "raw_out" / "localization.json").read_text())["method"] == "gradcam++"
+    assert "1 by Grad-CAM++" in (folder / "raw_out" / "index.html").read_text()
     assert [path.name for path in (folder / "raw_out").glob("*.png")] == ["good.png"]
     quarantine = pq.read_table(folder / "raw_out" / "_quarantine")
     assert quarantine["image_index"].to_pylist() == ["broken.png"]

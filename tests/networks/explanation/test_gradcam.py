@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cxr_spark.explanation.gradcam import GradCam
+from cxr_spark.explanation.gradcam import GradCam, weights_plus_plus
 from cxr_spark.models.architectures import ARCHITECTURES, architecture, build
 from cxr_spark.models.head import head_name
 
@@ -122,6 +122,51 @@ def test_maps_of_all_layers_have_channels_first(name) -> None:
             inner = name == "convnext_tiny" and ".block." in layer and not layer.endswith("block.0")
             expected = seen[layer].movedim(-1, 1) if inner else seen[layer]
             assert torch.equal(found, expected), layer
+
+
+def test_plus_plus_is_the_papers_formula_by_three_derivatives_of_the_exponential() -> None:
+    """A = ReLU(conv), logit = a linear layer over its means; the derivatives of exp(logit) are torch's own."""
+    torch.manual_seed(3)
+    network = nn.Sequential(
+        nn.Conv2d(3, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3)
+    ).double()
+    image = torch.randn(1, 3, 6, 6, dtype=torch.float64)
+    activation = network[:2](image).detach()
+
+    def score(value: torch.Tensor, place: tuple[int, ...]) -> torch.Tensor:
+        changed = activation.clone()
+        changed[place] = value
+        return network[2:](changed)[0, FINDING].exp()
+
+    weights = torch.zeros(5, dtype=torch.float64)
+    for place in np.ndindex(*activation.shape):
+        value = activation[place].clone().requires_grad_()
+        (first,) = torch.autograd.grad(score(value, place), value, create_graph=True)
+        (second,) = torch.autograd.grad(first, value, create_graph=True)
+        (third,) = torch.autograd.grad(second, value)
+        alpha = second / (2 * second + activation[0, place[1]].sum() * third)
+        weights[place[1]] += (alpha * first.clamp(min=0)).detach()
+    wanted = (weights[:, None, None] * activation[0]).sum(0).clamp(min=0)
+    with GradCam(network, "1", plus_plus=True) as cam:
+        logits = cam.logits(image)
+        (found,) = cam.maps([0], [FINDING])
+    assert wanted.max() > 0
+    np.testing.assert_allclose(found * np.exp(float(logits[0, FINDING])), wanted.numpy(), rtol=1e-5)
+
+
+def test_plus_plus_has_no_division_by_zero_where_the_last_map_is_negative() -> None:
+    gradient, activation = torch.full((1, 1, 2, 2), 0.5), torch.full((1, 1, 2, 2), -1.0)  # 2 + 0.5 * -4 = 0
+    assert weights_plus_plus(gradient, activation).item() == 1.0
+
+
+def test_weights_of_plus_plus_are_those_of_the_package_grad_cam() -> None:
+    reference = pytest.importorskip("pytorch_grad_cam", reason="the package grad-cam is not installed")
+    torch.manual_seed(4)
+    activation, gradient = torch.rand(2, 6, 4, 4, dtype=torch.float64), torch.randn(2, 6, 4, 4, dtype=torch.float64)
+    gradient += 0.2 * gradient.sign()  # away from 0, for the package adds 1e-6 to the denominator
+    wanted = reference.GradCAMPlusPlus.get_cam_weights(None, None, None, None, activation.numpy(), gradient.numpy())
+    found = weights_plus_plus(gradient, activation)[:, :, 0, 0]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["resnet50_v1", "efficientnet_b0", "vgg16"])
