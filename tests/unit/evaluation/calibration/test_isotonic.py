@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,14 @@ from sklearn.metrics import brier_score_loss
 
 from cxr_spark.config import Settings
 from cxr_spark.errors import UsageError
+from cxr_spark.evaluation.calibration.bins import BinCounter, CellCounter
 from cxr_spark.evaluation.calibration.doubts import doubts_of
+from cxr_spark.evaluation.calibration.isotonic import IsotonicCurves
 from cxr_spark.evaluation.calibration.measure import calibration_of
 from cxr_spark.evaluation.image_sets.on_driver import DriverImages
 from cxr_spark.evaluation.job import EvaluateJob
 from cxr_spark.evaluation.report.tables import _calibration
-from tests.unit.evaluation.calibration.test_calibration import batches
+from tests.unit.evaluation.calibration.test_calibration import batches, counted
 
 FINDINGS = ["Mass", "Edema"]
 PAGE = (Path(__file__).resolve().parents[4] / "docs" / "calibration.md").read_text()
@@ -127,6 +131,17 @@ def test_a_curve_that_cannot_be_fitted_is_told(evaluated):
     (told,) = doubts_of(measured(None, evaluated))
     assert "nothing was fitted" in told
     assert list(doubts_of(measured(None, evaluated, "temperature"))) == []
+
+
+def test_executors_apply_the_curves_without_scikit_learn(held_out, monkeypatch):
+    fitted = IsotonicCurves.fitted(*counted(CellCounter(2), *held_out))
+    here = fitted(held_out[1])
+    sent = pickle.dumps(BinCounter(2, fitted))
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.isotonic", None)
+    np.testing.assert_array_equal(pickle.loads(sent).fitted(held_out[1]), here)
+    with pytest.raises(ImportError):
+        IsotonicCurves.fitted(*counted(CellCounter(2), *held_out))
 
 
 def test_scikit_learn_is_asked_for_before_the_job(monkeypatch):
