@@ -22,6 +22,8 @@ class OutputNames:
     Attributes:
         fixed: whole names, such as `metrics.json`.
         made: names that nobody but the job gives, such as those with a random part.
+        added: names that another job of the program may add to finished output. They count as the job's own also where
+            its mark lists all that it wrote and does not list them.
         of_data: names that come from the data, such as an image's. They prove nothing by themselves, so the job notes
             each of them before it writes the file. Outputs of earlier versions have no notes: there the name counts.
         folders: the folders that the job writes in.
@@ -29,6 +31,7 @@ class OutputNames:
 
     fixed: frozenset[str] = frozenset()
     made: re.Pattern[str] = _NOTHING
+    added: re.Pattern[str] = _NOTHING
     of_data: re.Pattern[str] = _NOTHING
     folders: re.Pattern[str] = _NOTHING
 
@@ -38,7 +41,7 @@ class OutputNames:
 
     def is_writing_place(self, name: str) -> bool:
         """Whether the job writes a file or a folder of this name."""
-        patterns = (self.made, self.of_data, self.folders)
+        patterns = (self.made, self.added, self.of_data, self.folders)
         return name in self.fixed or any(pattern.fullmatch(name) for pattern in patterns)
 
 
@@ -56,6 +59,8 @@ _TABLES = (
 #: The program's own notes on a run, in an output that lies in the output of another job.
 _NOTES = rf"_cxr_spark\.json|_done\.json|_status\.json|_lock\.[^/]+|_written/{_HEX}{{32}}\.json"
 
+#: The converted network that a score job keeps in the model folder of a training.
+_CONVERSION = "model/openvino.safetensors"
 _TRAIN = OutputNames(
     fixed=frozenset(
         {
@@ -66,10 +71,10 @@ _TRAIN = OutputNames(
             "checkpoints/failure.json",
             "model/metadata.json",
             "model/weights.safetensors",
-            "model/openvino.safetensors",
         }
     ),
     made=re.compile(rf"checkpoints/step-\d{{8,}}-{_HEX}{{16}}\.safetensors|model/metadata/{_SPARK_TEXT}"),
+    added=re.compile(re.escape(_CONVERSION)),
     folders=re.compile(r"checkpoints|model(/metadata)?|tensorboard"),
 )
 _SCORE = OutputNames(
@@ -104,6 +109,7 @@ OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
         "train --folds": OutputNames(
             fixed=frozenset({CROSS_VALIDATION_NAME}),
             made=re.compile(f"{_below(_FOLD, _TRAIN)}|{_below(OUT_OF_FOLD, _SCORE)}"),
+            added=re.compile(f"{_FOLD}/{re.escape(_CONVERSION)}"),
             folders=re.compile(rf"{_FOLD}(/({_TRAIN.folders.pattern}|_written))?|{OUT_OF_FOLD}(/_written)?"),
         ),
         "score": _SCORE,

@@ -52,7 +52,7 @@ def contents(store: Store, record: Record) -> Contents:
     def is_own(name: str) -> bool:
         if name in mark.foreign:
             return False
-        if name in mark.files or name in record.noted:
+        if name in mark.files or name in record.noted or names.added.fullmatch(name):
             return True
         if mark.complete:
             return False

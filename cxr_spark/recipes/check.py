@@ -13,6 +13,7 @@ from cxr_spark.outputs.ownership import check_ownership
 from cxr_spark.recipes.child_jobs import ChildJob
 from cxr_spark.recipes.overlaps import overlaps
 from cxr_spark.runtime.requirements import check_calibration
+from cxr_spark.scoring.engine import check_installed, engine_of
 from cxr_spark.storage.store import Store, parent_and_name
 from cxr_spark.tables.prepared import PreparedDataset
 
@@ -65,6 +66,9 @@ class PipelineCheck:
             self._check_inputs()
         if "train" in self._jobs:
             self._check_train()
+        if "score" in self._jobs:
+            with self._collected():
+                check_installed(engine_of(self._settings.score), "cxr-spark score")
         if "score" in self._jobs and self._settings.score.calibration_data:
             with self._collected():
                 PreparedDataset.open(self._resolve(self._settings.score.calibration_data))

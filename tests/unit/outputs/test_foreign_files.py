@@ -15,6 +15,7 @@ from cxr_spark.outputs.claim import claim
 from cxr_spark.outputs.mark import MARK_NAME
 from cxr_spark.outputs.names import OUTPUT_NAMES
 from cxr_spark.outputs.own_files import delete_strays, finished_files
+from cxr_spark.scoring.converted import CONVERTED_NAME
 from cxr_spark.storage.store import Store
 from tests.support.job_outputs import FOREIGN, WRITTEN, files, put, write_all
 from tests.support.stores import folder_of
@@ -50,6 +51,26 @@ def test_overwrite_deletes_what_the_job_wrote_and_nothing_else(job: str, store: 
     assert all(path.read_bytes() == content for path, content in foreign.items())
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert any("notes.txt" in text and f"{len(FOREIGN)} files" in text for text in told)
+
+
+@pytest.mark.parametrize(
+    ("job", "model"), [("train", "model"), ("train --folds", "fold_1/model"), ("train --folds", "fold_12/model")]
+)
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_network_that_score_converted_is_not_in_the_way_of_the_training(
+    job: str, model: str, overwrite: bool, store: Store
+) -> None:
+    """`score --engine openvino` keeps it in the model folder after the training has listed its files."""
+    run(store, job)
+    name, others = f"{model}/{CONVERTED_NAME}", [f"{model}/other.safetensors", "openvino.safetensors"]
+    put(folder_of(store), [name, *others])
+    with claim(store, job, {"value": 2}, overwrite, lambda _: True) as claimed:
+        assert store.exists(name) != overwrite
+        assert claimed.foreign == set(others)
+        write_all(claimed, job)
+        claimed.done({})
+    assert all(store.exists(other) for other in others)
+    assert (name in (finished_files(store, job) or ())) != overwrite
 
 
 @pytest.mark.parametrize("job", WRITTEN)

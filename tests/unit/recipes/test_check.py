@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,11 @@ def test_overlaps_of_every_job_are_told_before_the_first(
     assert f"{name} file://{tmp_path}/out" in found
     assert "lies in" in found
     assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_openvino_is_told_before_the_first_job(inputs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    check(*inputs)
+    (problem,) = problems(*inputs, "score.engine=openvino")
+    assert problem.endswith("pip install 'cxr-spark[openvino]'")
+    check(*inputs, "score.engine=openvino", "pipeline.steps=[prepare, train]")
