@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cxr_spark.errors import CxrError
 from cxr_spark.imaging.decode import check_file_size
+from cxr_spark.imaging.grey import WHITE_LEVEL
 from cxr_spark.imaging.prepare import prepare_image
 from cxr_spark.storage.store import parent_and_name
 from cxr_spark.storage.uris import authority_of, scheme_of
@@ -70,7 +71,8 @@ def set_aside_by_reason(dataset: PreparedDataset) -> dict[str, Any]:
 def pixels_of(uri: str, dataset: PreparedDataset, side: int) -> NDArray[np.uint8] | None:
     """Decodes an image that was set aside, where that can be done: one of two files of one name, for example.
 
-    Only the storage that holds the prepared data is read, so that a table that somebody made leads nowhere else.
+    Only the file system that holds the prepared data is read, so a table that somebody made contacts no other host.
+    Files of that one are read wherever they lie: whoever shares the page should trust who made the data.
 
     Args:
         uri: where the image lies.
@@ -88,7 +90,9 @@ def pixels_of(uri: str, dataset: PreparedDataset, side: int) -> NDArray[np.uint8
         check_file_size(size)
         if size == 0:  # a pipe or a device is not opened
             return None
-        return prepare_image(store.read_bytes(name, size), side, "pad").pixels
+        level = dataset.manifest.get("white_level")
+        white_level = level if isinstance(level, int) and 0 < level <= WHITE_LEVEL else None
+        return prepare_image(store.read_bytes(name, size), side, "pad", white_level).pixels
     except (CxrError, OSError, ValueError) as error:
         log.debug("no picture of %s: %s", uri, error)
         return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,10 @@ def read_labels(data: Path, split: str) -> tuple[pd.DataFrame, pd.Series]:
     files = sorted((data / "data" / f"split={split}").glob("*.parquet"))
     rows = pd.concat([pq.ParquetFile(file).read(["image_index", "labels", "patient_id"]).to_pandas() for file in files])
     rows = rows.set_index("image_index").sort_index()
-    return pd.DataFrame(np.stack(rows["labels"]).astype(int), index=rows.index, columns=findings), rows["patient_id"]
+    labels = np.stack(rows["labels"])
+    if np.isnan(labels).any():
+        sys.exit(f"{data} has unknown labels, for which these AUCs are not made: prepare data without them")
+    return pd.DataFrame(labels.astype(int), index=rows.index, columns=findings), rows["patient_id"]
 
 
 def macro_auc(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -86,9 +90,11 @@ def main() -> None:
     papers = [name for name in findings if name != "No Finding"]
     experiments: dict[str, list[dict[str, pd.DataFrame]]] = {}
     for folder in sorted(args.results.iterdir(), key=lambda path: path.stat().st_ctime):
-        if (folder / "predictions").exists() or (folder / "predictions.csv").exists():
+        if (folder / "predictions" / "_done.json").exists() or (folder / "predictions.csv").exists():
             tables = {split: read_predictions(folder, findings, split).loc[labels[split].index] for split in labels}
             experiments.setdefault(folder.name.rpartition("_")[0], []).append(tables)
+    if args.against not in experiments:
+        sys.exit(f"{args.results} has no finished training of {args.against!r}, only of {sorted(experiments)}")
     theirs = [tables["test"][papers].to_numpy() for tables in experiments[args.against]]
     print(
         "| experiment | seeds | val macro AUC | test macro AUC | test micro AUC | difference to " + args.against + " |"
@@ -112,10 +118,10 @@ def main() -> None:
         if name != args.against:
             ours = [tables["test"][papers].to_numpy() for tables in runs]
             truth = labels["test"][papers].to_numpy()
-            low, middle, high = np.percentile(
-                resampled_differences(truth, ours, theirs, patients["test"], args.rounds), [2.5, 50, 97.5]
-            )
-            difference = f"{middle:+.3f} ({low:+.3f} to {high:+.3f})"
+            resampled = resampled_differences(truth, ours, theirs, patients["test"], args.rounds)
+            means = [np.mean([macro_auc(truth, each) for each in side]) for side in (ours, theirs)]
+            low, high = np.percentile(resampled, [2.5, 97.5])
+            difference = f"{means[0] - means[1]:+.3f} ({low:+.3f} to {high:+.3f})"
         print("|", " | ".join([name, str(len(runs)), *cells, difference]), "|", flush=True)
 
 

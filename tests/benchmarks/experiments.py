@@ -2,14 +2,14 @@
 
     python tests/benchmarks/experiments.py --data PREPARED --weights F.safetensors --out FOLDER --seeds 1 2 3
 
-Every training and its probabilities of validation and test images go into a folder of their own; what is already there
-is not trained again, so the command can be stopped and repeated. `compare.py` makes the table of docs/experiments.md of
-the results.
+Every training and its probabilities of validation and test images go into a folder of their own. What is finished is
+not trained again, so the command can be stopped and repeated. `compare.py` makes a table of the results.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -51,7 +51,7 @@ def plain(args: argparse.Namespace, seed: int, folder: Path) -> None:
 
 
 def program(args: argparse.Namespace, changes: tuple[str, ...], seed: int, folder: Path) -> None:
-    """Trains and scores by this program, with one core."""
+    """Trains and scores by this program, with as many cores as the plain loop has threads."""
     cxr_spark = str(Path(sys.executable).with_name("cxr-spark"))
     settings = [*COMMON, f"model.weights={args.weights}", f"model.input_size={args.side}", f"train.seed={seed}"]
     settings += [f"train.epochs={args.epochs}", f"train.threads_per_worker={args.threads}"]
@@ -61,6 +61,23 @@ def program(args: argparse.Namespace, changes: tuple[str, ...], seed: int, folde
     run([cxr_spark, "train", *given, "--out", str(folder / "run"), *options], folder / "log.txt")
     model = ["--model", str(folder / "run" / "model"), "--split", "val,test"]
     run([cxr_spark, "score", *given, *model, "--out", str(folder / "predictions")], folder / "log.txt")
+
+
+def finished(folder: Path) -> bool:
+    """Returns whether the probabilities of a training are complete: `score` makes its folder when it begins."""
+    return (folder / "predictions" / "_done.json").exists() or (folder / "predictions.csv").exists()
+
+
+def same_settings(args: argparse.Namespace) -> None:
+    """Refuses to add trainings to a folder of trainings with other settings: they could not be compared."""
+    names = ("data", "weights", "side", "epochs", "threads", "fp32")
+    given = {name: str(getattr(args, name)) for name in names}
+    args.out.mkdir(parents=True, exist_ok=True)
+    file = args.out / "settings.json"
+    if not file.exists():
+        file.write_text(json.dumps(given, indent=2))
+    elif (before := json.loads(file.read_text())) != given:
+        sys.exit(f"{args.out} holds trainings with {before}, not {given}: give another folder as --out")
 
 
 def main() -> None:
@@ -77,10 +94,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["plain", *CHANGES], choices=["plain", *CHANGES])
     args = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    same_settings(args)
     for name in args.only:
         for seed in args.seeds:
             folder = args.out / f"{name}_{seed}"
-            if (folder / "predictions").exists() or (folder / "predictions.csv").exists():
+            if finished(folder):
                 continue
             folder.mkdir(parents=True, exist_ok=True)
             print(f"{name}, seed {seed}", flush=True)

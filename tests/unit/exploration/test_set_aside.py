@@ -91,3 +91,10 @@ def test_pictures_are_of_files_that_can_be_decoded(dataset, tmp_path):
         "\n",
     ]
     assert [uri for uri in others if pixels_of(uri, made, 20) is not None] == []
+
+
+def test_pictures_of_12_bits_are_as_bright_as_the_prepared_ones(dataset, tmp_path):
+    cv2.imwrite(str(tmp_path / "dim.png"), np.full((20, 20), 4095, np.uint16))
+    uri = f"file://{tmp_path}/dim.png"
+    assert pixels_of(uri, dataset([], white_level=4095), 20).min() == 255
+    assert pixels_of(uri, dataset([], white_level="white"), 20).max() < 20
