@@ -24,6 +24,7 @@ from cxr_spark.scoring.models import Models, open_models
 from cxr_spark.scoring.plan import Part, remedy_for_names
 from cxr_spark.scoring.request import check_form, check_source, request_of
 from cxr_spark.scoring.running import run_image_parts
+from cxr_spark.scoring.seen_images import warnings_of
 from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import PartScorer, write_quarantine_part
 from cxr_spark.scoring.thresholds import thresholds_of
@@ -51,6 +52,7 @@ class ScoreResult(JobResult):
         changed: those of the images that were scored before with other content; None without `--incremental`.
         dicom_doubtful: DICOM images that were scored though they may be no frontal chest radiographs, by reason.
         known: image files that have been scored or quarantined so far, by all models; None without `--incremental`.
+        warnings: what puts the scores into doubt, in words.
     """
 
     model_id: str
@@ -62,6 +64,7 @@ class ScoreResult(JobResult):
     dicom_doubtful: dict[str, int] | None = None
     changed: int | None = None
     known: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ class ScoreJob(Job[ScoreResult]):
         fingerprint = {"model_id": models.model_id, **models.fingerprint, **request.fingerprint, **form.fingerprint}
         if self.images and self.settings.dicom != DicomSettings():
             fingerprint["dicom"] = self.settings.dicom.model_dump()
+        warnings = warnings_of(models.uris, models.members, request.dataset, self.settings.split)
 
         def produce(claimed: Claim) -> ScoreResult:
             claimed.clear()  # another version may cut the images into other parts: old files would stay among the new
@@ -155,6 +159,8 @@ class ScoreJob(Job[ScoreResult]):
                 form=form,
             )
             counts = score(run.spark, request.parts, request.set_aside, scorer, claimed.lock.check)
+            if warnings:
+                counts["warnings"] = warnings
             return _result(claimed.store, models, counts)
 
         return ReadyJob(fingerprint, produce)

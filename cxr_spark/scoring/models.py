@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,22 +10,20 @@ from cxr_spark.config import ScoreSettings
 from cxr_spark.errors import ConfigError, DataError, UsageError
 from cxr_spark.models.description import described
 from cxr_spark.models.metadata import ModelMetadata
-from cxr_spark.models.metadata_file import load_metadata
+from cxr_spark.models.metadata_file import METADATA_NAME, load_metadata
 from cxr_spark.outputs.claim import digest
-from cxr_spark.outputs.names import CROSS_VALIDATION_NAME
+from cxr_spark.outputs.names import CROSS_VALIDATION_NAME, FOLD
 from cxr_spark.scoring.combining import Combination
 from cxr_spark.scoring.engine import Engine, engine_of
 from cxr_spark.scoring.ensemble import ShippedEnsemble, joint_id
 from cxr_spark.scoring.reference import combination_of, open_reference
+from cxr_spark.scoring.seen_images import check_reference
 from cxr_spark.scoring.shipping import ship
-from cxr_spark.storage.store import Store
+from cxr_spark.storage.store import NotJsonError, Store
 from cxr_spark.tables.prepared import PreparedDataset
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-#: The folder of one training of a cross-validation.
-_FOLD = re.compile(r"fold_([1-9]\d*)")
 
 
 @dataclass(frozen=True)
@@ -110,14 +107,35 @@ class Models:
 def models_in(uri: str) -> list[str]:
     """Returns the model folders that a URI stands for: those of all folds of a cross-validation, else itself alone.
 
+    Which folds there are says the summary of the cross-validation. Other folders, such as those of an earlier one with
+    more folds, take no part.
+
     Raises:
+        DataError: the summary is damaged, or the model of a fold is gone.
         RunError: the folder cannot be read.
     """
     store = Store(uri)
     if not store.exists(CROSS_VALIDATION_NAME):
         return [uri]
-    folds = [found for name in store.names() if (found := _FOLD.fullmatch(name))]
-    return [store.uri_of(f"{fold[0]}/model") for fold in sorted(folds, key=lambda fold: int(fold[1]))]
+    try:
+        summary = store.read_json(CROSS_VALIDATION_NAME)
+    except NotJsonError as error:
+        raise DataError(str(error)) from None
+    told = summary.get("folds") if isinstance(summary, dict) else None
+    names = [FOLD.format(number=number) for number in range(1, 1 + len(told))] if isinstance(told, dict) else []
+    if not isinstance(told, dict) or not told or set(told) != set(names):
+        raise DataError(
+            f"{store.uri_of(CROSS_VALIDATION_NAME)} is no summary of a cross-validation: expected its folds, "
+            f"{FOLD.format(number=1)} and so on; name the model of each fold by --model"
+        )
+    gone = [name for name in names if not store.exists(f"{name}/model/{METADATA_NAME}")]
+    if gone:
+        raise DataError(
+            f"{uri} is a cross-validation of {len(names)} folds, and the model of {', '.join(gone[:20])} is gone "
+            f"(expected {store.uri_of(f'{gone[0]}/model/{METADATA_NAME}')}): put it back, run the training again with "
+            "--overwrite, or name the model of each fold that is to score by --model"
+        )
+    return [store.uri_of(f"{name}/model") for name in names]
 
 
 def open_models(uris: Sequence[str], settings: ScoreSettings, reference_uri: str | None) -> Models:
@@ -130,8 +148,8 @@ def open_models(uris: Sequence[str], settings: ScoreSettings, reference_uri: str
         reference_uri: full URI of prepared data to calibrate or rank by; None where none are given.
 
     Raises:
-        DataError: a folder holds no model, or models have different findings.
-        UsageError: a model is given twice, or there is nothing to calibrate on.
+        DataError: a folder holds no model, a cross-validation lacks some, or models have different findings.
+        UsageError: a model is given twice, or there is nothing to calibrate on but images that a model was trained on.
     """
     uris = [model for uri in uris for model in models_in(uri)]
     members = tuple(load_metadata(Store(uri)) for uri in uris)
@@ -163,7 +181,9 @@ def open_models(uris: Sequence[str], settings: ScoreSettings, reference_uri: str
         raise UsageError(
             f"score.{asked} needs validation images: give the output of the prepare job by --calibration-data"
         )
-    return Models(tuple(uris), members, settings, open_reference(reference_uri, first.findings))
+    reference = open_reference(reference_uri, first.findings)
+    check_reference(uris, members, reference, asked)
+    return Models(tuple(uris), members, settings, reference)
 
 
 def _different(first: str, findings: Sequence[str], other: str, others: Sequence[str]) -> str:

@@ -175,7 +175,7 @@ def train_claimed(
     )
     claimed.store.delete(DONE_NAME)  # of a shorter training that this one goes on with
     setup.backend.launch(spark, spec)
-    metadata = finish(spec, str(dataset.manifest.get("resize", "squash")), dataset.manifest.get("white_level"))
+    metadata = finish(spec, dataset.manifest)
     model = claimed.store.uri_of(MODEL)
     setup.save_params(spark, model)
     facts: dict[str, Any] = {"model": model, "model_id": metadata.model_id, **metadata.metrics}

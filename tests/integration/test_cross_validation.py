@@ -85,15 +85,19 @@ def test_the_scores_are_evaluated_as_any_others(whole, tmp_path, spark):
     assert not any("too good" in warning for warning in metrics["warnings"])
 
 
-def test_the_folder_of_the_whole_scores_test_images_with_the_mean_of_its_models(data, whole, tmp_path, spark):
-    assert main(["score", "--data", str(data), "--model", str(whole), "--out", str(tmp_path / "mean")]) == 0
+def test_the_folder_of_the_whole_scores_test_images_with_the_mean_of_its_models(data, whole, tmp_path, spark, capsys):
+    options = ["--data", str(data), "--split", "val,test", "--model", str(whole)]
+    assert main(["score", *options, "--out", str(tmp_path / "mean")]) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert warning.startswith("SCORES OF IMAGES THAT MODELS WERE TRAINED ON")
+    assert main(["score", *options, "--calibrate", "platt", "--out", str(tmp_path / "calibrated")]) == 2
+    assert "--calibration-data" in capsys.readouterr().err
     each = []
     for fold in FOLDS:
         out = tmp_path / fold
         assert main(["score", "--data", str(data), "--model", str(whole / fold / "model"), "--out", str(out)]) == 0
         each.append(np.stack(pd.read_parquet(out).sort_values("image_index")["probabilities"]))
-    mean = pd.read_parquet(tmp_path / "mean").sort_values("image_index")
-    assert set(mean["split"]) == {"test"}
+    mean = pd.read_parquet(tmp_path / "mean").sort_values("image_index").query("split == 'test'")
     assert np.stack(mean["probabilities"]) == pytest.approx(np.mean(each, axis=0), abs=1e-6)
 
 

@@ -113,7 +113,8 @@ class _Folds:
 
     def run(self, claimed: Claim) -> CrossValidationResult:
         """Trains, scores and sums up in a claimed folder."""
-        claimed.store.delete(DONE_NAME)  # of shorter trainings that these go on with
+        for name in (DONE_NAME, CROSS_VALIDATION_NAME):  # of shorter trainings that these go on with
+            claimed.store.delete(name)
         for warning in self.dealt.warnings():
             log.warning("%s", warning)
         found = {FOLD.format(number=number): self._fold(claimed.store, number) for number in range(1, self.folds + 1)}

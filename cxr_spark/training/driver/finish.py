@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from cxr_spark.errors import RunError
 from cxr_spark.models.folder import save_model
 from cxr_spark.models.metadata import ModelMetadata, Preprocessing
 from cxr_spark.models.names import is_timm
+from cxr_spark.outputs.claim import digest
 from cxr_spark.reporting.training_curves import training_curves
 from cxr_spark.training.checkpoints import BEST, LAST, Checkpoints
 from cxr_spark.training.specification import TrainingSpec
@@ -20,15 +21,15 @@ from cxr_spark.training.specification import TrainingSpec
 MODEL = "model"
 
 
-def finish(spec: TrainingSpec, resize: str, white_level: int | None = None) -> ModelMetadata:
+def finish(spec: TrainingSpec, manifest: Mapping[str, Any]) -> ModelMetadata:
     """Writes `history.json`, `curves.png` and the model folder of a finished training.
 
     The model is that of the epoch which `train.final_model` names, or of the last one where the metric is not defined.
 
     Args:
         spec: the training.
-        resize: how the prepared images were made square.
-        white_level: the value that was white in PNG files of 16 bits; None for 65535.
+        manifest: that of the prepared data. The model's metadata say how raw images are made square (`squash` where it
+            does not), and what was white in PNG files of 16 bits (65535 where it does not), as these were.
 
     Returns:
         The model's metadata.
@@ -59,12 +60,13 @@ def finish(spec: TrainingSpec, resize: str, white_level: int | None = None) -> M
             input_size=spec.input_size,
             stored_size=spec.prepared_size,
             crop=spec.held_size != spec.input_size,
-            resize=resize,
-            white_level=white_level,
+            resize=str(manifest.get("resize", "squash")),
+            white_level=manifest.get("white_level"),
         ),
         build=spec.build_arguments,
         training={
             "data": spec.data_uri,
+            "data_manifest": digest(manifest),
             "model": spec.model.model_dump(mode="json"),
             "train": spec.train.model_dump(mode="json"),
             **({"fold": spec.fold.model_dump()} if spec.fold else {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +31,38 @@ def test_folds_without_an_auc_are_left_out_and_counted() -> None:
     assert spread([None, None]) is None
 
 
+def write_folds(folder: Path, *numbers: int, told: int | None = None) -> str:
+    """Writes a cross-validation with the models of some folds and a summary that tells of some; returns its URI."""
+    for number in numbers:
+        (folder / f"fold_{number}" / "model").mkdir(parents=True)
+        (folder / f"fold_{number}" / "model" / "metadata.json").write_text("{}")
+    if told is not None:
+        folds = {f"fold_{number}": {} for number in range(1, told + 1)}
+        (folder / "cross_validation.json").write_text(json.dumps({"folds": folds}))
+    return f"file://{folder}"
+
+
 def test_the_folder_of_a_cross_validation_stands_for_the_models_of_its_folds(tmp_path: Path) -> None:
-    for name in ("fold_2/model", "fold_10/model", "fold_1/model", "fold_01/model", "fold_x", "out_of_fold"):
-        (tmp_path / name).mkdir(parents=True)
-    uri = f"file://{tmp_path}"
+    uri = write_folds(tmp_path, *range(1, 12))
     assert models_in(uri) == [uri]  # it has not come to its end
-    (tmp_path / "cross_validation.json").write_text("{}")
-    assert models_in(uri) == [f"{uri}/fold_{number}/model" for number in (1, 2, 10)]
+    write_folds(tmp_path, told=10)  # fold_11 is of an earlier one with more folds
+    assert models_in(uri) == [f"{uri}/fold_{number}/model" for number in range(1, 11)]
+
+
+@pytest.mark.parametrize(
+    ("there", "named"), [((1, 3, 4), "of fold_2 is gone"), ((), "of fold_1, fold_2, fold_3 is gone")]
+)
+def test_models_of_folds_that_are_gone_are_named(there: tuple[int, ...], named: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=named):
+        models_in(write_folds(tmp_path, *there, told=3))
+
+
+@pytest.mark.parametrize("summary", ["", "[]", "{}", '{"folds": {}}', '{"folds": {"../other": {}}}', '{"folds": [1]}'])
+def test_a_damaged_summary_is_one_clear_error(summary: str, tmp_path: Path) -> None:
+    uri = write_folds(tmp_path, 1, 2)
+    (tmp_path / "cross_validation.json").write_text(summary)
+    with pytest.raises(DataError, match=r"cross_validation\.json"):
+        models_in(uri)
 
 
 def test_who_names_a_cross_validation_where_one_model_is_expected_is_told_the_models(tmp_path: Path) -> None:

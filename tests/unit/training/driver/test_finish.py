@@ -26,7 +26,7 @@ def test_the_average_of_the_weights_becomes_the_model_where_there_is_one(tmp_pat
     progress = Progress(epoch=1, global_step=3, history=(ENTRY,), finished=True)
     state = Checkpoint(progress, network, {}, average if averaged else {})
     Checkpoints(spec.checkpoints).save(state, ("last", "best_auc"))
-    finish(spec, "squash")
+    finish(spec, {"resize": "squash"})
     found, expected = load_file(tmp_path / "model" / "weights.safetensors"), average if averaged else network
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
