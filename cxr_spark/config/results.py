@@ -30,8 +30,8 @@ class ScoreSettings(Section):
     batch: int = Field(32, ge=1, le=4096, description="number of images in one forward pass")
     engine: EngineChoice = Field(
         "auto",
-        description="library that runs the network; openvino: on CPUs, by the extra of that name; executors need no "
-        "torch; auto: torch",
+        description="library that runs the network; openvino: on CPUs, needs pip install 'cxr-spark[openvino]', and "
+        "executors need no torch; auto: torch",
     )
     precision: Precision = Field(
         "auto",

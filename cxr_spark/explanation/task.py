@@ -34,7 +34,7 @@ from cxr_spark.outputs.mark import note
 from cxr_spark.scoring.inputs import network_input
 from cxr_spark.scoring.plan import RawPart
 from cxr_spark.scoring.predict import activate
-from cxr_spark.scoring.shipping import ShippedModel
+from cxr_spark.scoring.shipped import ShippedModel
 from cxr_spark.scoring.task import write_quarantine_part
 from cxr_spark.scoring.torch_engine import TorchModel, on_worker
 from cxr_spark.storage.store import Store

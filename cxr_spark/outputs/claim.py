@@ -24,7 +24,7 @@ from cxr_spark.outputs.ownership import STATUS_NAME, check_ownership, clear, fin
 from cxr_spark.storage.json_values import as_json
 from cxr_spark.storage.store import Store
 
-__all__ = ["DONE_NAME", "STATUS_NAME", "Claim", "claim", "digest", "finished_before", "write_status"]
+__all__ = ["DONE_NAME", "STATUS_NAME", "Claim", "claim", "difference", "digest", "finished_before", "write_status"]
 
 log = logging.getLogger(__name__)
 
@@ -203,16 +203,17 @@ def _finished(
         return None
     if found.fingerprint != digest(fingerprint):
         if extends(found.inputs):
-            log.info("going on from the finished work in %s (%s)", store.uri, _difference(found.inputs, fingerprint))
+            log.info("going on from the finished work in %s (%s)", store.uri, difference(found.inputs, fingerprint))
             return None
         raise UsageError(
             f"--out {store.uri} holds finished output of other settings or inputs "
-            f"({_difference(found.inputs, fingerprint)}): choose another, or say --overwrite"
+            f"({difference(found.inputs, fingerprint)}): choose another, or say --overwrite"
         )
     return found.summary
 
 
-def _difference(inputs: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> str:
+def difference(inputs: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> str:
+    """Says for a message which of the settings and inputs of former work are other ones now."""
     before = _flat(inputs)
     now = _flat(as_json(fingerprint))
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]

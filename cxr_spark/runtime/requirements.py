@@ -18,7 +18,7 @@ def check_torch(user: str) -> None:
     Raises:
         UsageError: one is missing; the message says how to install it.
     """
-    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    missing = _missing_of_torch()
     if missing:
         raise UsageError(
             f"`{user}` needs {' and '.join(missing)}, not installed in this environment: pip install 'cxr-spark[torch]'"
@@ -50,7 +50,7 @@ def check_convertible(model: str) -> None:
     Raises:
         UsageError: it is missing.
     """
-    if any(importlib.util.find_spec(name) is None for name in _PACKAGES):
+    if _missing_of_torch():
         raise UsageError(
             f"--model {model} holds no converted network of its weights, and converting one needs torch: score once "
             "with --engine openvino where torch is installed and the folder can be written, or pip install "
@@ -72,3 +72,7 @@ def check_calibration(method: str) -> None:
             "evaluate.calibration=isotonic needs scikit-learn, not installed in this environment: pip install "
             "'cxr-spark[calibration]', or say calibration=temperature"
         )
+
+
+def _missing_of_torch() -> list[str]:
+    return [name for name in _PACKAGES if importlib.util.find_spec(name) is None]

@@ -13,7 +13,8 @@ from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.scoring.combining import Combination, Probabilities
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.ready import ReadyModel
-from cxr_spark.scoring.shipping import ShippedModel, ready_models
+from cxr_spark.scoring.shipped import ShippedModel
+from cxr_spark.scoring.worker_cache import ready_models
 
 #: The text between the ids of several models. No id contains it.
 AND = "+"

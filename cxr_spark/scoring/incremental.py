@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr_spark.config import ScoreSettings
+from cxr_spark.errors import UsageError
 from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.imaging.listing import ImageFile, ImageFiles, find_images
 from cxr_spark.imaging.rejected import DUPLICATE_NAME, UNREADABLE
-from cxr_spark.outputs.claim import DONE_NAME, Claim
+from cxr_spark.outputs.claim import DONE_NAME, Claim, difference
 from cxr_spark.scoring.headers import doubts_of
 from cxr_spark.scoring.ledger import STAGED, Entry, Ledger
 from cxr_spark.scoring.models import Models
@@ -31,6 +32,7 @@ from cxr_spark.scoring.plan import APART, NAMINGS, RawPart, raw_parts
 from cxr_spark.scoring.running import run_image_parts
 from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import QUARANTINE_FOLDER, PartScorer, ScoredPart, write_quarantine_part
+from cxr_spark.storage.json_values import as_json
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.score_columns import ScoreForm
 from cxr_spark.tables.text import printable
@@ -48,6 +50,7 @@ def score_new(
     settings: ScoreSettings,
     models: Models,
     form: ScoreForm,
+    fingerprint: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Scores the images that this model has not scored yet, and those that have changed since.
 
@@ -60,17 +63,26 @@ def score_new(
         settings: how to score.
         models: the models; images that they have not scored together are new to them.
         form: how the scores are written.
+        fingerprint: the settings that all scores in the folder share, as JSON values.
 
     Returns:
         The counts: `images` that were scored now; `changed`, those of them that were scored before with other content;
         images that were `quarantined` now, by reason; `known`, the image files in the ledger, of all models.
 
     Raises:
+        UsageError: the folder holds scores of other settings, of a run that was killed.
         DataError: a folder of images does not exist, or the model is damaged.
         RunError: files could not be written, or were lost.
     """
     store = claimed.store
     ledger = Ledger.read(store)
+    wanted = as_json(fingerprint)
+    if len(ledger) and ledger.settings is not None and ledger.settings != wanted:
+        raise UsageError(
+            f"--out {store.uri} holds scores of other settings ({difference(ledger.settings, wanted)}), of a run that "
+            "was killed: choose another, or say --overwrite"
+        )
+    ledger.settings = wanted
     if ledger.unpublished():
         log.info("finishing what a run that was killed left")
         claimed.take_up()

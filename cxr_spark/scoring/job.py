@@ -187,7 +187,7 @@ class ScoreJob(Job[ScoreResult]):
         }
 
         def produce(claimed: Claim) -> ScoreResult:
-            counts = score_new(run.application, claimed, run.uris["--images"], self.settings, models, form)
+            counts = score_new(run.application, claimed, run.uris["--images"], self.settings, models, form, fingerprint)
             return _result(claimed.store, models, counts)
 
         return ReadyJob(fingerprint, produce)

@@ -7,25 +7,48 @@ import logging
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.models.limits import MAX_FILE_BYTES
 from cxr_spark.models.metadata import ModelMetadata
+from cxr_spark.runtime.requirements import check_convertible
 from cxr_spark.scoring.converted import CONVERTED_NAME, Converted, key_of
 from cxr_spark.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 
+def converted_network(store: Store, metadata: ModelMetadata) -> bytes:
+    """Returns the converted network of a model folder: the one that it holds, else a new one, which is kept there.
+
+    Returns:
+        The content of its file.
+
+    Raises:
+        DataError: the folder holds no model, or a damaged one.
+        RunError: it holds another model than those metadata tell of, or the network cannot be converted.
+        UsageError: the network has to be converted, and torch is not installed here.
+    """
+    data = kept_conversion(store, metadata)
+    if data is None:
+        check_convertible(store.uri)
+        from cxr_spark.scoring.converting import convert  # it needs torch, which a kept network does not
+
+        data = convert(store, metadata).to_bytes()
+        keep(store, data)
+    return data
+
+
 def kept_conversion(store: Store, metadata: ModelMetadata) -> bytes | None:
     """Returns the converted network that a model folder holds.
 
     Returns:
-        The content of its file; None where there is none, or one of other weights or a damaged one.
+        The content of its file; None where there is none, or one of other weights, a damaged one, or one that may not
+        be read.
     """
     try:
         data = store.read_bytes(CONVERTED_NAME, MAX_FILE_BYTES + 1)
         kept = Converted.from_bytes(data, store.uri_of(CONVERTED_NAME))
     except FileNotFoundError:
         return None
-    except DataError as error:
-        log.warning("%s", error)
+    except (DataError, RunError) as error:
+        log.warning("the network is converted anew: %s", error)
         return None
     return data if kept.key == key_of(metadata) else None
 

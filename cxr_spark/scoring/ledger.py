@@ -10,8 +10,8 @@ changed, knows nothing of models, and makes the folder exact only for Spark's ow
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from cxr_spark.errors import RunError
 from cxr_spark.outputs.own_files import own_files
+from cxr_spark.scoring.ledger_file import SCHEMA, settings_of, write
 from cxr_spark.scoring.task import QUARANTINE_FOLDER
 from cxr_spark.storage.store import Store
 
@@ -31,17 +32,6 @@ STAGED = "_staged"
 _BATCH_ROWS = 1 << 17
 
 _OWN_FILE = re.compile(rf"({QUARANTINE_FOLDER}/)?part-[^/]+\.parquet")
-_SCHEMA = pa.schema(
-    [
-        pa.field("uri", pa.string(), nullable=False),
-        pa.field("size", pa.int64(), nullable=False),  # bytes
-        pa.field("modified", pa.float64(), nullable=False),  # seconds since the epoch
-        pa.field("model_id", pa.string(), nullable=False),
-        pa.field("image_index", pa.string(), nullable=False),
-        pa.field("file", pa.string(), nullable=False),
-        pa.field("reason", pa.string()),
-    ]
-)
 
 
 class Entry(NamedTuple):
@@ -72,6 +62,9 @@ class Ledger:
     In memory it is the compressed Parquet file. Every look-up and every change reads its columns in batches, so that
     ten million entries take some hundred megabytes, and not a Python object each.
 
+    Attributes:
+        settings: the settings of the scores, which `commit` writes, too; None in ledgers of earlier versions.
+
     Args:
         store: the output folder.
         data: the Parquet file; None where there is none yet.
@@ -84,7 +77,7 @@ class Ledger:
         self._store = store
         self._entered: dict[tuple[str, str], Entry] = {}
         self._moved: dict[str, str] = {}
-        self._set(data if data is not None else _write([]))
+        self._set(data if data is not None else write([], None))
 
     @classmethod
     def read(cls, store: Store) -> Ledger:
@@ -113,10 +106,10 @@ class Ledger:
             A table with the fields of `Entry` as its columns.
         """
         found = []
-        for batch in self._batches(_SCHEMA.names):
+        for batch in self._batches(SCHEMA.names):
             named = pc.or_(pc.is_in(batch["uri"], value_set=uris), pc.is_in(batch["image_index"], value_set=names))
             found.append(batch.filter(pc.and_(named, pc.equal(batch["model_id"], model_id))))
-        return pa.Table.from_batches(found, _SCHEMA)
+        return pa.Table.from_batches(found, SCHEMA)
 
     def replace(self, entries: Sequence[Entry]) -> dict[str, list[Entry]]:
         """Enters images in place of what the ledger had of the same files. `commit` writes the change.
@@ -126,7 +119,7 @@ class Ledger:
         """
         self._entered = {(entry.uri, entry.model_id): entry for entry in entries}
         out: dict[str, list[Entry]] = {}
-        for batch in self._batches(_SCHEMA.names):
+        for batch in self._batches(SCHEMA.names):
             for row in batch.filter(self._is_replaced(batch)).to_pylist():
                 out.setdefault(row["file"], []).append(Entry(**row))
         return out
@@ -141,7 +134,7 @@ class Ledger:
 
     def commit(self) -> None:
         """Writes the ledger with all changes."""
-        data = _write(self._changed_batches())
+        data = write(self._changed_batches(), self.settings)
         self._store.write_bytes(LEDGER_NAME, data)
         self._entered, self._moved = {}, {}
         self._set(data)
@@ -184,11 +177,12 @@ class Ledger:
                 self._files.update(pc.unique(batch["file"]).to_pylist())
                 self._rows += len(batch)
             schema = pq.read_schema(pa.BufferReader(self._data))
+            self.settings: Mapping[str, Any] | None = settings_of(schema)
         except (pa.ArrowException, OSError, LookupError, ValueError) as error:
             detail = " ".join(str(error).split())
             raise RunError(f"{where} is damaged ({detail}): score into a new --out") from None
-        lacking = [field.name for field in _SCHEMA if field.name not in schema.names]
-        if lacking or any(schema.field(field.name).type != field.type for field in _SCHEMA):
+        lacking = [field.name for field in SCHEMA if field.name not in schema.names]
+        if lacking or any(schema.field(field.name).type != field.type for field in SCHEMA):
             raise RunError(f"{where} is damaged (its columns are {', '.join(schema.names)}): score into a new --out")
         for name in self._columns_with_nulls(schema):
             raise RunError(f"{where} is damaged (it has rows without {name!r}): score into a new --out")
@@ -201,13 +195,13 @@ class Ledger:
     def _batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(pa.BufferReader(self._data)) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns), use_threads=False):
-                schema = pa.schema([_SCHEMA.field(name) for name in columns])
+                schema = pa.schema([SCHEMA.field(name) for name in columns])
                 arrays = [batch.column(name) for name in columns]
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)  # other writers make every column nullable
 
     def _columns_with_nulls(self, schema: pa.Schema) -> Iterator[str]:
         """Yields the columns that have nulls where the program writes none; it reads only what may have some."""
-        doubtful = [field.name for field in _SCHEMA if not field.nullable and schema.field(field.name).nullable]
+        doubtful = [field.name for field in SCHEMA if not field.nullable and schema.field(field.name).nullable]
         for batch in self._batches(doubtful) if doubtful else ():
             yield from (name for name in doubtful if batch.column(name).null_count)
 
@@ -221,28 +215,16 @@ class Ledger:
         return mask
 
     def _changed_batches(self) -> Iterator[pa.RecordBatch]:
-        for batch in self._batches(_SCHEMA.names):
+        for batch in self._batches(SCHEMA.names):
             left = batch.filter(pc.invert(self._is_replaced(batch)))
             files = left["file"].dictionary_encode()
             renamed = pa.array([self._moved.get(name, name) for name in files.dictionary.to_pylist()], pa.string())
             column = renamed.take(files.indices)
-            yield left.set_column(left.schema.get_field_index("file"), _SCHEMA.field("file"), column)
-        yield pa.RecordBatch.from_pylist([entry._asdict() for entry in self._entered.values()], _SCHEMA)
+            yield left.set_column(left.schema.get_field_index("file"), SCHEMA.field("file"), column)
+        yield pa.RecordBatch.from_pylist([entry._asdict() for entry in self._entered.values()], SCHEMA)
 
     def _visible(self) -> set[str]:
         return {name for name in own_files(self._store, "score") if not name.startswith((f"{STAGED}/", LEDGER_NAME))}
 
     def _staged(self) -> set[str]:
         return {name for name in own_files(self._store, "score") if name.startswith(f"{STAGED}/")}
-
-
-def _write(batches: Iterable[pa.RecordBatch]) -> memoryview:
-    """Returns a Parquet file of some batches. Its buffer is all that it takes of memory."""
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(
-        sink, _SCHEMA, compression="zstd", use_dictionary=["model_id", "file", "reason"], write_statistics=False
-    ) as writer:
-        for batch in batches:
-            if len(batch):
-                writer.write_batch(batch.cast(_SCHEMA))
-    return memoryview(sink.getvalue())

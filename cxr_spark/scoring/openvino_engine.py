@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +16,9 @@ from cxr_spark.scoring.converted import CONVERTED_NAME, Converted
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.inputs import check_images, check_numbers, network_input
 from cxr_spark.scoring.openvino_library import openvino
-from cxr_spark.scoring.ready import replaced
 
 if TYPE_CHECKING:
-    from cxr_spark.scoring.shipping import ShippedModel
+    from cxr_spark.scoring.shipped import ShippedModel
 
 #: OpenVINO's names of number formats.
 _HINTS: dict[NumberFormat, str] = {"fp32": "f32", "bf16": "bf16"}
@@ -60,20 +58,14 @@ def load(model: ShippedModel, threads: int) -> OpenVinoModel:
     """Loads and compiles a network that the driver has converted.
 
     Args:
-        model: the model, with its metadata and the hash of its converted network.
+        model: the model, with its metadata and a broadcast of its converted network.
         threads: the number of CPU threads that this process may use.
 
     Raises:
-        RunError: the folder no longer holds that network or cannot be read, openvino is not installed here, or this
-            processor does not compute in the number format.
+        RunError: openvino is not installed here, or this processor does not compute in the number format.
     """
     assert model.metadata is not None
-    try:
-        data = model.folder().read_bytes(CONVERTED_NAME)
-    except FileNotFoundError:
-        raise RunError(f"{replaced(model.uri)}: {CONVERTED_NAME} is gone; run the job again") from None
-    if hashlib.sha256(data).hexdigest() != model.converted:
-        raise RunError(f"{replaced(model.uri)}: its {CONVERTED_NAME} is another one; run the job again")
+    data = model.folder().read_bytes(CONVERTED_NAME)
     network = compiled(Converted.from_bytes(data, CONVERTED_NAME), model.engine.precision, threads)
     return OpenVinoModel(network, model.metadata, model.engine)
 

@@ -17,10 +17,10 @@ from cxr_spark.models.fusing import fuse_batch_norms
 from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.predict import predict
-from cxr_spark.scoring.ready import check_same, replaced
+from cxr_spark.scoring.ready import check_same, check_same_weights, replaced
 
 if TYPE_CHECKING:
-    from cxr_spark.scoring.shipping import ShippedModel
+    from cxr_spark.scoring.shipped import ShippedModel
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,7 @@ def load(model: ShippedModel, threads: int) -> TorchModel:
         loaded = load_model(model.folder())
     except DataError as error:  # the driver found the folder whole: what is wrong now has happened since
         raise RunError(f"{replaced(model.uri)}: {error}") from error
-    if loaded.metadata.model_id != model.model_id:
-        raise RunError(
-            f"{replaced(model.uri)}: its weights are {loaded.metadata.model_id[:12]}, the job began with "
-            f"{model.model_id[:12]}; run the job again"
-        )
+    check_same_weights(loaded.metadata, model.model_id, model.uri)
     if model.metadata is not None:
         check_same(loaded.metadata, model.metadata, model.uri)
     compute = choose_to_score(model.engine.precision, _gpu())

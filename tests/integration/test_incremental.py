@@ -112,6 +112,9 @@ def test_a_run_that_dies_half_way_loses_nothing(folder, capsys, monkeypatch, whe
         options = ["--images", str(folder / "incoming"), "--model", str(folder / "model")]
         assert main(["score", "--incremental", *options, "--out", str(folder / "scores")]) == 4
         assert times(folder) == Counter(f"{i}.png" for i in range(5))
+    if where == "after the commit":
+        (folder / "scores" / "_done.json").unlink()  # the next thing that the killed run had done
+    assert main(["score", "--incremental", *options, "--out", str(folder / "scores"), "--tta", "flip"]) == 2
     score(folder, capsys)
     assert times(folder) == Counter([*(f"{i}.png" for i in range(5)), "9.png"])
     left = [p.name for p in (folder / "scores").rglob("*") if p.name == "_staged" or p.name.startswith("_lock")]

@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from cxr_spark.models import load_model
 from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.scoring.converting import convert
 from cxr_spark.scoring.kept_conversion import keep
 from cxr_spark.storage.store import Store
 from tests.conftest import ROOT
+from tests.support.by_torch import by_torch
 from tests.support.prepared_sets import write_prepared
 from tests.support.small_model import write_model
 
@@ -26,15 +25,6 @@ pytest.importorskip("openvino")
 #: Python runs a module of this name at its start, in every process that inherits PYTHONPATH.
 BLOCK = "import sys\nsys.modules.update({name: None for name in ('torch', 'torchvision', 'timm', 'h5py')})\n"
 SIDE = 32
-
-
-@torch.inference_mode()
-def by_torch(folder: Path, pixels: np.ndarray) -> np.ndarray:
-    """The mean over an image and its mirror image."""
-    module = load_model(Store(str(folder))).module
-    bgr = np.stack([pixels - mean for mean in (103.939, 116.779, 123.68)], axis=1).astype(np.float32)
-    views = torch.from_numpy(bgr), torch.from_numpy(bgr[..., ::-1].copy())
-    return np.mean([module(view).sigmoid().numpy() for view in views], axis=0)
 
 
 def test_two_models_score_without_torch(tmp_path: Path) -> None:
@@ -59,7 +49,8 @@ def test_two_models_score_without_torch(tmp_path: Path) -> None:
     assert set(rows["model_id"]) == {"+".join(each.model_id for each in models)}
     source = pd.concat(map(pd.read_parquet, sorted((data / "data" / "split=test").glob("*.parquet"))))
     pixels = np.stack([np.frombuffer(p, np.uint8).reshape(SIDE, SIDE) for p in source["pixels"]])
-    mean = (by_torch(tmp_path / "a", pixels) + by_torch(tmp_path / "b", pixels)) / 2
+    views = pixels, np.ascontiguousarray(pixels[..., ::-1])
+    mean = np.mean([by_torch(tmp_path / name, view) for name in "ab" for view in views], axis=0)
     expected = dict(zip(source["image_index"], mean, strict=True))
     assert len(rows) == 11
     for name, found in zip(rows["image_index"], rows["probabilities"], strict=True):

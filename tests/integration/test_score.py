@@ -17,7 +17,8 @@ from cxr_spark.models import load_model
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.ensemble import ShippedEnsemble
 from cxr_spark.scoring.predict import predict
-from cxr_spark.scoring.shipping import ShippedModel, ship_model
+from cxr_spark.scoring.shipped import ShippedModel
+from cxr_spark.scoring.shipping import ship_model
 from cxr_spark.scoring.task import PartScorer
 from cxr_spark.storage.store import Store
 from tests.support.prepared_sets import write_prepared

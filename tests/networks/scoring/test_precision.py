@@ -13,7 +13,7 @@ from cxr_spark.models import load_model
 from cxr_spark.models.device import choose_to_score
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.ready import ReadyModel
-from cxr_spark.scoring.shipping import ShippedModel
+from cxr_spark.scoring.shipped import ShippedModel
 from cxr_spark.storage.store import Store
 from cxr_spark.training.rank.validation import predict_logits
 from tests.support.small_model import write_model

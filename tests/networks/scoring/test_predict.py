@@ -12,7 +12,7 @@ from cxr_spark.models import load_model
 from cxr_spark.models.device import Compute
 from cxr_spark.scoring.inputs import network_input
 from cxr_spark.scoring.predict import predict
-from cxr_spark.scoring.shipping import BytesFolder, ShippedModel
+from cxr_spark.scoring.shipped import BytesFolder, ShippedModel
 from cxr_spark.storage.store import Store
 from tests.support.small_model import write_model
 

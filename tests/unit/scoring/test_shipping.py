@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from cxr_spark.errors import RunError
-from cxr_spark.models import load_metadata
-from cxr_spark.scoring.shipping import ShippedModel, ship_model
+from cxr_spark.models import ModelMetadata, load_metadata
+from cxr_spark.scoring.converted import CONVERTED_NAME, Converted, key_of
+from cxr_spark.scoring.engine import Engine
+from cxr_spark.scoring.shipped import ShippedModel
+from cxr_spark.scoring.shipping import ship as ship_for_engine
+from cxr_spark.scoring.shipping import ship_model
 from cxr_spark.storage.store import Store
 from tests.support.small_model import write_model
 
@@ -65,3 +70,69 @@ def test_a_model_that_is_replaced_before_the_tasks_start_fails_the_run(folder: P
     write_model(folder, seed=2)
     with pytest.raises(RunError, match="was changed while the job ran"):
         ship(folder, expected=read_first)
+
+
+def test_a_worker_of_an_earlier_job_takes_the_metadata_of_now(folder: Path) -> None:
+    before = ship(folder).on_worker(1).metadata.findings
+    metadata = json.loads((folder / "metadata.json").read_text())
+    metadata["findings"] = metadata["findings"][::-1]
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    assert ship(folder).on_worker(1).metadata.findings == before[::-1] != before
+
+
+class Session:
+    """As much of a Spark session as a broadcast takes."""
+
+    sparkContext = SimpleNamespace(broadcast=lambda value: SimpleNamespace(value=value))
+
+
+@pytest.fixture
+def conversions(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The weights that each conversion made: another text each time, as conversions of one network differ in bytes."""
+    made: list[bytes] = []
+
+    def convert(store: Store, metadata: ModelMetadata) -> Converted:
+        made.append(b"conversion %d" % len(made))
+        return Converted(b"graph", made[-1], key_of(metadata))
+
+    monkeypatch.setattr("cxr_spark.scoring.converting.convert", convert)
+    return made
+
+
+def converted_by(folder: Path) -> Callable[[], bytes]:
+    """Ships a converted network, and returns what an executor reads of it later."""
+    uri = f"file://{folder}"
+    model = ship_for_engine(Session(), uri, load_metadata(Store(uri)), Engine("openvino"))  # type: ignore[arg-type]
+    return lambda: Converted.from_bytes(model.folder().read_bytes(CONVERTED_NAME), "it").weights
+
+
+def test_a_network_is_converted_once_for_each_model(folder: Path, conversions: list[bytes]) -> None:
+    assert [converted_by(folder)(), converted_by(folder)()] == [b"conversion 0"] * 2
+    write_model(folder, seed=9)  # other weights in the same folder: the old network is of no use
+    assert [converted_by(folder)(), converted_by(folder)()] == [b"conversion 1"] * 2
+
+
+def test_two_jobs_that_convert_at_once_compute_each_by_its_own(folder: Path, conversions: list[bytes]) -> None:
+    first = converted_by(folder)
+    (folder / CONVERTED_NAME).unlink()  # the second began before the first had kept it
+    second = converted_by(folder)
+    third = converted_by(folder)
+    (folder / CONVERTED_NAME).unlink()
+    assert [first(), second(), third()] == [*conversions, conversions[1]]
+    assert len(conversions) == 2
+
+
+def test_a_kept_conversion_that_may_not_be_read_is_made_anew(
+    folder: Path, conversions: list[bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    converted_by(folder)
+    read = Store.read_bytes
+
+    def refused(store: Store, name: str, limit: int | None = None) -> bytes:
+        if name == CONVERTED_NAME:
+            raise RunError(f"cannot read {store.uri_of(name)}: Permission denied")
+        return read(store, name, limit)
+
+    monkeypatch.setattr(Store, "read_bytes", refused)
+    assert converted_by(folder)() == conversions[1]
+    assert "the network is converted anew: cannot read" in caplog.text

@@ -26,7 +26,7 @@ from cxr_spark.scoring.plan import (
     raw_parts,
 )
 from cxr_spark.scoring.predict import predict
-from cxr_spark.scoring.shipping import ShippedModel
+from cxr_spark.scoring.shipped import ShippedModel
 from cxr_spark.scoring.task import PartScorer
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset

@@ -25,7 +25,7 @@ from cxr_spark.models.metadata import ModelMetadata, Preprocessing
 from cxr_spark.scoring.ensemble import ReadyEnsemble, ShippedEnsemble
 from cxr_spark.scoring.plan import PreparedPart, prepared_parts
 from cxr_spark.scoring.request import prepared_request
-from cxr_spark.scoring.shipping import ShippedModel
+from cxr_spark.scoring.shipped import ShippedModel
 from cxr_spark.scoring.task import PartScorer
 from cxr_spark.scoring.torch_engine import TorchModel
 from cxr_spark.storage.store import Store

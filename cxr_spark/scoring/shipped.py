@@ -1,0 +1,78 @@
+"""A model on its way to the executors: as a URI where they can read the model folder, else as a broadcast of files."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from cxr_spark.models.metadata import ModelMetadata
+from cxr_spark.scoring.engine import Engine
+from cxr_spark.scoring.ready import ReadyModel
+from cxr_spark.scoring.worker_cache import ready_models
+from cxr_spark.storage.store import Store
+
+
+@dataclass(frozen=True)
+class BytesFolder:
+    """A model folder in memory.
+
+    Attributes:
+        uri: the URI that its files were read from, for messages.
+        files: the content of each file, by its name.
+    """
+
+    uri: str
+    files: dict[str, bytes]
+
+    def uri_of(self, name: str) -> str:
+        """Returns the full URI that a file came from."""
+        return f"{self.uri}/{name}"
+
+    def read_bytes(self, name: str) -> bytes:
+        """Returns the content of a file."""
+        return self.files[name]
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """A checked model that executors can load. It is small; the weights follow when a worker asks for them.
+
+    Attributes:
+        model_id: SHA-256 of the weights.
+        uri: the model folder.
+        broadcast: Spark's broadcast of the folder's files, where executors cannot read the URI.
+        metadata: the metadata that the driver read; executors must find the same. None to compare nothing.
+        engine: what computes the probabilities.
+        converted: the SHA-256 of the converted network in the broadcast; None where the engine takes the model as it
+            is.
+        described: the SHA-256 of the metadata, by which a worker tells this model from one of the same weights whose
+            `metadata.json` was another.
+    """
+
+    model_id: str
+    uri: str
+    broadcast: Any = field(default=None, compare=False)
+    metadata: ModelMetadata | None = field(default=None, compare=False, repr=False)
+    engine: Engine = field(default_factory=Engine)
+    converted: str | None = None
+    described: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        text = "" if self.metadata is None else self.metadata.model_dump_json()
+        object.__setattr__(self, "described", hashlib.sha256(text.encode()).hexdigest())
+
+    def folder(self) -> Store | BytesFolder:
+        """Opens the model folder, on the driver or an executor."""
+        return Store(self.uri) if self.broadcast is None else BytesFolder(self.uri, self.broadcast.value)
+
+    def on_worker(self, threads: int) -> ReadyModel:
+        """Returns the model, ready to run in this process: loaded on the first call, kept for the next.
+
+        Args:
+            threads: CPU threads that this process may use.
+
+        Raises:
+            RunError: the folder no longer holds the model that the driver checked, or cannot be read.
+        """
+        return ready_models((self,), threads)[0]
