@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folds",
         type=int,
         metavar="K",
-        help="cross-validation by patient: deal the images of train and val into K folds, train a model for each fold "
-        "on all others in OUT/fold_1 to OUT/fold_K, and score each image by the model that has not seen it",
+        help="cross-validation by patient: divide the images of train and val into K folds, train a model for each "
+        "fold on all others in OUT/fold_1 to OUT/fold_K, and score each image by the model that has not seen it",
     )
 
 

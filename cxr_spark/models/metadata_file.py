@@ -6,6 +6,7 @@ from typing import Protocol
 
 from cxr_spark.errors import DataError
 from cxr_spark.models.metadata import ModelMetadata
+from cxr_spark.outputs.names import FOLD
 from cxr_spark.storage.typed_json import validated_json
 
 METADATA_NAME = "metadata.json"
@@ -41,8 +42,9 @@ def load_metadata(store: ModelFolder) -> ModelMetadata:
         data = store.read_bytes(METADATA_NAME)
     except FileNotFoundError:
         hint = f"; the model of this training is {store.uri_of('model')}" if _is_run(store, "model") else ""
-        if _is_run(store, "fold_1/model"):
-            hint = f"; the models of this cross-validation are {store.uri_of('fold_1/model')} and so on"
+        first = f"{FOLD.format(number=1)}/model"
+        if _is_run(store, first):
+            hint = f"; the models of this cross-validation are {store.uri_of(first)} and so on"
         raise DataError(
             f"{store.uri} holds no model: expected {METADATA_NAME} and {WEIGHTS_NAME} in it{hint}"
         ) from None

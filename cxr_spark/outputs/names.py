@@ -84,7 +84,7 @@ _SCORE = OutputNames(
 )
 #: The folder of each training of a cross-validation, and the folder of the scores that they make together.
 FOLD, OUT_OF_FOLD = "fold_{number}", "out_of_fold"
-_FOLD = r"fold_[1-9]\d*"
+_FOLD = FOLD.format(number=r"[1-9]\d*")
 #: What a cross-validation is known by: its summary.
 CROSS_VALIDATION_NAME = "cross_validation.json"
 

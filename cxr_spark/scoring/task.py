@@ -98,7 +98,8 @@ class PartScorer:
         store = Store(self.data or "")
         tables = []
         columns = (*_FACTS, "labels", "pixels")
-        for rows in _chosen(read_batches(store, part.name, columns, self.batch, part.sha256), part.rows):
+        batches = read_batches(store, part.name, columns, self.batch, part.sha256)
+        for rows in chosen_rows(batches, part.rows, self.batch):
             with naming_damage(store.uri_of(part.name)):
                 labels, pixels = labels_in_order(rows, self.labels), binary_images(rows["pixels"])
             probabilities = model.predict([pixels] * len(model.models), self.batch)
@@ -168,17 +169,32 @@ class PartScorer:
         return _write(Store(self.out), f"part-{number:05d}-{self.tag}{self.form.suffix}", whole, about)
 
 
-def _chosen(batches: Iterable[pa.RecordBatch], rows: tuple[int, ...] | None) -> Iterator[pa.RecordBatch]:
-    """Yields of each batch of a file the rows that are wanted; all, where none are named."""
-    wanted, first = None if rows is None else np.asarray(rows, np.int64), 0
+def chosen_rows(batches: Iterable[pa.RecordBatch], rows: tuple[int, ...] | None, size: int) -> Iterator[pa.RecordBatch]:
+    """Yields the wanted rows of a file, gathered into batches; where none are named, all as they come.
+
+    Args:
+        batches: the batches of the file, each of `size` rows at the most.
+        rows: the numbers of the wanted rows in the file, in order; None for all.
+        size: the most rows of a batch.
+    """
+    if rows is None:
+        yield from batches
+        return
+    wanted, first = np.asarray(rows, np.int64), 0
+    waiting: list[pa.RecordBatch] = []
     for batch in batches:
-        if wanted is None:
-            yield batch
-            continue
         here = wanted[(wanted >= first) & (wanted < first + len(batch))] - first
         first += len(batch)
+        if len(here) + sum(map(len, waiting)) > size:
+            yield from _joined(waiting)
+            waiting = []
         if len(here):
-            yield batch.take(pa.array(here))
+            waiting.append(batch.take(pa.array(here)))
+    yield from _joined(waiting)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    return pa.Table.from_batches(batches).combine_chunks().to_batches() if batches else []
 
 
 def write_quarantine_part(store: Store, part: str, table: pa.Table) -> str:

@@ -1,6 +1,6 @@
-"""Folds for cross-validation: the images of train and val, dealt so that all images of a patient are in one fold.
+"""Folds for cross-validation: the images of train and val, with all images of a patient in one fold.
 
-Driver and ranks deal for themselves, each from the prepared data alone, and come to the same folds. No Spark here.
+Driver and ranks each compute the folds from the prepared data alone, and come to the same ones. No Spark here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Fold(BaseModel):
     Attributes:
         number: the fold, counted from 1.
         of: the number of folds.
-        seed: seed of the deal.
+        seed: seed by which images are assigned to folds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,8 +43,8 @@ class Fold(BaseModel):
 
 
 @dataclass(frozen=True)
-class Deal:
-    """The images of train and val, dealt into folds.
+class FoldAssignment:
+    """The images of train and val, each assigned to a fold.
 
     Attributes:
         images: all of them.
@@ -79,12 +79,12 @@ class Deal:
         return (MAY_SHARE_PATIENTS,) if self.may_share_patients else ()
 
 
-def deal(units: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
-    """Deals images into folds of nearly the same size, all images of a unit into one fold.
+def assign_folds(units: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
+    """Assigns images to folds of nearly the same size, all images of a unit to one fold.
 
-    The unit with the most images is dealt first, each one to the fold that is the smallest so far (Graham 1969, as in
-    scikit-learn's `GroupKFold`). Among units of the same size a hash of seed and name decides the order. So the folds
-    depend on the seed and on which units there are, not on the order of the images.
+    Units are assigned in the order of their sizes, the largest first, each to the fold that is the smallest so far
+    (Graham 1969, as in scikit-learn's `GroupKFold`). Among units of the same size a hash of seed and name decides the
+    order. So the folds depend on the seed and on which units there are, not on the order of the images.
 
     Args:
         units: what is kept together, for each image: its patient.
@@ -111,13 +111,13 @@ def deal(units: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
     return fold_of[which]
 
 
-def deal_images(dataset: PreparedDataset, folds: int, seed: int) -> Deal:
-    """Deals the images of train and val of a prepared dataset. Those of test are not touched.
+def assign_images(dataset: PreparedDataset, folds: int, seed: int) -> FoldAssignment:
+    """Assigns the images of train and val of a prepared dataset to folds. Those of test are not touched.
 
     Args:
         dataset: the prepared dataset.
         folds: the number of folds.
-        seed: seed of the deal.
+        seed: another seed gives other folds.
 
     Raises:
         DataError: a file is damaged, or an image is there twice.
@@ -128,9 +128,9 @@ def deal_images(dataset: PreparedDataset, folds: int, seed: int) -> Deal:
         f"image {name}" if patient is None else f"patient {patient}"
         for name, patient in zip(images.names, patients, strict=True)
     ]
-    fold = deal(units, folds, seed)
+    fold = assign_folds(units, folds, seed)
     patients_of = Counter(number for number, _ in set(zip(fold.tolist(), units, strict=True)))
-    return Deal(
+    return FoldAssignment(
         images=images,
         fold=fold,
         patients=tuple(patients_of[number] for number in range(1, folds + 1)),
@@ -151,8 +151,8 @@ def images_of(dataset: PreparedDataset, fold: Fold | None) -> tuple[Index, Index
     """
     if fold is None:
         return read_index(dataset, TRAIN), read_index(dataset, VALIDATION)
-    dealt = deal_images(dataset, fold.of, fold.seed)
-    return dealt.training(fold.number), dealt.held_out(fold.number)
+    assignment = assign_images(dataset, fold.of, fold.seed)
+    return assignment.training(fold.number), assignment.held_out(fold.number)
 
 
 def _patients(dataset: PreparedDataset, images: Index) -> list[Any]:

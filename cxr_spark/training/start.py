@@ -99,7 +99,7 @@ def start_training(
         threads: number of CPU threads of a rank.
         lock_token: token of the lock that the caller holds on the run's folder.
         default_fs: the file system that bare paths in the settings belong to.
-        fold: the training's part in a cross-validation, whose deal the caller has checked; None for one training.
+        fold: the training's part in a cross-validation, whose folds the caller has checked; None for one training.
 
     Raises:
         ConfigError: settings contradict each other, or the checkpoints were made with other settings.

@@ -26,7 +26,7 @@ from cxr_spark.training.cross_validation.results import CrossValidationResult, F
 from cxr_spark.training.driver.cluster import check_cluster
 from cxr_spark.training.driver.finish import MODEL
 from cxr_spark.training.extension import extends
-from cxr_spark.training.folds import Deal, Fold, deal_images
+from cxr_spark.training.folds import Fold, FoldAssignment, assign_images
 from cxr_spark.training.job import TrainingSetup, TrainJob, TrainResult, train_claimed
 from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.start import fingerprint
@@ -76,19 +76,19 @@ class CrossValidationJob(Job[CrossValidationResult]):
         return self.training.inputs()
 
     def read_inputs(self, run: JobRun) -> ReadyJob[CrossValidationResult]:
-        """Opens the prepared data and deals its images into folds."""
+        """Opens the prepared data and assigns its images to folds."""
         settings = self.training.settings
         dataset = PreparedDataset.open(run.needed_uri("--data"), verify=settings.train.storage == "checked")
         soft = run.uri("train.soft_labels")
         teacher = Teacher.open(soft) if soft else None
-        dealt = deal_images(dataset, self.folds, settings.train.seed)
-        _check_deal(dealt, self.folds, settings.train.workers, dataset)
+        assignment = assign_images(dataset, self.folds, settings.train.seed)
+        _check_assignment(assignment, self.folds, settings.train.workers, dataset)
         if teacher:
-            teacher.probabilities(dealt.images.names.tolist(), dataset.findings)
+            teacher.probabilities(assignment.images.names.tolist(), dataset.findings)
         asked = {**fingerprint(settings, dataset, teacher), "folds": self.folds}
 
         def produce(claimed: Claim) -> CrossValidationResult:
-            each = _Folds(run.spark, settings, dataset, dealt, self.folds, teacher, self.training.setup)
+            each = _Folds(run.spark, settings, dataset, assignment, self.folds, teacher, self.training.setup)
             return each.run(claimed)
 
         return ReadyJob(
@@ -106,7 +106,7 @@ class _Folds:
     spark: SparkSession
     settings: Settings
     dataset: PreparedDataset
-    dealt: Deal
+    assignment: FoldAssignment
     folds: int
     teacher: Teacher | None
     setup: TrainingSetup
@@ -115,19 +115,19 @@ class _Folds:
         """Trains, scores and sums up in a claimed folder."""
         for name in (DONE_NAME, CROSS_VALIDATION_NAME):  # of shorter trainings that these go on with
             claimed.store.delete(name)
-        for warning in self.dealt.warnings():
+        for warning in self.assignment.warnings():
             log.warning("%s", warning)
         found = {FOLD.format(number=number): self._fold(claimed.store, number) for number in range(1, self.folds + 1)}
         scores = _own_folder(claimed.store, OUT_OF_FOLD, ScoreJob.name)
         models = [fold.model for fold in found.values()]
-        score_out_of_fold(self.spark, self.dataset, self.dealt, models, scores, self.settings.score)
+        score_out_of_fold(self.spark, self.dataset, self.assignment, models, scores, self.settings.score)
         result = CrossValidationResult(
             out=claimed.store.uri,
             folds=found,
             val_macro_auc=spread([fold.val_macro_auc for fold in found.values()]),
             out_of_fold=scores.uri,
-            images=len(self.dealt.images),
-            warnings=self.dealt.warnings(),
+            images=len(self.assignment.images),
+            warnings=self.assignment.warnings(),
         )
         claimed.store.write_json(CROSS_VALIDATION_NAME, {**result.summary(), "seed": self.settings.train.seed})
         tell(result)
@@ -135,8 +135,8 @@ class _Folds:
 
     def _fold(self, whole: Store, number: int) -> FoldResult:
         fold = Fold(number=number, of=self.folds, seed=self.settings.train.seed)
-        train, held_out = self.dealt.training(number), self.dealt.held_out(number)
-        patients = self.dealt.patients[number - 1]
+        train, held_out = self.assignment.training(number), self.assignment.held_out(number)
+        patients = self.assignment.patients[number - 1]
         log.info(
             "fold %d of %d: %d images to train on, %d of %d patients for validation",
             number, self.folds, len(train), len(held_out), patients,
@@ -172,21 +172,25 @@ class _Folds:
 
 
 def _own_folder(whole: Store, name: str, job: str) -> Store:
-    """Marks a folder of the whole as the output of a job, so that files of others in it do not keep the job out."""
+    """Returns a folder of the whole, marked as the output of a job.
+
+    Without a mark the job would refuse a folder that holds any file, even one that somebody else put there and that is
+    in nobody's way. Such files stay, and are warned of, as in the folder of the whole.
+    """
     folder = whole.child(name)
     if read_mark(folder) is None:
         write_mark(folder, Mark(job))
     return folder
 
 
-def _check_deal(dealt: Deal, folds: int, workers: int, dataset: PreparedDataset) -> None:
-    patients = sum(dealt.patients)
+def _check_assignment(assignment: FoldAssignment, folds: int, workers: int, dataset: PreparedDataset) -> None:
+    patients = sum(assignment.patients)
     if folds > patients:
         raise DataError(
             f"--folds {folds}: the train and val images of {dataset.store.uri} are of {patients} patients, and each "
             f"fold needs one at least: give --folds {max(2, patients)} or fewer, or prepare more images"
         )
-    least = min(len(dealt.training(number)) for number in range(1, folds + 1))
+    least = min(len(assignment.training(number)) for number in range(1, folds + 1))
     if least < workers:
         raise DataError(
             f"--folds {folds} leaves {least} images of {dataset.store.uri} to train on, fewer than the {workers} "

@@ -27,7 +27,7 @@ from cxr_spark.scoring.task import PartScorer
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import VALIDATION
-from cxr_spark.training.folds import Deal
+from cxr_spark.training.folds import FoldAssignment
 from cxr_spark.training.rank.shards import Index
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 def score_out_of_fold(
     spark: SparkSession,
     dataset: PreparedDataset,
-    dealt: Deal,
+    assignment: FoldAssignment,
     models: Sequence[str],
     out: Store,
     settings: ScoreSettings,
@@ -52,10 +52,11 @@ def score_out_of_fold(
     Args:
         spark: the session.
         dataset: the prepared dataset.
-        dealt: its images in folds.
+        assignment: the folds of its images.
         models: full URIs of the model folders, the first fold's first.
         out: folder of the scores.
-        settings: `batch` is used. The scores are torch's in float32, as those of the validation in the training.
+        settings: `batch` is used. The scores are torch's in float32, also with `train.precision=bf16`, by which the
+            training validates in bfloat16.
 
     Raises:
         DataError: the prepared data or a model are damaged.
@@ -69,13 +70,15 @@ def score_out_of_fold(
         **engine.fingerprint,
         "data": dataset.store.uri,
         "manifest": digest(dataset.manifest),
-        "fold_of_images": digest({"names": dealt.images.names.tolist(), "folds": dealt.fold.tolist()}),
+        "fold_of_images": digest({"names": assignment.images.names.tolist(), "folds": assignment.fold.tolist()}),
     }
     if finished_before(out, ScoreJob.name, fingerprint) is not None:
         log.info("the out-of-fold scores are there: %s", out.uri)
         return
     with claim(out, ScoreJob.name, fingerprint, overwrite=True) as claimed:  # scores of other models may be there
-        images = _score(spark, dataset, dealt, list(zip(models, members, strict=True)), claimed, plain, fingerprint)
+        images = _score(
+            spark, dataset, assignment, list(zip(models, members, strict=True)), claimed, plain, fingerprint
+        )
         about: dict[str, Any] = {"folds": len(models), **engine.described()}
         about = {**described(members[0]), **about, "models_by_fold": [member.model_id for member in members]}
         result = ScoreResult(
@@ -93,7 +96,7 @@ def score_out_of_fold(
 def _score(
     spark: SparkSession,
     dataset: PreparedDataset,
-    dealt: Deal,
+    assignment: FoldAssignment,
     models: Sequence[tuple[str, ModelMetadata]],
     claimed: Claim,
     settings: ScoreSettings,
@@ -103,7 +106,7 @@ def _score(
     names: set[str] = set()
     images = parts_so_far = 0
     for number, (uri, metadata) in enumerate(models, start=1):
-        parts = list(held_out_parts(dataset, dealt.held_out(number), parts_so_far))
+        parts = list(held_out_parts(dataset, assignment.held_out(number), parts_so_far))
         parts_so_far += len(parts)
         scorer = PartScorer(
             out=claimed.store.uri,
@@ -119,10 +122,10 @@ def _score(
             images += part.images
     claimed.lock.check()
     delete_strays(claimed.store, ScoreJob.name, names)
-    if images != len(dealt.images):
+    if images != len(assignment.images):
         raise RunError(
-            f"{images} of {len(dealt.images)} images were scored: {dataset.store.uri} was changed while the job ran; "
-            "run it again"
+            f"{images} of {len(assignment.images)} images were scored: {dataset.store.uri} was changed while the job "
+            "ran; run it again"
         )
     return images
 

@@ -15,7 +15,7 @@ from cxr_spark.commands.main import main
 from cxr_spark.errors import DataError
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.cross_validation.out_of_fold import held_out_parts
-from cxr_spark.training.folds import Fold, deal, deal_images, images_of
+from cxr_spark.training.folds import Fold, assign_folds, assign_images, images_of
 from tests.support.prepared_sets import write_prepared
 
 
@@ -36,7 +36,7 @@ def test_folds_are_as_even_as_those_of_scikit_learn_and_share_no_patient(folds: 
     # As in NIH's set most patients have one image, and a few have very many.
     counts = np.random.default_rng(0).geometric(0.3, 400) ** 2
     patients = np.repeat([f"p{number}" for number in range(400)], counts)
-    found = deal(patients.tolist(), folds, 42)
+    found = assign_folds(patients.tolist(), folds, 42)
     theirs = [len(test) for _, test in GroupKFold(folds).split(patients, groups=patients)]
     assert sorted(np.bincount(found)[1:].tolist()) == sorted(theirs)
     folds_of = defaultdict(set)
@@ -45,27 +45,27 @@ def test_folds_are_as_even_as_those_of_scikit_learn_and_share_no_patient(folds: 
     assert {len(own) for own in folds_of.values()} == {1}
 
 
-def test_the_deal_depends_on_the_seed_and_not_on_the_order_of_the_images() -> None:
+def test_the_folds_depend_on_the_seed_and_not_on_the_order_of_the_images() -> None:
     patients = [f"patient {number // 2}" for number in range(60)]
     order = np.random.default_rng(1).permutation(60)
-    found = deal(patients, 5, 7)
-    assert deal([patients[i] for i in order], 5, 7).tolist() == found[order].tolist()
-    assert deal(patients, 5, 8).tolist() != found.tolist()
+    found = assign_folds(patients, 5, 7)
+    assert assign_folds([patients[i] for i in order], 5, 7).tolist() == found[order].tolist()
+    assert assign_folds(patients, 5, 8).tolist() != found.tolist()
 
 
 def test_each_image_of_train_and_val_is_held_out_once_and_no_patient_is_on_both_sides(data: Path) -> None:
     patient_of, dataset = rows(data, "train", "val"), PreparedDataset.open(str(data))
-    dealt = deal_images(dataset, 4, 42)
+    assignment = assign_images(dataset, 4, 42)
     held_out: list[str] = []
     for number in range(1, 5):
         training, validation = images_of(dataset, Fold(number=number, of=4, seed=42))
         assert sorted([*training.names, *validation.names]) == sorted(patient_of)
         patients = {patient_of[name] for name in validation.names}
         assert not patients & {patient_of[name] for name in training.names}
-        assert dealt.patients[number - 1] == len(patients)
+        assert assignment.patients[number - 1] == len(patients)
         held_out += validation.names.tolist()
     assert sorted(held_out) == sorted(patient_of)
-    assert dealt.warnings() == ()
+    assert assignment.warnings() == ()
 
 
 def test_without_a_fold_the_images_are_those_of_the_splits(data: Path) -> None:
@@ -75,15 +75,15 @@ def test_without_a_fold_the_images_are_those_of_the_splits(data: Path) -> None:
 
 def test_the_parts_of_the_out_of_fold_scores_hold_the_rows_of_the_fold_and_no_others(data: Path) -> None:
     dataset = PreparedDataset.open(str(data))
-    dealt = deal_images(dataset, 3, 1)
+    assignment = assign_images(dataset, 3, 1)
     numbers = []
     for number in range(1, 4):
         found: list[str] = []
-        for part in held_out_parts(dataset, dealt.held_out(number), first=10):
+        for part in held_out_parts(dataset, assignment.held_out(number), first=10):
             assert part.rows is not None
             numbers.append(part.number)
             found += pq.ParquetFile(data / part.name).read(["image_index"]).take(pa.array(part.rows))[0].to_pylist()
-        assert sorted(found) == dealt.held_out(number).names.tolist()
+        assert sorted(found) == assignment.held_out(number).names.tolist()
     assert min(numbers) == 10
 
 
@@ -101,21 +101,21 @@ def with_patients(data: Path, folder: Path, patient: str | None) -> PreparedData
     return PreparedDataset.open(str(folder))
 
 
-def test_images_without_a_patient_are_dealt_one_by_one_and_told(data: Path, tmp_path: Path) -> None:
-    dealt = deal_images(with_patients(data, tmp_path / "unknown", None), 5, 42)
-    assert max(np.bincount(dealt.fold)[1:]) - min(np.bincount(dealt.fold)[1:]) <= 2
-    (told,) = dealt.warnings()
+def test_images_without_a_patient_are_assigned_one_by_one_and_told(data: Path, tmp_path: Path) -> None:
+    assignment = assign_images(with_patients(data, tmp_path / "unknown", None), 5, 42)
+    assert max(np.bincount(assignment.fold)[1:]) - min(np.bincount(assignment.fold)[1:]) <= 2
+    (told,) = assignment.warnings()
     assert told.startswith("FOLDS MAY SHARE PATIENTS: the patient of 21 of 53 images is not known")
     assert "--patient-pattern" in told
 
 
 def test_a_patient_with_most_of_the_images_stays_in_one_fold(data: Path, tmp_path: Path) -> None:
     dataset = with_patients(data, tmp_path / "one", "somebody")
-    dealt = deal_images(dataset, 5, 42)
+    assignment = assign_images(dataset, 5, 42)
     patient_of = rows(tmp_path / "one", "train", "val")
-    of_somebody = [patient_of[name] == "somebody" for name in dealt.images.names]
+    of_somebody = [patient_of[name] == "somebody" for name in assignment.images.names]
     assert sum(of_somebody) == 21
-    assert len(set(dealt.fold[of_somebody].tolist())) == 1
+    assert len(set(assignment.fold[of_somebody].tolist())) == 1
 
 
 def test_an_image_in_two_splits_is_refused(data: Path, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_an_image_in_two_splits_is_refused(data: Path, tmp_path: Path) -> None:
     train, val = (tmp_path / "twice" / "data" / f"split={split}" for split in ("train", "val"))
     (val / "part-00009.parquet").write_bytes((train / "part-00000.parquet").read_bytes())
     with pytest.raises(DataError, match=r"stands twice in split 'train' or 'val'"):
-        deal_images(PreparedDataset.open(str(tmp_path / "twice")), 3, 42)
+        assign_images(PreparedDataset.open(str(tmp_path / "twice")), 3, 42)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_an_image_in_two_splits_is_refused(data: Path, tmp_path: Path) -> None:
         (["--folds", "2", "--workers", "32"], 3, "leaves 26 images of"),
     ],
 )
-def test_what_cannot_be_cross_validated_is_refused_before_anything_is_written(
+def test_what_cannot_be_cross_validated_is_refused_and_leaves_nothing_but_how_the_run_ended(
     options: list[str], status: int, told: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "--data", str(data), "--out", str(tmp_path / "run"), *options]) == status
     assert told in capsys.readouterr().err
-    assert not (tmp_path / "run" / "fold_1").exists()
+    assert {path.name for path in (tmp_path / "run").rglob("*")} == {"_cxr_spark.json", "_status.json"}
