@@ -39,6 +39,16 @@ def model_of(predictions: str, model_id: str | None) -> dict[str, Any] | None:
     return model if isinstance(model, dict) and model and summary.get("model_id") == model_id else None
 
 
+def warnings_of_scores(predictions: str) -> list[str]:
+    """Returns what the score job says against its own scores, such as that a model was trained on their images.
+
+    Args:
+        predictions: the URI of predictions.
+    """
+    told = _json(predictions, DONE_NAME, "summary").get("warnings")
+    return [warning for warning in told if isinstance(warning, str)] if isinstance(told, list) else []
+
+
 def prepared_as(predictions: str) -> dict[str, Any]:
     """Returns what the manifest of the prepared data that the score job read says of them, as far as it is there.
 

@@ -64,7 +64,7 @@ def warnings_of(
         f"SCORES OF IMAGES THAT MODELS WERE TRAINED ON: {seen[0]} is a model of a cross-validation, trained on images "
         f"of train and val of {dataset.store.uri}, and --split {split} scores such: their AUCs are too good, and what "
         "`evaluate` chooses on val, such as thresholds and temperatures, is wrong for new images. Score --split test "
-        "alone, and choose on the folder out_of_fold of the cross-validation"
+        "alone; for AUCs and thresholds evaluate the folder out_of_fold of the cross-validation, or score other data"
     )
     log.warning("%s", warning)
     return (warning,)

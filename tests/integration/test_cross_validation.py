@@ -90,6 +90,10 @@ def test_the_folder_of_the_whole_scores_test_images_with_the_mean_of_its_models(
     assert main(["score", *options, "--out", str(tmp_path / "mean")]) == 0
     (warning,) = json.loads(capsys.readouterr().out)["warnings"]
     assert warning.startswith("SCORES OF IMAGES THAT MODELS WERE TRAINED ON")
+    evaluation = ["--predictions", str(tmp_path / "mean"), "--out", str(tmp_path / "evaluation"), "--replicates", "0"]
+    assert main(["evaluate", *evaluation, "--split", "test"]) == 0
+    assert warning in json.loads((tmp_path / "evaluation" / "metrics.json").read_text())["warnings"]
+    capsys.readouterr()
     assert main(["score", *options, "--calibrate", "platt", "--out", str(tmp_path / "calibrated")]) == 2
     assert "--calibration-data" in capsys.readouterr().err
     each = []

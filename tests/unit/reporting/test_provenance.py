@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cxr_spark.reporting.provenance import is_synthetic, model_of
+from cxr_spark.reporting.provenance import is_synthetic, model_of, warnings_of_scores
 
 
 @pytest.fixture
@@ -45,3 +45,13 @@ def test_the_model_is_what_the_score_job_says_of_the_very_model_of_the_rows(chai
     for other in ({**told, "model": "x"}, {"model_id": "ab"}):
         (scores / "_done.json").write_text(json.dumps({"summary": other}))
         assert model_of(scores.as_uri(), "ab") is None
+
+
+@pytest.mark.parametrize(
+    ("summary", "expected"),
+    [({"warnings": ["too good", 3]}, ["too good"]), ({"warnings": "x"}, []), ({"warnings": None}, []), ({}, [])],
+)
+def test_what_the_score_job_says_against_its_scores_is_repeated(chain, summary, expected):
+    _, _, scores = chain
+    (scores / "_done.json").write_text(json.dumps({"summary": summary}))
+    assert warnings_of_scores(scores.as_uri()) == expected
