@@ -29,7 +29,7 @@ from cxr_spark.storage.store import Store
 log = logging.getLogger(__name__)
 
 #: The most by which a probability of the converted network may differ from torch's, both in float32. Rounding alone
-#: gives 1e-6 to 1e-4, the more the surer the network is of what it says; one converted wrongly is far from that.
+#: gives 1e-6 to 1e-4, and more the larger the logits are; a network that is converted wrongly differs by far more.
 _TOLERANCE = 1e-3
 #: Images by which a conversion is checked: another number than that by which torch's graph is recorded, so that a graph
 #: for so many images alone is found out.

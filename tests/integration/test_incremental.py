@@ -114,7 +114,10 @@ def test_a_run_that_dies_half_way_loses_nothing(folder, capsys, monkeypatch, whe
         assert times(folder) == Counter(f"{i}.png" for i in range(5))
     if where == "after the commit":
         (folder / "scores" / "_done.json").unlink()  # the next thing that the killed run had done
+    capsys.readouterr()
     assert main(["score", "--incremental", *options, "--out", str(folder / "scores"), "--tta", "flip"]) == 2
+    assert "other settings" in (told := capsys.readouterr().err)
+    assert '(tta was null, is "flip")' in told
     score(folder, capsys)
     assert times(folder) == Counter([*(f"{i}.png" for i in range(5)), "9.png"])
     left = [p.name for p in (folder / "scores").rglob("*") if p.name == "_staged" or p.name.startswith("_lock")]

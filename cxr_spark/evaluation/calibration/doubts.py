@@ -25,6 +25,12 @@ def doubts_of(calibration: Mapping[str, Any]) -> Iterable[str]:
             "evaluated ones (--split test)."
         )
         return
+    bare = [words(name) for name, row in calibration["findings"].items() if not row["fitted"]]
+    if bare:
+        yield (
+            f"Isotonic regression was not fitted for {', '.join(bare)}, since the validation images with a known label "
+            "are all with or all without the finding, or there are none: these probabilities are not calibrated."
+        )
     few = [
         f"{words(name)} ({count(row['fitted_positive'])} with it, {count(row['fitted_negative'])} without)"
         for name, row in calibration["findings"].items()

@@ -22,6 +22,7 @@ from cxr_spark.storage.store import Store
 TORCH: dict[str, Any] = {"incremental": True, "findings": ["Mass"]}
 OPENVINO = {**TORCH, "engine": "openvino", "scoring_precision": "fp32"}
 PART = "part-00000-20240131T235959Z-0a1b2c3d.parquet"
+NEW_PART = "part-00000-20240201T000000Z-4e5f6a7b.parquet"
 
 
 @pytest.fixture
@@ -45,12 +46,14 @@ def scored_before(store: Store, settings: dict[str, Any] | None) -> None:
 
 def go_on(store: Store, settings: dict[str, Any], *, overwrite: bool = False) -> dict[str, Any]:
     models: Models = SimpleNamespace(model_id="m")  # type: ignore[assignment]
+    application: Any = SimpleNamespace(spark=SimpleNamespace(sparkContext=SimpleNamespace(defaultParallelism=1)))
     images = [store.uri.removesuffix("/scores") + "/images"]
     with claim(store, "score", settings, overwrite) as claimed:
-        return score_new(None, claimed, images, ScoreSettings(), models, None, settings)  # type: ignore[arg-type]
+        form: Any = None
+        return score_new(application, claimed, images, ScoreSettings(), models, form, settings)
 
 
-def test_a_killed_run_is_not_gone_on_from_by_another_engine(store: Store) -> None:
+def test_a_killed_run_is_not_continued_by_another_engine(store: Store) -> None:
     scored_before(store, TORCH)
     with pytest.raises(UsageError, match=r"other settings \(engine was null, is \"openvino\".*or say --overwrite"):
         go_on(store, OPENVINO)
@@ -59,7 +62,22 @@ def test_a_killed_run_is_not_gone_on_from_by_another_engine(store: Store) -> Non
     assert store.read_bytes(PART) == b"scores"
 
 
-def test_a_ledger_of_an_earlier_version_is_gone_on_from(store: Store) -> None:
+def test_overwrite_starts_anew_with_the_other_engine(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    scored_before(store, TORCH)
+
+    def score(application: Any, store: Store, *rest: Any) -> list[Entry]:
+        (file,) = rest[-1]
+        store.write_bytes(f"{STAGED}/{NEW_PART}", b"scores of the other engine")
+        return [Entry(file.uri, file.size, file.modified, "m", "1.png", NEW_PART, None)]
+
+    monkeypatch.setattr("cxr_spark.scoring.incremental._score", score)
+    assert go_on(store, OPENVINO, overwrite=True) == {"images": 1, "changed": 0, "quarantined": {}, "known": 1}
+    assert not store.exists(PART)
+    assert store.read_bytes(NEW_PART) == b"scores of the other engine"
+    assert Ledger.read(store).settings == OPENVINO
+
+
+def test_a_ledger_of_an_earlier_version_is_continued(store: Store) -> None:
     scored_before(store, None)
     assert go_on(store, OPENVINO)["known"] == 1
 

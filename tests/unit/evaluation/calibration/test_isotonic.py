@@ -127,6 +127,16 @@ def test_a_curve_of_few_images_is_told_with_their_number(held_out, evaluated):
     assert "Edema" in told
 
 
+def test_findings_without_a_curve_are_named(held_out, evaluated):
+    labels, scores = held_out
+    alone = labels.copy()
+    alone[:, 1] = 0  # no validation image has Edema
+    (told,) = doubts_of(measured((alone, scores), evaluated))
+    assert "not fitted for Edema" in told
+    assert "Mass" not in told
+    assert list(doubts_of(measured((alone, scores), evaluated, "temperature"))) == []
+
+
 def test_a_curve_that_cannot_be_fitted_is_told(evaluated):
     (told,) = doubts_of(measured(None, evaluated))
     assert "nothing was fitted" in told
