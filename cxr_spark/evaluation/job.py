@@ -24,7 +24,7 @@ from cxr_spark.evaluation.report.write import write
 from cxr_spark.outputs.claim import Claim, digest
 from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.reporting.provenance import is_synthetic, model_of, prepared_as, warnings_of_scores
+from cxr_spark.reporting.provenance import is_synthetic, model_of, prepared_as, splits_trained_on, warnings_of_scores
 from cxr_spark.runtime.requirements import check_calibration
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
@@ -213,7 +213,9 @@ class EvaluateJob(Job[EvaluateResult]):
         labels = label_uris[0] if len(label_uris) == 1 else label_uris or None
         metrics = evaluation.metrics
         metrics["warnings"] += warnings_of_scores(uri)
+        metrics["warnings"] += [f"baseline: {told}" for told in (warnings_of_scores(baseline) if baseline else ())]
         metrics.update(predictions=uri, labels=labels, model=model_of(uri, metrics["model_id"]))
+        metrics["splits_trained_on"] = splits_trained_on(uri)
         evaluation.prepared.update(prepared_as(uri))
         side = (metrics["model"] or {}).get("input_size")
         metrics["published"] = beside_published(metrics, evaluation.prepared, side)

@@ -7,6 +7,7 @@ from typing import Any
 
 from cxr_spark.errors import CxrError
 from cxr_spark.outputs.claim import DONE_NAME
+from cxr_spark.outputs.own_files import finished_files
 from cxr_spark.storage.store import Store, parent_and_name
 from cxr_spark.tables.notice import NOTICE_NAME
 from cxr_spark.tables.prepared import MANIFEST_NAME
@@ -43,10 +44,18 @@ def warnings_of_scores(predictions: str) -> list[str]:
     """Returns what the score job says against its own scores, such as that a model was trained on their images.
 
     Args:
-        predictions: the URI of predictions.
+        predictions: the URI of predictions: a folder, or a file that the score job wrote into one.
     """
-    told = _json(predictions, DONE_NAME, "summary").get("warnings")
-    return [warning for warning in told if isinstance(warning, str)] if isinstance(told, list) else []
+    return _texts(_scores(predictions).get("warnings"))
+
+
+def splits_trained_on(predictions: str) -> list[str]:
+    """Returns the splits of scores, as the score job names them, that a model of a cross-validation was trained on.
+
+    Args:
+        predictions: the URI of predictions: a folder, or a file that the score job wrote into one.
+    """
+    return _texts(_scores(predictions).get("splits_trained_on"))
 
 
 def prepared_as(predictions: str) -> dict[str, Any]:
@@ -61,6 +70,22 @@ def prepared_as(predictions: str) -> dict[str, Any]:
     if isinstance(splits, dict):
         told["splits"] = {name: split for name, split in splits.items() if _counts(split)}
     return told
+
+
+def _scores(predictions: str) -> dict[str, Any]:
+    """Returns the summary of the score job that wrote a folder, or a file in one; an empty object where none did."""
+    if found := _json(predictions, DONE_NAME, "summary"):
+        return found
+    try:
+        folder, name = parent_and_name(predictions)
+        written = finished_files(folder, "score") or ()
+    except (CxrError, OSError):
+        return {}
+    return _json(folder.uri, DONE_NAME, "summary") if name in written else {}
+
+
+def _texts(told: Any) -> list[str]:
+    return [text for text in told if isinstance(text, str)] if isinstance(told, list) else []
 
 
 def _counts(split: Any) -> bool:

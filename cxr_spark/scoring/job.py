@@ -24,7 +24,7 @@ from cxr_spark.scoring.models import Models, open_models
 from cxr_spark.scoring.plan import Part, remedy_for_names
 from cxr_spark.scoring.request import check_form, check_source, request_of
 from cxr_spark.scoring.running import run_image_parts
-from cxr_spark.scoring.seen_images import warnings_of
+from cxr_spark.scoring.seen_images import doubts_about
 from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import PartScorer, write_quarantine_part
 from cxr_spark.scoring.thresholds import thresholds_of
@@ -53,6 +53,7 @@ class ScoreResult(JobResult):
         dicom_doubtful: DICOM images that were scored though they may be no frontal chest radiographs, by reason.
         known: image files that have been scored or quarantined so far, by all models; None without `--incremental`.
         warnings: what puts the scores into doubt, in words.
+        splits_trained_on: the scored splits that a model of a cross-validation was trained on; they give no thresholds.
     """
 
     model_id: str
@@ -65,6 +66,7 @@ class ScoreResult(JobResult):
     changed: int | None = None
     known: int | None = None
     warnings: tuple[str, ...] = ()
+    splits_trained_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class ScoreJob(Job[ScoreResult]):
         fingerprint = {"model_id": models.model_id, **models.fingerprint, **request.fingerprint, **form.fingerprint}
         if self.images and self.settings.dicom != DicomSettings():
             fingerprint["dicom"] = self.settings.dicom.model_dump()
-        warnings = warnings_of(models.uris, models.members, request.dataset, self.settings.split)
+        doubts = doubts_about(models.uris, models.members, request.dataset, self.settings.split)
 
         def produce(claimed: Claim) -> ScoreResult:
             claimed.clear()  # another version may cut the images into other parts: old files would stay among the new
@@ -159,9 +161,7 @@ class ScoreJob(Job[ScoreResult]):
                 form=form,
             )
             counts = score(run.spark, request.parts, request.set_aside, scorer, claimed.lock.check)
-            if warnings:
-                counts["warnings"] = warnings
-            return _result(claimed.store, models, counts)
+            return _result(claimed.store, models, {**counts, **doubts})
 
         return ReadyJob(fingerprint, produce)
 

@@ -1,13 +1,15 @@
-"""Says where a model of a cross-validation was trained on the very images that it is to score or be calibrated on.
+"""Says where a model was trained on the very images that it is to score or be calibrated on, or may have been.
 
-Such a model was trained on images of train and val both: on all of them but those of its own fold. What it says of them
-is better than what it says of new images, so no calibration, rank or threshold may rest on them.
+A model of a cross-validation was trained on images of train and val both: on all of them but those of its own fold.
+What it says of them is better than what it says of new images, so no calibration, rank or threshold may rest on them.
+Where data were prepared again into the folder that a model was trained from, images may have changed their splits.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from cxr_spark.errors import UsageError
 from cxr_spark.models.metadata import ModelMetadata
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 def check_reference(
     uris: Sequence[str], members: Sequence[ModelMetadata], reference: PreparedDataset, asked: str
 ) -> None:
-    """Refuses to calibrate or to rank by validation images that a model was trained on.
+    """Refuses to calibrate or to rank by validation images that a model was trained on; warns where it may have been.
 
     Args:
         uris: full URIs of the model folders.
@@ -34,17 +36,20 @@ def check_reference(
     """
     seen = _trained_on(uris, members, reference)
     if seen:
+        option = "--average ranks" if asked.startswith("average") else "--calibrate"
         raise UsageError(
             f"score.{asked} needs validation images that no model was trained on, and {seen[0]} is a model of a "
             f"cross-validation, trained on val images of {reference.store.uri}, too: name other prepared data by "
-            "--calibration-data, or leave it out"
+            f"--calibration-data, or leave out {option}"
         )
+    for warning in _prepared_again(uris, members, reference):
+        log.warning("score.%s: %s", asked, warning)
 
 
-def warnings_of(
+def doubts_about(
     uris: Sequence[str], members: Sequence[ModelMetadata], dataset: PreparedDataset | None, split: str
-) -> tuple[str, ...]:
-    """Says, and logs, where the scored images are such that a model of a cross-validation was trained on them.
+) -> dict[str, Any]:
+    """Says, and logs, where models were or may have been trained on the images that they score.
 
     Args:
         uris: full URIs of the model folders.
@@ -53,21 +58,49 @@ def warnings_of(
         split: a name of `schema.SPLITS`, several with commas between them, or `all`.
 
     Returns:
-        The warnings, in words; none where all is well.
+        `warnings`, in words, and `splits_trained_on`, those of the scored splits that a model of a cross-validation was
+        trained on; each only where there are some.
     """
+    if dataset is None:
+        return {}
     scored = SPLITS if split == "all" else tuple(split.split(","))
-    of_training = [name for name in (TRAIN, VALIDATION) if name in scored]
-    seen = _trained_on(uris, members, dataset) if dataset and of_training else []
-    if not dataset or not seen:
-        return ()
-    warning = (
-        f"SCORES OF IMAGES THAT MODELS WERE TRAINED ON: {seen[0]} is a model of a cross-validation, trained on images "
-        f"of train and val of {dataset.store.uri}, and --split {split} scores such: their AUCs are too good, and what "
-        "`evaluate` chooses on val, such as thresholds and temperatures, is wrong for new images. Score --split test "
-        "alone; for AUCs and thresholds evaluate the folder out_of_fold of the cross-validation, or score other data"
+    of_training = tuple(name for name in (TRAIN, VALIDATION) if name in scored)
+    seen = _trained_on(uris, members, dataset) if of_training else []
+    warnings = _prepared_again(uris, members, dataset)
+    doubts: dict[str, Any] = {}
+    if seen:
+        warnings.insert(0, _seen_warning(seen[0], dataset.store.uri, split))
+        doubts["splits_trained_on"] = of_training
+    for warning in warnings:
+        log.warning("%s", warning)
+    return {**doubts, "warnings": tuple(warnings)} if warnings else doubts
+
+
+def _seen_warning(model: str, data: str, split: str) -> str:
+    return (
+        f"SCORES OF IMAGES THAT MODELS WERE TRAINED ON: {model} is a model of a cross-validation, trained on images of "
+        f"train and val of {data}, and --split {split} scores such images: the AUCs of these images are too good, and "
+        "what `evaluate` chooses on val, such as thresholds and temperatures, is wrong for new images. Score --split "
+        "test alone; for AUCs evaluate the folder out_of_fold of the cross-validation, for thresholds score other data"
     )
-    log.warning("%s", warning)
-    return (warning,)
+
+
+def _prepared_again(uris: Sequence[str], members: Sequence[ModelMetadata], dataset: PreparedDataset) -> list[str]:
+    """Returns the warning, if any, that a dataset was prepared again after a model was trained from its folder.
+
+    Models of earlier versions do not tell the manifest that they were trained with, so nothing is said of them.
+    """
+    uri, manifest = dataset.store.uri, digest(dataset.manifest)
+    for model, training in zip(uris, (member.training for member in members), strict=True):
+        told = training.get("data_manifest")
+        if training.get("data") == uri and told is not None and told != manifest:
+            return [
+                f"DATA PREPARED AGAIN AFTER THE TRAINING: {model} was trained from {uri}, whose manifest has changed "
+                "since. If images are in other splits now, val and test may hold images that the model was trained on: "
+                "their AUCs are too good then, and thresholds and calibrations by them wrong for new images. Train "
+                "again on these data, or score data that the model was not trained on"
+            ]
+    return []
 
 
 def _trained_on(uris: Sequence[str], members: Sequence[ModelMetadata], dataset: PreparedDataset) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr_spark.datasets.findings import shared_findings
-from cxr_spark.errors import DataError
+from cxr_spark.errors import DataError, UsageError
 from cxr_spark.storage.store import NotJsonError, Store
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ def thresholds_of(
     Raises:
         DataError: there is no evaluation, it is of another model or of probabilities that were made otherwise, or it
             chose no thresholds for these findings.
+        UsageError: it is of images that a model was trained on.
     """
     try:
         metrics: Any = Store(uri).read_json(METRICS_NAME)
@@ -53,6 +54,12 @@ def thresholds_of(
         raise DataError(
             f"--thresholds {uri} is the evaluation of model {str(metrics.get('model_id'))[:12]}, the scores are of "
             f"{model_id[:12]}: evaluate this model's scores first"
+        )
+    if metrics.get("splits_trained_on"):  # earlier versions do not tell it
+        raise UsageError(
+            f"--thresholds {uri} is the evaluation of images that a model of a cross-validation was trained on, whose "
+            "thresholds are wrong for new images: score other prepared data with --split val,test and evaluate that "
+            "with --split test, or train one model by the same recipe without --folds"
         )
     _check_combination(uri, metrics.get("model"), scored or {})
     points: Any = metrics.get("operating_points")
@@ -85,6 +92,13 @@ def _check_combination(uri: str, evaluated: Any, scored: Mapping[str, Any]) -> N
     if not isinstance(evaluated, dict):
         log.warning("%s does not say how its probabilities were made: they are taken to be made like these", uri)
         return
+    if evaluated.get("models_by_fold") is not None:
+        raise DataError(
+            f"--thresholds {uri} is the evaluation of out-of-fold scores, each of one of {evaluated.get('folds')} "
+            "models, and thresholds of single models do not fit the mean of all: train one model by the same recipe "
+            "without --folds, or score other prepared data by these models with --split val,test, and evaluate that "
+            "with --split test"
+        )
     for key in (*_COMBINATION, *(name for name in _ENGINE if name in evaluated)):  # earlier versions do not tell it
         if evaluated.get(key) != scored.get(key):
             raise DataError(

@@ -22,7 +22,7 @@ from cxr_spark.outputs.lock import LOCK_NAME, Witness, read_holder
 from cxr_spark.outputs.mark import MARK_NAME, Mark, read_mark, read_record
 from cxr_spark.outputs.own_files import finished_files, own_files
 from cxr_spark.outputs.results import finished_result
-from cxr_spark.reporting.provenance import is_synthetic, model_of, prepared_as
+from cxr_spark.reporting.provenance import is_synthetic, model_of, prepared_as, warnings_of_scores
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.checkpoints import Checkpoints
@@ -77,6 +77,7 @@ READERS: dict[str, tuple[str, Any, list[Callable[[Store], object]]]] = {
         [
             _finished, read_done, read_mark, lambda s: _about(s.uri), lambda s: is_synthetic(s.uri, []),
             lambda s: model_of(s.uri, SHA), lambda s: prepared_as(s.uri), lambda s: finished_files(s, "train"),
+            lambda s: warnings_of_scores(s.uri_of("part-0.parquet")),
         ],
     ),
     "mark": (

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cxr_spark.reporting.provenance import is_synthetic, model_of, warnings_of_scores
+from cxr_spark.reporting.provenance import is_synthetic, model_of, splits_trained_on, warnings_of_scores
 
 
 @pytest.fixture
@@ -55,3 +55,20 @@ def test_what_the_score_job_says_against_its_scores_is_repeated(chain, summary, 
     _, _, scores = chain
     (scores / "_done.json").write_text(json.dumps({"summary": summary}))
     assert warnings_of_scores(scores.as_uri()) == expected
+    (scores / "_done.json").write_text(json.dumps({"summary": {"splits_trained_on": summary.get("warnings")}}))
+    assert splits_trained_on(scores.as_uri()) == expected
+
+
+def test_of_a_single_file_holds_what_is_said_of_the_scores_that_it_is_a_part_of(chain):
+    _, _, scores = chain
+    part, other = scores / "part-00000-ab.parquet", scores / "mine.parquet"
+    for file in (part, other):
+        file.write_bytes(b"x")
+    summary = {"warnings": ["too good"], "splits_trained_on": ["val"]}
+    mark = {"format": 2, "job": "score", "state": "done", "complete": True, "files": [part.name], "summary": summary}
+    (scores / "_done.json").write_text(json.dumps(mark))
+    assert warnings_of_scores(part.as_uri()) == ["too good"]
+    assert splits_trained_on(part.as_uri()) == ["val"]
+    assert warnings_of_scores(other.as_uri()) == warnings_of_scores("file:///nowhere.csv") == []
+    (scores / "_done.json").write_text(json.dumps({**mark, "job": "train"}))
+    assert warnings_of_scores(part.as_uri()) == []

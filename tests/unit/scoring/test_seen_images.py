@@ -17,7 +17,9 @@ from cxr_spark.outputs.job import JobRun
 from cxr_spark.runtime.application import Application
 from cxr_spark.scoring.job import ScoreJob
 from cxr_spark.scoring.models import open_models
+from cxr_spark.scoring.seen_images import doubts_about
 from cxr_spark.storage.store import Store
+from cxr_spark.tables.prepared import PreparedDataset
 from tests.support.prepared_sets import write_prepared
 
 
@@ -52,13 +54,14 @@ def write_metadata(folder: Path, training: dict[str, Any], weights: str) -> None
 
 @pytest.mark.parametrize("model", ["whole", "whole/fold_2/model"])
 @pytest.mark.parametrize("data", ["data", "copy"])
-@pytest.mark.parametrize("asked", [{"calibrate": "platt"}, {"average": "ranks"}])
+@pytest.mark.parametrize(
+    ("asked", "option"), [({"calibrate": "platt"}, "--calibrate"), ({"average": "ranks"}, "--average ranks")]
+)
 def test_no_model_is_calibrated_or_ranked_by_images_that_it_was_trained_on(
-    model: str, data: str, asked: dict[str, Any], folder: Path
+    model: str, data: str, asked: dict[str, Any], option: str, folder: Path
 ) -> None:
-    with pytest.raises(
-        UsageError, match=r"trained on val images of .*: name other prepared data by --calibration-data"
-    ):
+    remedy = f"name other prepared data by --calibration-data, or leave out {option}"
+    with pytest.raises(UsageError, match=rf"trained on val images of .*: {remedy}$"):
         open_models([f"file://{folder}/{model}"], ScoreSettings(**asked), f"file://{folder}/{data}")
 
 
@@ -84,10 +87,56 @@ def test_validation_images_that_no_model_was_trained_on_are_a_reference(model: s
 def test_scores_of_images_that_a_model_was_trained_on_are_told(
     model: str, data: str, split: str, told: bool, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    score(folder, model, data, split)
+    warnings = [r.getMessage() for r in caplog.records if "MODELS WERE TRAINED ON" in r.getMessage()]
+    assert len(warnings) == told
+    assert all("out_of_fold" in warning for warning in warnings)
+    assert "PREPARED AGAIN" not in caplog.text
+
+
+def score(folder: Path, model: str, data: str, split: str) -> None:
     job = ScoreJob(ScoreSettings(split=split), (model,), "out", data)
     uris: dict[str, tuple[str, ...]] = dict.fromkeys(job.inputs(), ())
     uris |= {"--data": (f"file://{folder}/{data}",), "--model": (f"file://{folder}/{model}",)}
     job.read_inputs(JobRun(Application("score", None, {}), Store(f"file://{folder}/out"), uris))
-    warnings = [r.getMessage() for r in caplog.records if "MODELS WERE TRAINED ON" in r.getMessage()]
+
+
+@pytest.mark.parametrize(
+    ("model", "split", "expected"),
+    [
+        ("whole", "val,test", ("val",)),
+        ("whole/fold_1/model", "all", ("train", "val")),
+        ("whole", "test", None),
+        ("plain", "all", None),
+    ],
+)
+def test_a_result_names_the_splits_that_a_model_was_trained_on(
+    model: str, split: str, expected: tuple[str, ...] | None, folder: Path
+) -> None:
+    models = open_models([f"file://{folder}/{model}"], ScoreSettings(), None)
+    doubts = doubts_about(models.uris, models.members, PreparedDataset.open(f"file://{folder}/data"), split)
+    assert doubts.get("splits_trained_on") == expected
+    assert ("warnings" in doubts) == (expected is not None)
+    assert doubts_about(models.uris, models.members, None, "all") == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "manifest", "told"),
+    [("data", "ab" * 32, True), ("data", None, False), ("other", "ab" * 32, False)],
+    ids=["prepared again", "a model of an earlier version", "other data"],
+)
+def test_data_that_were_prepared_again_after_a_training_are_told(
+    data: str, manifest: str | None, told: bool, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = {"data": f"file://{folder}/data"} | ({"data_manifest": manifest} if manifest else {})
+    write_metadata(tmp_path / "model", training, "4")
+    uri = f"file://{tmp_path}/model"
+    models = open_models([uri], ScoreSettings(calibrate="platt"), f"file://{folder}/{data}")
+    assert caplog.text.count("score.calibrate=platt: DATA PREPARED AGAIN AFTER THE TRAINING") == told
+    caplog.clear()
+    doubts = doubts_about(models.uris, models.members, PreparedDataset.open(f"file://{folder}/{data}"), "test")
+    warnings = doubts.get("warnings", ())
     assert len(warnings) == told
-    assert all("out_of_fold" in warning for warning in warnings)
+    assert all(f"{uri} was trained from file://{folder}/data" in warning for warning in warnings)
+    assert [record.getMessage() for record in caplog.records] == list(warnings)
+    assert "splits_trained_on" not in doubts

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -26,7 +29,10 @@ def test_the_average_of_the_weights_becomes_the_model_where_there_is_one(tmp_pat
     progress = Progress(epoch=1, global_step=3, history=(ENTRY,), finished=True)
     state = Checkpoint(progress, network, {}, average if averaged else {})
     Checkpoints(spec.checkpoints).save(state, ("last", "best_auc"))
-    finish(spec, {"resize": "squash"})
+    finish(spec, {"white_level": 65535, "resize": "squash"})
     found, expected = load_file(tmp_path / "model" / "weights.safetensors"), average if averaged else network
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    told = json.loads((tmp_path / "model" / "metadata.json").read_text())["training"]
+    manifest = b'{"resize": "squash", "white_level": 65535}'  # sorted by name
+    assert (told["data"], told["data_manifest"]) == ("file:///nowhere", hashlib.sha256(manifest).hexdigest())
