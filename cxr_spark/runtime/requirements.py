@@ -41,20 +41,24 @@ def check_openvino(user: str) -> None:
         )
 
 
-def check_convertible(model: str) -> None:
+def check_convertible(model: str, unusable: str | None = None) -> None:
     """Checks, without importing it, that torch is installed where a model's network has to be converted first.
 
     Args:
         model: the URI of the model folder.
+        unusable: why the converted network that the folder holds cannot be used; None where it holds none of its
+            weights.
 
     Raises:
         UsageError: it is missing.
     """
     if _missing_of_torch():
+        found = "holds no converted network of its weights"
+        if unusable is not None:
+            found = f"holds a converted network that cannot be used ({unusable})"
         raise UsageError(
-            f"--model {model} holds no converted network of its weights, and converting one needs torch: score once "
-            "with --engine openvino where torch is installed and the folder can be written, or pip install "
-            "'cxr-spark[torch]' here"
+            f"--model {model} {found}, and converting one needs torch: score once with --engine "
+            "openvino where torch is installed and the folder can be written, or pip install 'cxr-spark[torch]' here"
         )
 
 

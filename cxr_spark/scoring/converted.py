@@ -60,7 +60,8 @@ class Converted:
             arrays = safetensors.numpy.load(data)
             length = int.from_bytes(data[:8], "little")
             note = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_NOTE])
-            found = cls(arrays["graph"].tobytes(), arrays["weights"].tobytes(), dict(note["key"]))
+            graph, weights = (arrays.pop(name).tobytes() for name in ("graph", "weights"))
+            found = cls(graph, weights, dict(note["key"]))
             whole = found._digest() == note["sha256"]
         except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{what} is no converted network ({error}): delete it") from None
@@ -69,7 +70,10 @@ class Converted:
         return found
 
     def _digest(self) -> str:
-        return hashlib.sha256(self.graph + b"\0" + self.weights).hexdigest()
+        found = hashlib.sha256()
+        for piece in (self.graph, b"\0", self.weights):  # not joined: the weights may be hundreds of megabytes
+            found.update(piece)
+        return found.hexdigest()
 
 
 def key_of(metadata: ModelMetadata) -> dict[str, Any]:

@@ -25,9 +25,15 @@ def converted_network(store: Store, metadata: ModelMetadata) -> bytes:
         RunError: it holds another model than those metadata tell of, or the network cannot be converted.
         UsageError: the network has to be converted, and torch is not installed here.
     """
-    data = kept_conversion(store, metadata)
+    unusable: str | None = None
+    try:
+        data = kept_conversion(store, metadata)
+    except (DataError, RunError) as error:
+        data, unusable = None, str(error)
     if data is None:
-        check_convertible(store.uri)
+        check_convertible(store.uri, unusable)
+        if unusable is not None:
+            log.warning("the network is converted anew: %s", unusable)
         from cxr_spark.scoring.converting import convert  # it needs torch, which a kept network does not
 
         data = convert(store, metadata).to_bytes()
@@ -39,16 +45,16 @@ def kept_conversion(store: Store, metadata: ModelMetadata) -> bytes | None:
     """Returns the converted network that a model folder holds.
 
     Returns:
-        The content of its file; None where there is none, or one of other weights, a damaged one, or one that may not
-        be read.
+        The content of its file; None where there is none, or one of other weights.
+
+    Raises:
+        DataError: the file is damaged.
+        RunError: it may not be read.
     """
     try:
         data = store.read_bytes(CONVERTED_NAME, MAX_FILE_BYTES + 1)
         kept = Converted.from_bytes(data, store.uri_of(CONVERTED_NAME))
     except FileNotFoundError:
-        return None
-    except (DataError, RunError) as error:
-        log.warning("the network is converted anew: %s", error)
         return None
     return data if kept.key == key_of(metadata) else None
 
@@ -57,11 +63,12 @@ def keep(store: Store, data: bytes) -> bool:
     """Writes a converted network into its model folder.
 
     Returns:
-        Whether that could be done: some folders are for reading only.
+        Whether that could be done: some folders are for reading only, and a training that starts in the folder
+        meanwhile deletes files that are half written.
     """
     try:
         store.write_bytes(CONVERTED_NAME, data)
-    except RunError as error:
+    except (RunError, FileNotFoundError) as error:
         log.info("the converted network is not kept for later jobs: %s", error)
         return False
     return True

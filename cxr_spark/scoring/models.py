@@ -11,7 +11,7 @@ from cxr_spark.errors import ConfigError, DataError, UsageError
 from cxr_spark.models.description import described
 from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.models.metadata_file import METADATA_NAME, load_metadata
-from cxr_spark.outputs.claim import digest
+from cxr_spark.outputs.claim import DONE_NAME, digest
 from cxr_spark.outputs.names import CROSS_VALIDATION_NAME, FOLD
 from cxr_spark.scoring.combining import Combination
 from cxr_spark.scoring.engine import Engine, engine_of
@@ -111,7 +111,7 @@ def models_in(uri: str) -> list[str]:
     more folds, take no part.
 
     Raises:
-        DataError: the summary is damaged, or the model of a fold is gone.
+        DataError: the summary is damaged, or the model of a fold is gone or another than the summary tells.
         RunError: the folder cannot be read.
     """
     store = Store(uri)
@@ -132,10 +132,37 @@ def models_in(uri: str) -> list[str]:
     if gone:
         raise DataError(
             f"{uri} is a cross-validation of {len(names)} folds, and the model of {', '.join(gone[:20])} is gone "
-            f"(expected {store.uri_of(f'{gone[0]}/model/{METADATA_NAME}')}): put it back, run the training again with "
-            "--overwrite, or name the model of each fold that is to score by --model"
+            f"(expected {store.uri_of(f'{gone[0]}/model/{METADATA_NAME}')}): put it back, {_remedy(gone)}"
         )
+    for name in names:
+        _check_fold(store, name, told[name])
     return [store.uri_of(f"{name}/model") for name in names]
+
+
+def _check_fold(whole: Store, name: str, told: object) -> None:
+    """Checks that a fold's folder holds the model of the summary, where that tells its `model_id`.
+
+    Raises:
+        DataError: it holds another model, or a damaged one.
+    """
+    expected = told.get("model_id") if isinstance(told, dict) else None
+    if not isinstance(expected, str):
+        return
+    found = load_metadata(whole.child(f"{name}/model")).model_id
+    if found != expected:
+        raise DataError(
+            f"{whole.uri_of(f'{name}/model')} holds the model {found[:12]}, and {CROSS_VALIDATION_NAME} tells of "
+            f"{expected[:12]}: the fold was trained again by itself, or a longer training was stopped; put the model back, "
+            f"{_remedy([name])}"
+        )
+
+
+def _remedy(names: Sequence[str]) -> str:
+    return (
+        f"or delete {DONE_NAME} of the cross-validation and its folder {', '.join(names[:20])}, and give the command "
+        "of its training again without --overwrite: it trains what was deleted and keeps the other folds (--overwrite "
+        "would delete all of them); or name the model of each fold that is to score by --model"
+    )
 
 
 def open_models(uris: Sequence[str], settings: ScoreSettings, reference_uri: str | None) -> Models:

@@ -65,9 +65,9 @@ def load(model: ShippedModel, threads: int) -> OpenVinoModel:
         RunError: openvino is not installed here, or this processor does not compute in the number format.
     """
     assert model.metadata is not None
-    data = model.folder().read_bytes(CONVERTED_NAME)
-    network = compiled(Converted.from_bytes(data, CONVERTED_NAME), model.engine.precision, threads)
-    return OpenVinoModel(network, model.metadata, model.engine)
+    # No name for the file's content: it is freed before the network is compiled, which needs memory of its own.
+    network = Converted.from_bytes(model.folder().read_bytes(CONVERTED_NAME), CONVERTED_NAME)
+    return OpenVinoModel(compiled(network, model.engine.precision, threads), model.metadata, model.engine)
 
 
 def compiled(network: Converted, precision: NumberFormat, threads: int) -> Any:

@@ -64,7 +64,11 @@ class ShippedModel:
 
     def folder(self) -> Store | BytesFolder:
         """Opens the model folder, on the driver or an executor."""
-        return Store(self.uri) if self.broadcast is None else BytesFolder(self.uri, self.broadcast.value)
+        if self.broadcast is None:
+            return Store(self.uri)
+        files = self.broadcast.value
+        _forget(self.broadcast)
+        return BytesFolder(self.uri, files)
 
     def on_worker(self, threads: int) -> ReadyModel:
         """Returns the model, ready to run in this process: loaded on the first call, kept for the next.
@@ -76,3 +80,13 @@ class ShippedModel:
             RunError: the folder no longer holds the model that the driver checked, or cannot be read.
         """
         return ready_models((self,), threads)[0]
+
+
+def _forget(broadcast: Any) -> None:
+    """Lets the value of a broadcast go, which pyspark otherwise keeps in every Python worker as long as it lives.
+
+    pyspark has no public call for that on executors. It reads the value again from its file when it is asked again. A
+    value that came through a socket (`spark.io.encryption.enabled`) has no file, and stays.
+    """
+    if getattr(broadcast, "_path", None) is not None:
+        vars(broadcast).pop("_value", None)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from cxr_spark.errors import DataError, UsageError
 from cxr_spark.models.metadata import BuildArguments, ModelMetadata, Preprocessing
 from cxr_spark.scoring.converted import CONVERTED_NAME, Converted, key_of
-from cxr_spark.scoring.kept_conversion import keep, kept_conversion
+from cxr_spark.scoring.kept_conversion import converted_network, keep, kept_conversion
 from cxr_spark.storage.store import Store
 
 
@@ -74,10 +77,45 @@ WHOLE = network().to_bytes()
     ],
     ids=range(8),
 )
-def test_a_damaged_one_is_told_and_not_taken(store: Store, damaged: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_one_is_told_and_not_taken(store: Store, damaged: bytes) -> None:
     assert damaged != WHOLE
     store.write_bytes(CONVERTED_NAME, damaged)
-    assert kept_conversion(store, metadata()) is None
-    (line,) = caplog.messages
-    assert CONVERTED_NAME in line
-    assert "delete it" in line
+    with pytest.raises(DataError, match=rf"{CONVERTED_NAME} .*delete it"):
+        kept_conversion(store, metadata())
+
+
+def test_a_damaged_one_without_torch_is_told_as_what_it_is(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"holds no converted network of its weights, and converting one needs torch"):
+        converted_network(store, metadata())
+    store.write_bytes(CONVERTED_NAME, WHOLE[:-1])
+    with pytest.raises(UsageError, match=rf"cannot be used \(.*{CONVERTED_NAME} is no converted .*needs torch"):
+        converted_network(store, metadata())
+    assert caplog.messages == []  # nothing is converted anew
+
+
+def test_a_folder_that_a_training_takes_up_meanwhile_does_not_fail_the_job(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced_late(temporary: str, path: str) -> None:
+        store.delete_temporaries()
+        replace(temporary, path)
+
+    replace = os.replace
+    monkeypatch.setattr("os.replace", replaced_late)
+    assert not keep(store, WHOLE)
+    assert not store.exists(CONVERTED_NAME)
+
+
+def test_a_large_network_is_read_without_needless_copies() -> None:
+    size = 16 << 20
+    data = Converted(b"<net/>", bytes(size), key_of(metadata())).to_bytes()
+    tracemalloc.start()
+    try:
+        Converted.from_bytes(data, "x")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5 * size

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from pyspark import Broadcast
 
 from cxr_spark.errors import RunError
 from cxr_spark.models import ModelMetadata, load_metadata
@@ -136,3 +141,23 @@ def test_a_kept_conversion_that_may_not_be_read_is_made_anew(
     monkeypatch.setattr(Store, "read_bytes", refused)
     assert converted_by(folder)() == conversions[1]
     assert "the network is converted anew: cannot read" in caplog.text
+
+
+def test_a_worker_does_not_keep_the_files_of_a_model(tmp_path: Path) -> None:
+    content = {"weights": bytes(8 << 20)}
+    (tmp_path / "broadcast").write_bytes(pickle.dumps(content))
+    shipped = ShippedModel("m", "file:///m", Broadcast(path=str(tmp_path / "broadcast")))
+    tracemalloc.start()
+    try:
+        assert shipped.folder().read_bytes("weights") == content["weights"]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1 << 20
+    assert shipped.folder().read_bytes("weights") == content["weights"]
+
+
+def test_files_that_came_encrypted_can_be_read_twice() -> None:
+    sent: Any = io.BytesIO(pickle.dumps({"weights": b"w"}))
+    shipped = ShippedModel("m", "file:///m", Broadcast(sock_file=sent))
+    assert [shipped.folder().read_bytes("weights") for _ in range(2)] == [b"w", b"w"]

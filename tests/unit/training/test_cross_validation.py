@@ -13,6 +13,7 @@ from cxr_spark.models.metadata_file import load_metadata
 from cxr_spark.scoring.models import models_in
 from cxr_spark.storage.store import Store
 from cxr_spark.training.cross_validation.results import spread
+from tests.unit.scoring.test_seen_images import write_metadata
 
 
 def test_mean_and_spread_over_the_folds_are_those_of_numpy() -> None:
@@ -55,6 +56,21 @@ def test_the_folder_of_a_cross_validation_stands_for_the_models_of_its_folds(tmp
 def test_models_of_folds_that_are_gone_are_named(there: tuple[int, ...], named: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=named):
         models_in(write_folds(tmp_path, *there, told=3))
+
+
+def test_a_model_that_is_not_the_one_of_the_summary_is_refused(tmp_path: Path) -> None:
+    uri = write_folds(tmp_path)
+    for number in (1, 2):
+        write_metadata(tmp_path / f"fold_{number}" / "model", {}, str(number))
+    folds = {f"fold_{number}": {"model_id": str(number) * 64} for number in (1, 2)}
+    (tmp_path / "cross_validation.json").write_text(json.dumps({"folds": folds}))
+    assert models_in(uri) == [f"{uri}/fold_1/model", f"{uri}/fold_2/model"]
+    folds["fold_2"]["model_id"] = "3" * 64
+    (tmp_path / "cross_validation.json").write_text(json.dumps({"folds": folds}))
+    with pytest.raises(
+        DataError, match=r"fold_2/model holds the model 222222222222, .* tells of 333333333333: .*_done"
+    ):
+        models_in(uri)
 
 
 @pytest.mark.parametrize("summary", ["", "[]", "{}", '{"folds": {}}', '{"folds": {"../other": {}}}', '{"folds": [1]}'])

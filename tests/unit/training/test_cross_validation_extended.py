@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,3 +95,13 @@ def test_a_cross_validation_that_was_killed_can_be_made_longer(run: Run, tmp_pat
     assert not (tmp_path / "out" / "cross_validation.json").exists()
     assert run(2) == [1, 2, 3]
     assert epochs_told(tmp_path / "out") == [2, 2, 2]
+
+
+def test_a_fold_that_is_deleted_is_trained_again_alone(run: Run, tmp_path: Path) -> None:
+    run(1)
+    shutil.rmtree(tmp_path / "out" / "fold_2")
+    with pytest.raises(DataError, match=r"delete _done\.json .* and its folder fold_2, .* without --overwrite"):
+        open_models([f"file://{tmp_path}/out"], Settings().score, None)
+    (tmp_path / "out" / "_done.json").unlink()
+    assert run(1) == [2]
+    assert epochs_told(tmp_path / "out") == [1, 1, 1]
