@@ -152,8 +152,8 @@ def _check_fold(whole: Store, name: str, told: object) -> None:
     if found != expected:
         raise DataError(
             f"{whole.uri_of(f'{name}/model')} holds the model {found[:12]}, and {CROSS_VALIDATION_NAME} tells of "
-            f"{expected[:12]}: the fold was trained again by itself, or a longer training was stopped; put the model back, "
-            f"{_remedy([name])}"
+            f"{expected[:12]}: the fold was trained again by itself, or a longer training was stopped; put the model "
+            f"back, {_remedy([name])}"
         )
 
 
