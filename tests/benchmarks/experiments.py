@@ -70,11 +70,13 @@ def finished(folder: Path) -> bool:
 
 def same_settings(args: argparse.Namespace) -> None:
     """Refuses to add trainings to a folder of trainings with other settings: they could not be compared."""
-    names = ("data", "weights", "side", "epochs", "threads", "fp32")
-    given = {name: str(getattr(args, name)) for name in names}
-    args.out.mkdir(parents=True, exist_ok=True)
+    given = {name: str(Path(getattr(args, name)).resolve()) for name in ("data", "weights")}
+    given |= {name: str(getattr(args, name)) for name in ("side", "epochs", "threads", "fp32")}
     file = args.out / "settings.json"
     if not file.exists():
+        if args.out.exists() and any(args.out.iterdir()):
+            sys.exit(f"{args.out} is not empty and has no settings.json: give another folder as --out")
+        args.out.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(given, indent=2))
     elif (before := json.loads(file.read_text())) != given:
         sys.exit(f"{args.out} holds trainings with {before}, not {given}: give another folder as --out")
