@@ -73,7 +73,7 @@ def test_a_pipeline_runs_the_jobs_of_a_file(folder, tmp_path):
     result = cxr_spark.pipeline(config=str(settings), prepare={"size": 32})
     assert result.summaries["prepare"]["prepared"] == 60
     assert PreparedDataset.open(f"file://{tmp_path}/out/prepared").size == 32
-    with pytest.raises(ConfigError, match=r"epocs=\.\.\.: expected a group of settings, one of prepare, model"):
+    with pytest.raises(ConfigError, match=r"epocs=\.\.\.: expected a group of settings, one of prepare, explore"):
         cxr_spark.pipeline(config=str(settings), epocs={})
 
 
