@@ -1,4 +1,4 @@
-"""Shows where in an image a model finds its evidence: Grad-CAM overlays, maps of layers, and overlaps with boxes."""
+"""Shows where in an image a model finds its evidence: Grad-CAM or Grad-CAM++, maps of layers, overlaps with boxes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shows what is in a prepared dataset: class balance, co-occurrence, patients, ages, views, shapes, grey values."""
+"""Shows what is in a prepared dataset: class balance, patients, ages, views, shapes, grey values, examples of images."""
 
 from __future__ import annotations
 

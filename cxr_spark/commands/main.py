@@ -26,11 +26,11 @@ from cxr_spark.storage.json_values import as_json
 #: Command names and their modules below `cxr_spark.commands`; a module is imported only when its command runs.
 COMMANDS: dict[str, str] = {
     "prepare": "read, check and resize images, join their labels, split by patient",
-    "train": "fine-tune a network on prepared data",
+    "train": "fine-tune a network on prepared data, or cross-validate it by patient (--folds)",
     "score": "write the probabilities of every finding for every image",
     "evaluate": "AUCs with intervals, precision, recall and F1, plots and a report from predictions",
-    "explain": "Grad-CAM overlays, maps of layers, and how well they meet radiologists' boxes",
-    "explore": "class balance, patients, ages, shapes and intensities of prepared data, as a page",
+    "explain": "Grad-CAM and Grad-CAM++ overlays, maps of layers, and how well they meet radiologists' boxes",
+    "explore": "class balance, patients, ages, grey values, examples and set-aside images of prepared data, as a page",
     "pipeline": "run the jobs of a settings file in order",
     "quarantine": "print which images a job set aside, and why",
     "config": "show every setting",

@@ -17,7 +17,13 @@ SETTINGS = ("backend", "workers")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's own options."""
     parser.add_argument("--data", required=True, metavar="URI", help="output of the prepare job")
-    parser.add_argument("--out", required=True, metavar="URI", help="folder of this run")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="URI",
+        help="folder of this run; with --folds the folder of the whole cross-validation: the run of each fold, their "
+        "out-of-fold scores and cross_validation.json",
+    )
     add_settings(parser, "train", SETTINGS)
     parser.add_argument(
         "--folds",

@@ -63,8 +63,8 @@ class ScoreSettings(Section):
     )
     calibration_data: str | None = Field(
         None,
-        description="URI of prepared data on whose validation images models are calibrated or ranked; default: the "
-        "prepared data that are scored",
+        description="URI of prepared data on whose validation images models are calibrated or ranked; refused where "
+        "the models of a cross-validation were trained on them; default: the prepared data that are scored",
     )
     format: Literal["parquet", "csv"] = Field(
         "parquet", description="format of the predictions; csv has columns for each finding, whatever columns says"
@@ -77,7 +77,8 @@ class ScoreSettings(Section):
     thresholds: str | None = Field(
         None,
         description="URI of an evaluation of the same model whose thresholds were chosen on validation images; each "
-        "finding is then called or not, beside its probability",
+        "finding is then called or not, beside its probability; refused where a model of a cross-validation was trained "
+        "on those images",
     )
     operating_point: Literal["f1", "youden", "sensitivity_90", "sensitivity_95", "specificity_90", "specificity_95"] = (
         Field("f1", description="by which rule the thresholds of that evaluation were chosen")
@@ -145,7 +146,8 @@ class EvaluateSettings(Section):
     calibration: Literal["temperature", "isotonic"] = Field(
         "temperature",
         description="how probabilities are calibrated on the validation images, for the report; temperature: one "
-        "number for each finding; isotonic: a rising curve for each finding, which needs scikit-learn and many images",
+        "number for each finding; isotonic: a monotone curve for each finding, which wants 1,000 validation images or "
+        "more and needs pip install 'cxr-spark[calibration]'",
     )
     replicates: int = Field(
         1000, ge=0, le=100_000, description="number of bootstrap replicates for confidence intervals; 0: no intervals"

@@ -1,4 +1,4 @@
-"""Isotonic regression: the rising function of the logit that fits the labels of the validation images best.
+"""Isotonic regression: the monotone function of the logit that fits the labels of the validation images best.
 
 Source: Zadrozny and Elkan, "Transforming Classifier Scores into Accurate Multiclass Probability Estimates", KDD 2002,
 for one finding at a time, by scikit-learn's `IsotonicRegression`. It bends probabilities in ways that a temperature
@@ -27,7 +27,7 @@ FEW_OF_A_CLASS = 100
 
 
 @dataclass(frozen=True)
-class RisingCurve:
+class MonotoneCurve:
     """What was fitted for one finding: straight lines between points, and constant beyond the first and the last.
 
     Attributes:
@@ -52,7 +52,7 @@ class IsotonicCurves:
         curves: one for each finding; None where a class was empty, so that none could be fitted.
     """
 
-    curves: Sequence[RisingCurve | None]
+    curves: Sequence[MonotoneCurve | None]
 
     @classmethod
     def fitted(cls, negative: NDArray[np.int64], positive: NDArray[np.int64]) -> IsotonicCurves:
@@ -86,7 +86,7 @@ class IsotonicCurves:
         }
 
 
-def _fit(absent: NDArray[np.int64], present: NDArray[np.int64]) -> RisingCurve | None:
+def _fit(absent: NDArray[np.int64], present: NDArray[np.int64]) -> MonotoneCurve | None:
     if not absent.any() or not present.any():
         return None
     from sklearn.isotonic import IsotonicRegression
@@ -95,6 +95,6 @@ def _fit(absent: NDArray[np.int64], present: NDArray[np.int64]) -> RisingCurve |
     n = absent[there] + present[there]
     regression = IsotonicRegression(y_min=0, y_max=1, increasing=True)
     regression.fit(middles()[there], present[there] / n, sample_weight=n)
-    return RisingCurve(
+    return MonotoneCurve(
         np.asarray(regression.X_thresholds_, np.float64), np.asarray(regression.y_thresholds_, np.float64)
     )
