@@ -1,4 +1,4 @@
-"""Shows what is in a prepared dataset: class balance, patients, ages, views, shapes, grey values, examples of images."""
+"""Shows what is in a prepared dataset: class balance, patients, ages, views, shapes, grey values and examples."""
 
 from __future__ import annotations
 

@@ -77,8 +77,8 @@ class ScoreSettings(Section):
     thresholds: str | None = Field(
         None,
         description="URI of an evaluation of the same model whose thresholds were chosen on validation images; each "
-        "finding is then called or not, beside its probability; refused where a model of a cross-validation was trained "
-        "on those images",
+        "finding is then called or not, beside its probability; refused where a model of a cross-validation was "
+        "trained on those images",
     )
     operating_point: Literal["f1", "youden", "sensitivity_90", "sensitivity_95", "specificity_90", "specificity_95"] = (
         Field("f1", description="by which rule the thresholds of that evaluation were chosen")
