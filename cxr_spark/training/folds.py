@@ -8,22 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from cxr_spark.tables.prepared import MAY_SHARE_PATIENTS, PreparedDataset
-from cxr_spark.tables.prepared_files import read_columns
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.rank.shards import Index, read_index
-
-#: Number of files that are read at the same time.
-_READERS = 4
-_PATIENT = "patient_id"
 
 
 class Fold(BaseModel):
@@ -122,8 +115,8 @@ def assign_images(dataset: PreparedDataset, folds: int, seed: int) -> FoldAssign
     Raises:
         DataError: a file is damaged, or an image is there twice.
     """
-    images = read_index(dataset, TRAIN, VALIDATION)
-    patients = _patients(dataset, images)
+    images = read_index(dataset, TRAIN, VALIDATION, patients=True)
+    patients = images.patients.tolist()
     units = [
         f"image {name}" if patient is None else f"patient {patient}"
         for name, patient in zip(images.names, patients, strict=True)
@@ -153,15 +146,3 @@ def images_of(dataset: PreparedDataset, fold: Fold | None) -> tuple[Index, Index
         return read_index(dataset, TRAIN), read_index(dataset, VALIDATION)
     assignment = assign_images(dataset, fold.of, fold.seed)
     return assignment.training(fold.number), assignment.held_out(fold.number)
-
-
-def _patients(dataset: PreparedDataset, images: Index) -> list[Any]:
-    """Returns the patient of each image; None where it is not known."""
-
-    def read(name: str) -> list[Any]:
-        found: list[Any] = read_columns(dataset.store, name, (_PATIENT,))[_PATIENT].to_pylist()
-        return found
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        by_file = list(pool.map(read, images.files))
-    return [by_file[file][row] for file, row in zip(images.file, images.row, strict=True)]

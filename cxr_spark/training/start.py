@@ -24,7 +24,8 @@ from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import check_names
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.extension import set_end, steps_digest
-from cxr_spark.training.folds import Fold, images_of
+from cxr_spark.training.folds import Fold
+from cxr_spark.training.rank.shards import read_index
 from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.specification import TrainingSpec
 
@@ -99,7 +100,8 @@ def start_training(
         threads: number of CPU threads of a rank.
         lock_token: token of the lock that the caller holds on the run's folder.
         default_fs: the file system that bare paths in the settings belong to.
-        fold: the training's part in a cross-validation, whose folds the caller has checked; None for one training.
+        fold: the training's part in a cross-validation, whose folds and soft labels the caller has checked; None for
+            one training.
 
     Raises:
         ConfigError: settings contradict each other, or the checkpoints were made with other settings.
@@ -109,8 +111,8 @@ def start_training(
     if fold is None:
         _check_images(dataset, train.workers)
     teacher = Teacher.of(train, default_fs)
-    if teacher:
-        teacher.probabilities(images_of(dataset, fold)[0].names.tolist(), dataset.findings)
+    if teacher and fold is None:
+        teacher.probabilities(read_index(dataset, TRAIN).names.tolist(), dataset.findings)
     augmentations = from_config(train.augmentations)
     known = architecture(model.architecture)
     input_size = model.input_size or known.input_size

@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from cxr_spark.tables.prepared_files import naming_damage, open_prepared, read_c
 #: Number of files that are read at the same time. Opening one costs a round trip to the store; several at once hide it.
 _READERS = 4
 _INDEXED = ("image_index", "labels")
+_PATIENT = "patient_id"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Index:
         file: int64 (N,), position of the image's file in `files`.
         row: int64 (N,), the image's row in that file.
         files: names of the Parquet files in the dataset's store.
+        patients: (N,), the patient of each image, None where it is not known; (0,) where they were not read.
     """
 
     names: NDArray[Any]
@@ -46,6 +48,7 @@ class Index:
     file: NDArray[np.int64]
     row: NDArray[np.int64]
     files: Sequence[str]
+    patients: NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=object))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -56,7 +59,8 @@ class Index:
         Args:
             which: (N,), whether an image is one of them.
         """
-        return Index(self.names[which], self.labels[which], self.file[which], self.row[which], self.files)
+        patients = self.patients[which] if len(self.patients) else self.patients
+        return Index(self.names[which], self.labels[which], self.file[which], self.row[which], self.files, patients)
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,23 @@ class Shard:
         return len(self.labels)
 
 
-def read_index(dataset: PreparedDataset, *splits: str) -> Index:
+def read_index(dataset: PreparedDataset, *splits: str, patients: bool = False) -> Index:
     """Reads names and labels of a split, or of several together.
+
+    Args:
+        dataset: the prepared dataset.
+        splits: the splits.
+        patients: whether to read the patient of each image, too.
 
     Raises:
         DataError: a file is damaged, or an image is there twice or has another number of labels than the dataset has
             findings.
     """
     files = [name for split in splits for name in dataset.files(split)]
+    columns = (*_INDEXED, _PATIENT) if patients else _INDEXED
 
     def read(name: str) -> pa.Table:
-        return read_columns(dataset.store, name, _INDEXED)
+        return read_columns(dataset.store, name, columns)
 
     with ThreadPoolExecutor(_READERS) as pool:
         tables = list(pool.map(read, files))
@@ -103,7 +113,11 @@ def read_index(dataset: PreparedDataset, *splits: str) -> Index:
     if len(twice):
         where = " or ".join(map(repr, splits))
         raise DataError(f"image {names[twice[0]]!r} stands twice in split {where} of {dataset.store.uri}")
-    return Index(names, labels[order], file[order], row[order], files)
+    index = Index(names, labels[order], file[order], row[order], files)
+    if not patients:
+        return index
+    patient_of = np.array([patient for table in tables for patient in table[_PATIENT].to_pylist()], dtype=object)
+    return replace(index, patients=patient_of[order])
 
 
 def check_one_label_each(index: Index) -> None:
