@@ -10,16 +10,14 @@ from cxr_spark.config import ScoreSettings
 from cxr_spark.errors import ConfigError, DataError, UsageError
 from cxr_spark.models.description import described
 from cxr_spark.models.metadata import ModelMetadata
-from cxr_spark.models.metadata_file import METADATA_NAME, load_metadata
-from cxr_spark.outputs.claim import DONE_NAME, digest
-from cxr_spark.outputs.names import CROSS_VALIDATION_NAME, FOLD
+from cxr_spark.outputs.claim import digest
 from cxr_spark.scoring.combining import Combination
 from cxr_spark.scoring.engine import Engine, engine_of
 from cxr_spark.scoring.ensemble import ShippedEnsemble, joint_id
+from cxr_spark.scoring.fold_models import load_models
 from cxr_spark.scoring.reference import combination_of, open_reference
 from cxr_spark.scoring.seen_images import check_reference
 from cxr_spark.scoring.shipping import ship
-from cxr_spark.storage.store import NotJsonError, Store
 from cxr_spark.tables.prepared import PreparedDataset
 
 if TYPE_CHECKING:
@@ -104,67 +102,6 @@ class Models:
         return ShippedEnsemble(models, flip, combination)
 
 
-def models_in(uri: str) -> list[str]:
-    """Returns the model folders that a URI stands for: those of all folds of a cross-validation, else itself alone.
-
-    Which folds there are says the summary of the cross-validation. Other folders, such as those of an earlier one with
-    more folds, take no part.
-
-    Raises:
-        DataError: the summary is damaged, or the model of a fold is gone or another than the summary tells.
-        RunError: the folder cannot be read.
-    """
-    store = Store(uri)
-    if not store.exists(CROSS_VALIDATION_NAME):
-        return [uri]
-    try:
-        summary = store.read_json(CROSS_VALIDATION_NAME)
-    except NotJsonError as error:
-        raise DataError(str(error)) from None
-    told = summary.get("folds") if isinstance(summary, dict) else None
-    names = [FOLD.format(number=number) for number in range(1, 1 + len(told))] if isinstance(told, dict) else []
-    if not isinstance(told, dict) or not told or set(told) != set(names):
-        raise DataError(
-            f"{store.uri_of(CROSS_VALIDATION_NAME)} is no summary of a cross-validation: expected its folds, "
-            f"{FOLD.format(number=1)} and so on; name the model of each fold by --model"
-        )
-    gone = [name for name in names if not store.exists(f"{name}/model/{METADATA_NAME}")]
-    if gone:
-        raise DataError(
-            f"{uri} is a cross-validation of {len(names)} folds, and the model of {', '.join(gone[:20])} is gone "
-            f"(expected {store.uri_of(f'{gone[0]}/model/{METADATA_NAME}')}): put it back, {_remedy(gone)}"
-        )
-    for name in names:
-        _check_fold(store, name, told[name])
-    return [store.uri_of(f"{name}/model") for name in names]
-
-
-def _check_fold(whole: Store, name: str, told: object) -> None:
-    """Checks that a fold's folder holds the model of the summary, where that tells its `model_id`.
-
-    Raises:
-        DataError: it holds another model, or a damaged one.
-    """
-    expected = told.get("model_id") if isinstance(told, dict) else None
-    if not isinstance(expected, str):
-        return
-    found = load_metadata(whole.child(f"{name}/model")).model_id
-    if found != expected:
-        raise DataError(
-            f"{whole.uri_of(f'{name}/model')} holds the model {found[:12]}, and {CROSS_VALIDATION_NAME} tells of "
-            f"{expected[:12]}: the fold was trained again by itself, or a longer training was stopped; put the model "
-            f"back, {_remedy([name])}"
-        )
-
-
-def _remedy(names: Sequence[str]) -> str:
-    return (
-        f"or delete {DONE_NAME} of the cross-validation and its folder {', '.join(names[:20])}, and give the command "
-        "of its training again without --overwrite: it trains what was deleted and keeps the other folds (--overwrite "
-        "would delete all of them); or name the model of each fold that is to score by --model"
-    )
-
-
 def open_models(uris: Sequence[str], settings: ScoreSettings, reference_uri: str | None) -> Models:
     """Reads the metadata of models, and checks that they can score together as the settings ask.
 
@@ -178,8 +115,8 @@ def open_models(uris: Sequence[str], settings: ScoreSettings, reference_uri: str
         DataError: a folder holds no model, a cross-validation lacks some, or models have different findings.
         UsageError: a model is given twice, or there is nothing to calibrate on but images that a model was trained on.
     """
-    uris = [model for uri in uris for model in models_in(uri)]
-    members = tuple(load_metadata(Store(uri)) for uri in uris)
+    found = [model for uri in uris for model in load_models(uri)]
+    uris, members = [uri for uri, _ in found], tuple(metadata for _, metadata in found)
     first = members[0]
     seen: dict[str, str] = {}
     for uri, member in zip(uris, members, strict=True):

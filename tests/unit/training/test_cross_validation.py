@@ -10,7 +10,7 @@ import pytest
 
 from cxr_spark.errors import DataError
 from cxr_spark.models.metadata_file import load_metadata
-from cxr_spark.scoring.models import models_in
+from cxr_spark.scoring.fold_models import load_models, models_in
 from cxr_spark.storage.store import Store
 from cxr_spark.training.cross_validation.results import spread
 from tests.unit.scoring.test_seen_images import write_metadata
@@ -45,9 +45,9 @@ def write_folds(folder: Path, *numbers: int, told: int | None = None) -> str:
 
 def test_the_folder_of_a_cross_validation_stands_for_the_models_of_its_folds(tmp_path: Path) -> None:
     uri = write_folds(tmp_path, *range(1, 12))
-    assert models_in(uri) == [uri]  # it has not come to its end
+    assert [model.uri for model in models_in(uri)] == [uri]  # it has not come to its end
     write_folds(tmp_path, told=10)  # fold_11 is of an earlier one with more folds
-    assert models_in(uri) == [f"{uri}/fold_{number}/model" for number in range(1, 11)]
+    assert [model.uri for model in models_in(uri)] == [f"{uri}/fold_{number}/model" for number in range(1, 11)]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_the_folder_of_a_cross_validation_stands_for_the_models_of_its_folds(tmp
 )
 def test_models_of_folds_that_are_gone_are_named(there: tuple[int, ...], named: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=named):
-        models_in(write_folds(tmp_path, *there, told=3))
+        load_models(write_folds(tmp_path, *there, told=3))
 
 
 def test_a_model_that_is_not_the_one_of_the_summary_is_refused(tmp_path: Path) -> None:
@@ -64,13 +64,26 @@ def test_a_model_that_is_not_the_one_of_the_summary_is_refused(tmp_path: Path) -
         write_metadata(tmp_path / f"fold_{number}" / "model", {}, str(number))
     folds = {f"fold_{number}": {"model_id": str(number) * 64} for number in (1, 2)}
     (tmp_path / "cross_validation.json").write_text(json.dumps({"folds": folds}))
-    assert models_in(uri) == [f"{uri}/fold_1/model", f"{uri}/fold_2/model"]
+    assert [model for model, _ in load_models(uri)] == [f"{uri}/fold_1/model", f"{uri}/fold_2/model"]
     folds["fold_2"]["model_id"] = "3" * 64
     (tmp_path / "cross_validation.json").write_text(json.dumps({"folds": folds}))
     with pytest.raises(
         DataError, match=r"fold_2/model holds the model 222222222222, .* tells of 333333333333: .*_done"
     ):
-        models_in(uri)
+        load_models(uri)
+
+
+def test_the_metadata_of_each_fold_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = write_folds(tmp_path, told=3)
+    for number in (1, 2, 3):
+        write_metadata(tmp_path / f"fold_{number}" / "model", {}, str(number))
+    read: list[str] = []
+    read_bytes = Store.read_bytes
+    monkeypatch.setattr(Store, "read_bytes", lambda s, name, *a: read.append(s.uri_of(name)) or read_bytes(s, name, *a))
+    monkeypatch.setattr(Store, "exists", lambda s, name="": pytest.fail(f"looked for {s.uri_of(name)}"))
+    assert [model for model, _ in load_models(uri)] == [f"{uri}/fold_{number}/model" for number in (1, 2, 3)]
+    each = [f"{uri}/fold_{number}/model/metadata.json" for number in (1, 2, 3)]
+    assert read == [f"{uri}/cross_validation.json", *each]
 
 
 @pytest.mark.parametrize("summary", ["", "[]", "{}", '{"folds": {}}', '{"folds": {"../other": {}}}', '{"folds": [1]}'])
