@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cxr_spark.exploration.set_aside import pixels_of
-from cxr_spark.reporting.thumbnails import thumbnails
+from cxr_spark.reporting.thumbnails import thumbnails, uses_in_turn
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.prepared_pixels import find_pixels
 
@@ -43,9 +43,7 @@ def pictures_of(facts: Mapping[str, Any], dataset: PreparedDataset) -> Pictures:
         DataError: a file of the data is gone or damaged.
         RunError: a file cannot be read.
     """
-    uses: dict[str, int] = {}
-    for name in _in_turn(facts["examples"].values()):
-        uses[name] = uses.get(name, 0) + 1
+    uses = uses_in_turn([image["image_index"] for image in images] for images in facts["examples"].values())
     found = find_pixels(dataset, uses)
     examples = thumbnails(found, uses, _SIDE, _MOST_OF_EXAMPLES)
     aside = {
@@ -57,12 +55,3 @@ def pictures_of(facts: Mapping[str, Any], dataset: PreparedDataset) -> Pictures:
     return Pictures(
         examples, thumbnails(aside, dict.fromkeys(aside, 1), _SIDE, _MOST_OF_SET_ASIDE), len(found) - len(examples)
     )
-
-
-def _in_turn(findings: Iterable[list[dict[str, Any]]]) -> Iterable[str]:
-    """Yields the names of examples: the first one of all findings, then the second, and on."""
-    each = list(findings)
-    for place in range(max(map(len, each), default=0)):
-        for images in each:
-            if place < len(images):
-                yield images[place]["image_index"]

@@ -13,9 +13,6 @@ from cxr_spark.reporting.numbers import count, percent, words
 from cxr_spark.reporting.page import environment
 from cxr_spark.reporting.vector import themed
 
-#: The characters that are shown of a name or a reason.
-_MOST_CHARACTERS = 200
-
 
 def render(
     facts: Mapping[str, Any],
@@ -37,7 +34,7 @@ def render(
         The page as HTML.
     """
     made = environment("cxr_spark.exploration")
-    made.filters |= {"shape": _shape, "number": _number, "shifted": _shifted, "short": _short}
+    made.filters |= {"shape": _shape, "number": _number, "shifted": _shifted}
     return made.get_template("explore.html.j2").render(
         title="Chest X-ray data" + (" (synthetic images)" if facts["synthetic"] else ""),
         facts=_head(facts, created),
@@ -78,19 +75,14 @@ def _warnings(facts: Mapping[str, Any]) -> Iterable[str]:
     if found["across_splits"]:
         yield f"Images with the same pixels lie in more than one split: {count(found['across_splits'])} times."
     aside = facts["set_aside"]
-    if aside["told"] not in (None, aside["images"]):
+    if aside["in_manifest"] not in (None, aside["images"]):
         yield (
-            f"prepare set {count(aside['told'])} images aside, and the table of them names {count(aside['images'])}: "
-            "files of the quarantine were deleted or changed."
+            f"prepare set {count(aside['in_manifest'])} images aside, and the table of them names "
+            f"{count(aside['images'])}: files of the quarantine were deleted or changed."
         )
     shifted = [f"{words(row['name'])} ({row['split']} and {row['other']})" for row in facts["shifts"]]
     if shifted:
         yield f"The splits differ in {', '.join(shifted)}: numbers of one split are not those of another."
-
-
-def _short(text: str) -> str:
-    """Cuts a text of the data that would fill the page."""
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
 
 
 def _one_shape(shape: Mapping[str, Any]) -> bool:

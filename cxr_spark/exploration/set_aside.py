@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import heapq
 import logging
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,9 @@ log = logging.getLogger(__name__)
 
 #: The most images of a reason that are named, and the most reasons: there are a dozen, unless somebody made the table.
 MOST_OF_A_REASON, MOST_REASONS = 4, 30
-#: The characters that are kept of each text, for the table may hold texts of any length.
-MOST_CHARACTERS = 300
+#: The characters that are kept of each text, for the table may hold texts of any length: of a reason and its detail,
+#: and of what names a file, which Linux opens with as many at most.
+MOST_CHARACTERS, MOST_OF_A_NAME = 300, 4096
 
 
 def set_aside_by_reason(dataset: PreparedDataset) -> dict[str, Any]:
@@ -33,39 +36,51 @@ def set_aside_by_reason(dataset: PreparedDataset) -> dict[str, Any]:
     They are those whose URIs have the smallest SHA-256, which is a draw that is the same in every run.
 
     Returns:
-        A JSON value: `images`, `told` (how many the manifest counts; None where it does not say), and `reasons`, by
-        code, each with `images` and `examples` (a list of `image_index`, `uri` and `detail`).
+        A JSON value: `images`, `in_manifest` (how many the manifest counts; None where it does not say), and `reasons`,
+        by code, each with `images` and `examples` (a list of `image_index`, `uri` and `detail`).
 
     Raises:
         DataError: a file of the quarantine is damaged.
         RunError: a file cannot be read.
     """
-    counts: dict[str, int] = {}
-    chosen: dict[str, list[tuple[int, int, dict[str, Any]]]] = {}
-    number = 0
-    for table in read_quarantine(dataset.store, dataset.quarantine_files()):
+    counts: Counter[str] = Counter()
+    chosen: dict[str, list[dict[str, Any]]] = {}
+    for table in read_quarantine(dataset.store, dataset.listed_files()):
+        rows: dict[str, list[dict[str, Any]]] = {}
         for row in table.to_pylist():
-            reason = row["reason"][:MOST_CHARACTERS]
-            counts[reason] = counts.get(reason, 0) + 1
-            if reason not in chosen and len(chosen) >= MOST_REASONS:
-                continue
-            number += 1
-            image = {key: value for key, value in row.items() if key != "reason"}
-            # The largest of those that are kept is first in a heap of negated numbers.
-            place = -int.from_bytes(hashlib.sha256(row["uri"].encode()).digest(), "big")
-            kept = chosen.setdefault(reason, [])
-            push = heapq.heappush if len(kept) < MOST_OF_A_REASON else heapq.heappushpop
-            push(kept, (place, -number, image))
-    told = dataset.manifest.get("quarantined")
-    whole = isinstance(told, dict) and all(isinstance(n, int) for n in told.values())
+            rows.setdefault(row["reason"][:MOST_CHARACTERS], []).append(row)
+        for reason, found in rows.items():
+            counts[reason] += len(found)
+            if reason in chosen or len(chosen) < MOST_REASONS:
+                chosen[reason] = heapq.nsmallest(MOST_OF_A_REASON, [*chosen.get(reason, ()), *found], key=_drawn)
     return {
-        "images": sum(counts.values()),
-        "told": sum(told.values()) if isinstance(told, dict) and whole else None,
+        "images": counts.total(),
+        "in_manifest": _in_manifest(dataset),
         "reasons": {
-            reason: {"images": counts[reason], "examples": [image for *_, image in sorted(kept, reverse=True)]}
-            for reason, kept in sorted(chosen.items(), key=lambda each: (-counts[each[0]], each[0]))
+            reason: {"images": counts[reason], "examples": list(map(_named, chosen[reason]))}
+            for reason in sorted(chosen, key=lambda reason: (-counts[reason], reason))
         },
     }
+
+
+def _drawn(row: Mapping[str, Any]) -> bytes:
+    return hashlib.sha256(row["uri"].encode()).digest()
+
+
+def _named(row: Mapping[str, Any]) -> dict[str, Any]:
+    detail = row["detail"]
+    return {
+        "image_index": row["image_index"][:MOST_OF_A_NAME],
+        "uri": row["uri"][:MOST_OF_A_NAME],
+        "detail": detail and detail[:MOST_CHARACTERS],
+    }
+
+
+def _in_manifest(dataset: PreparedDataset) -> int | None:
+    by_reason = dataset.manifest.get("quarantined")
+    if not isinstance(by_reason, dict) or not all(isinstance(n, int) for n in by_reason.values()):
+        return None
+    return sum(by_reason.values())
 
 
 def pixels_of(uri: str, dataset: PreparedDataset, side: int) -> NDArray[np.uint8] | None:

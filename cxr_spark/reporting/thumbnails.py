@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 
 import cv2
 import numpy as np
@@ -24,6 +26,21 @@ def thumbnail(pixels: NDArray[np.uint8], side: int) -> str:
     scaled = resize(pixels, min(side, pixels.shape[0]), "squash")
     _, encoded = cv2.imencode(".jpg", scaled, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+
+
+def uses_in_turn(lists: Iterable[Iterable[str]]) -> Counter[str]:
+    """Counts how often a page repeats the picture of each image: first the first of all lists, then the second, and on.
+
+    >>> dict(uses_in_turn([["a.png", "b.png"], ["c.png"], ["a.png", "d.png"]]))
+    {'a.png': 2, 'c.png': 1, 'b.png': 1, 'd.png': 1}
+
+    Args:
+        lists: the names of the images that each part of the page shows, the most important one first.
+
+    Returns:
+        The numbers by name, in the order in which `thumbnails` takes them.
+    """
+    return Counter(name for turn in zip_longest(*lists) for name in turn if name is not None)
 
 
 def thumbnails(

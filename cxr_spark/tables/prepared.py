@@ -114,8 +114,8 @@ class PreparedDataset:
             )
         return sorted(there)
 
-    def quarantine_files(self) -> frozenset[str] | None:
-        """Returns the files of the quarantine that the manifest names; None where it names no files at all."""
+    def listed_files(self) -> frozenset[str] | None:
+        """Returns all files that the manifest names, those of the quarantine, too; None where it names no files."""
         return frozenset(self._listed) if self._lists_files else None
 
     def sha256(self, name: str) -> str | None:

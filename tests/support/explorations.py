@@ -51,7 +51,7 @@ def facts_of(findings, names, reasons=("corrupt", "duplicate_name")):
         "examples": {key: [{"image_index": name, "split": "test"} for name in names] for key in findings},
         "set_aside": {
             "images": len(reasons) * len(names),
-            "told": 1 + len(reasons) * len(names),
+            "in_manifest": 1 + len(reasons) * len(names),
             "reasons": {reason: {"images": len(names), "examples": aside} for reason in reasons},
         },
         "duplicates": {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from cxr_spark.evaluation.decisions.mistakes import FALSE_NEGATIVES, FALSE_POSITIVES
 from cxr_spark.evaluation.report.rows import FINDING, Numbers, values
 from cxr_spark.reporting.tables import Column, Row, Table
-from cxr_spark.reporting.thumbnails import thumbnails
+from cxr_spark.reporting.thumbnails import thumbnails, uses_in_turn
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.prepared_pixels import find_pixels
 
@@ -69,9 +68,9 @@ def pictures_of(mistakes: Numbers, dataset: PreparedDataset) -> Pictures:
         DataError: a file of the data is gone or damaged.
         RunError: a file cannot be read.
     """
-    uses: dict[str, int] = {}
-    for name in _images(mistakes):
-        uses[name] = uses.get(name, 0) + 1
+    uses = uses_in_turn(
+        [image["image_index"] for image in found[kind]] for found in mistakes["findings"].values() for kind in KINDS
+    )
     found = find_pixels(dataset, uses)
     made = thumbnails(found, uses, _SIDE, _MOST_CHARACTERS)
     return Pictures(made, absent=len(uses) - len(found), left_out=len(found) - len(made))
@@ -92,12 +91,3 @@ def told_missing(pictures: Pictures, data: str) -> list[str]:
     if pictures.left_out:
         told.append(f"{pictures.left_out:,} pictures of mistakes are left out to keep this page small.")
     return told
-
-
-def _images(mistakes: Numbers) -> Iterator[str]:
-    """Yields the name of the image of each mistake: the worst of all findings first, then the second, and on."""
-    each: list[list[Any]] = [found[kind] for found in mistakes["findings"].values() for kind in KINDS]
-    for place in range(max(map(len, each), default=0)):
-        for images in each:
-            if place < len(images):
-                yield images[place]["image_index"]

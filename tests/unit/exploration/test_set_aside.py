@@ -13,7 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cxr_spark.exploration.set_aside import MOST_OF_A_REASON, MOST_REASONS, pixels_of, set_aside_by_reason
+from cxr_spark.exploration.set_aside import (
+    MOST_CHARACTERS,
+    MOST_OF_A_NAME,
+    MOST_OF_A_REASON,
+    MOST_REASONS,
+    pixels_of,
+    set_aside_by_reason,
+)
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import QUARANTINE
 
@@ -42,7 +49,7 @@ def row(number, reason, **changes):
 def test_counts_and_examples_of_each_reason(dataset):
     rows = [row(n, "corrupt" if n % 3 else "empty") for n in range(50)]
     found = set_aside_by_reason(dataset(rows, quarantined={"corrupt": 33, "empty": 18}))
-    assert (found["images"], found["told"]) == (50, 51)
+    assert (found["images"], found["in_manifest"]) == (50, 51)
     assert {name: each["images"] for name, each in found["reasons"].items()} == Counter(r["reason"] for r in rows)
     assert list(found["reasons"]) == ["corrupt", "empty"]  # the most frequent first
     for reason, each in found["reasons"].items():
@@ -59,7 +66,24 @@ def test_the_same_examples_whatever_the_order_of_the_rows(dataset):
 def test_a_foreign_table_names_few_reasons_and_equal_rows_do_no_harm(dataset):
     rows = [row(1, f"reason {n:03d}") for n in range(100)] + [row(1, "reason 000")] * 9
     found = set_aside_by_reason(dataset(rows, quarantined={"corrupt": "many"}))
-    assert (found["images"], found["told"], len(found["reasons"])) == (109, None, MOST_REASONS)
+    assert (found["images"], found["in_manifest"], len(found["reasons"])) == (109, None, MOST_REASONS)
+
+
+def test_long_texts_of_a_foreign_table_are_cut(dataset):
+    long = "x" * 10_000
+    found = set_aside_by_reason(dataset([row(1, long, image_index=long, uri=long, detail=long)]))
+    assert found["reasons"] == {
+        long[:MOST_CHARACTERS]: {
+            "images": 1,
+            "examples": [
+                {
+                    "image_index": long[:MOST_OF_A_NAME],
+                    "uri": long[:MOST_OF_A_NAME],
+                    "detail": long[:MOST_CHARACTERS],
+                }
+            ],
+        }
+    }
 
 
 def test_files_that_the_manifest_does_not_name_are_left_out(dataset, tmp_path):
