@@ -59,14 +59,13 @@ _STYLE: Mapping[Any, Any] = MappingProxyType(
 )
 
 
+#: The inches beside and below a grid of small plots, for the numbers and the names of their axes.
+_LEFT, _BOTTOM = 0.62, 0.55
+
+
 @contextmanager
 def figure(
-    width: float,
-    height: float,
-    target: str | Path | IO[bytes],
-    vector: IO[bytes] | None = None,
-    *,
-    layout: Literal["constrained", "none"] = "constrained",
+    width: float, height: float, target: str | Path | IO[bytes], vector: IO[bytes] | None = None
 ) -> Iterator[Figure]:
     """Gives a figure to draw on and saves it as PNG, and as SVG where that is wanted, when the block ends.
 
@@ -75,11 +74,64 @@ def figure(
         height: the height in inches.
         target: a path or a binary file.
         vector: a binary file for the SVG; None for no SVG.
-        layout: whether matplotlib measures all texts to find the places of the plots, or the caller gives them, which
-            is twice as fast for a grid of small plots.
     """
+    with _figure(width, height, target, vector, "constrained") as drawing:
+        yield drawing
+
+
+@contextmanager
+def small_plots(
+    number: int,
+    columns: int,
+    target: str | Path | IO[bytes],
+    vector: IO[bytes] | None = None,
+    *,
+    width: float,
+    row_height: float,
+    top: float,
+    gap: tuple[float, float],
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Gives a figure of square plots side by side, in rows, and saves it as `figure` does.
+
+    Only the plots at the left and at the bottom edge have the numbers of their axes. The places of the plots are known,
+    so that matplotlib does not measure all texts to find them, which takes as long as the rest of the drawing.
+
+    Args:
+        number: the number of plots; for none there is an empty figure with room for one.
+        columns: the number of plots in a row, 1 at least.
+        target: a path or a binary file.
+        vector: a binary file for the SVG; None for no SVG.
+        width: the width of the figure in inches; what the plots leave of it is empty, at the right.
+        row_height: the inches from one row of plots to the next: the side of a plot and the gap above it.
+        top: the inches above the plots, for the titles of the first row and of the figure.
+        gap: the inches between two plots, beside each other and above each other.
+    """
+    rows = max(-(-number // columns), 1)
+    height = row_height * rows + (top + _BOTTOM - gap[1])
+    # `row_height - gap[1]` but for its last bit, which decides where an edge goes that falls on half a pixel.
+    side = (height - _BOTTOM - top - gap[1] * (rows - 1)) / rows
+    with _figure(width, height, target, vector, None) as drawing:
+        plots = []
+        for index in range(number):
+            row, column = divmod(index, columns)
+            x, y = _LEFT + column * (side + gap[0]), height - top - side - row * (side + gap[1])
+            axes = drawing.add_axes((x / width, y / height, side / width, side / height))
+            axes.tick_params(labelleft=column == 0, labelbottom=index >= number - columns)
+            plots.append(axes)
+        yield drawing, plots
+
+
+@contextmanager
+def _figure(
+    width: float,
+    height: float,
+    target: str | Path | IO[bytes],
+    vector: IO[bytes] | None,
+    layout: Literal["constrained"] | None,
+) -> Iterator[Figure]:
+    """See `figure`; without a layout the caller gives the places of the plots."""
     with matplotlib.rc_context(dict(_STYLE)):
-        drawing = Figure(figsize=(width, height), layout=None if layout == "none" else layout)
+        drawing = Figure(figsize=(width, height), layout=layout)
         FigureCanvasAgg(drawing)
         yield drawing
         # The file holds no version of matplotlib, so the same numbers give the same bytes.
@@ -87,36 +139,6 @@ def figure(
         if vector is not None:
             drawing.set_layout_engine("none")  # what was laid out for the PNG stays there: that is half of the time
             drawing.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
-
-
-def small_plots(
-    drawing: Figure, number: int, columns: int, *, top: float, gap: tuple[float, float] = (0.3, 0.55)
-) -> list[Axes]:
-    """Returns square plots side by side, in rows, on a figure without a layout of its own.
-
-    Only the plots at the left and at the bottom edge have the numbers of their axes.
-
-    Args:
-        drawing: the figure.
-        number: the number of plots.
-        columns: the number of plots in a row.
-        top: the inches above the plots, for the titles of the first row and of the figure.
-        gap: the inches between two plots, beside each other and above each other.
-    """
-    width, height = drawing.get_size_inches()
-    rows = -(-number // columns)
-    left, bottom = 0.62, 0.55
-    side = min(
-        (width - left - 0.15 - gap[0] * (columns - 1)) / columns, (height - bottom - top - gap[1] * (rows - 1)) / rows
-    )
-    plots = []
-    for index in range(number):
-        row, column = divmod(index, columns)
-        x, y = left + column * (side + gap[0]), height - top - side - row * (side + gap[1])
-        axes = drawing.add_axes((x / width, y / height, side / width, side / height))
-        axes.tick_params(labelleft=column == 0, labelbottom=index >= number - columns)
-        plots.append(axes)
-    return plots
 
 
 def display_name(name: str) -> str:

@@ -58,12 +58,14 @@ def _draw_one(
 
 
 def _draw_each(findings: Mapping[str, Mapping[str, Any]], rule: str, target: str | Path | IO[bytes]) -> None:
-    rows = -(-len(findings) // _COLUMNS)
-    columns = min(_COLUMNS, len(findings))
-    side = max(2.1, 5 / columns)
-    with figure(side * columns + 0.57, (side + 0.25) * rows + 1, target, layout="none") as drawing:
+    columns = min(_COLUMNS, max(len(findings), 1))
+    each = max(2.1, 5 / columns)
+    width, height = each * columns + 0.57, each + 0.25
+    with small_plots(len(findings), columns, target, width=width, row_height=height, top=0.95, gap=(0.2, 0.5)) as (
+        drawing,
+        places,
+    ):
         drawing.suptitle(f"Images by label and decision, {rule}", x=0.01, ha="left", fontsize=11, fontweight="bold")
-        places = small_plots(drawing, len(findings), columns, top=0.95, gap=(0.2, 0.5))
         for number, (axes, (name, row)) in enumerate(zip(places, findings.items(), strict=True)):
             axes.set_title("\n".join(textwrap.wrap(display_name(name), _TITLE)), fontsize=8.5)
             counts = [

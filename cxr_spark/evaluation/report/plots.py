@@ -99,12 +99,14 @@ def roc_curves(
     if len(ranked) != 1 and whole:  # macro and micro of one finding are the finding
         plots.insert(0, ("All findings", whole))
     columns = min(_COLUMNS, max(len(plots), 1))
-    rows = max(-(-len(plots) // columns), 1)
-    side = max(2.35, 5.6 / columns)
-    with figure(side * columns + 0.77, (side + 0.3) * rows + 0.5, target, vector, layout="none") as drawing:
+    each = max(2.35, 5.6 / columns)
+    width, height = each * columns + 0.77, each + 0.3
+    with small_plots(len(plots), columns, target, vector, width=width, row_height=height, top=0.5, gap=(0.3, 0.55)) as (
+        drawing,
+        places,
+    ):
         if not plots:
             empty_note(drawing.add_subplot(), "no finding has images with and without it:\nthere is no curve to draw")
-        places = small_plots(drawing, len(plots), columns, top=0.5)
         for number, (axes, (title, lines)) in enumerate(zip(places, plots, strict=True)):
             _roc_axes(axes, title, left=number % columns == 0, bottom=number >= len(plots) - columns)
             for label, points, look in lines:

@@ -81,6 +81,7 @@ def test_the_mean_without_no_finding_is_drawn_before_the_mean_of_all(monkeypatch
     assert bars == ["Mass", "No Finding", "macro without No Finding", "macro with No Finding", "micro (pooled)"]
 
 
+@pytest.mark.filterwarnings("error")
 def test_nothing_to_draw_still_gives_a_picture_that_says_so():
     empty = {"auc": None, "auc_ci95": None}
     for image in (picture(roc_curves, [], None, None), picture(auc_bars, {"Mass": numbers(None)}, empty, empty)):
