@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.csv_table import shorten
+from cxr_spark.datasets.draws import place_in_draw
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.tables.text import counted
 
@@ -132,12 +132,9 @@ def _check_classes(sample: Mapping[str, int], findings: Sequence[str]) -> None:
 
 
 def _drawn(index: pd.Series[str], classes: pd.Series[str], sample: Mapping[str, int], seed: int) -> list[str]:
-    def rank(image: str) -> bytes:
-        return hashlib.blake2b(f"{seed} sample {image}".encode(), digest_size=16).digest()
-
     drawn: list[str] = []
     for name, count in sample.items():
-        there = sorted(index[classes == name], key=rank)
+        there = sorted(index[classes == name], key=lambda image: place_in_draw(seed, "sample", image))
         if len(there) < count:
             raise DataError(
                 f"prepare.sample asks for {count} images of {name!r}, there are {len(there)} to draw from: lower the "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from cxr_spark.datasets.base import LabelTable
 from cxr_spark.datasets.csv_table import shorten
+from cxr_spark.datasets.draws import place_in_draw, units_of
 from cxr_spark.datasets.patients import may_share_patients
 from cxr_spark.datasets.split_lists import split_by_lists
 from cxr_spark.errors import ConfigError, DataError
@@ -155,21 +155,12 @@ def split_named(name: str) -> str | None:
 
 
 def _units(table: pa.Table) -> list[str]:
-    """Returns what is kept together, for each row: its patient, or the image itself where the patient is not known."""
-    patients, images = table["patient_id"].to_pylist(), table["image_index"].to_pylist()
-    return [
-        f"image {image}" if patient is None else f"patient {patient}"
-        for patient, image in zip(patients, images, strict=True)
-    ]
+    return units_of(table["patient_id"].to_pylist(), table["image_index"].to_pylist())
 
 
 def _drawn(units: pd.Series[str], fraction: float, seed: int, purpose: str) -> pd.Index[int]:
     """Draws a fraction of the distinct units; returns the index labels of their rows."""
-
-    def rank(unit: str) -> bytes:
-        return hashlib.blake2b(f"{seed} {purpose} {unit}".encode(), digest_size=16).digest()
-
-    ordered = sorted(units.unique(), key=rank)
+    ordered = sorted(units.unique(), key=lambda unit: place_in_draw(seed, purpose, unit))
     count = round(fraction * len(ordered))
     if fraction > 0:  # few patients: neither side is left empty where two patients are there
         count = min(max(count, 1), len(ordered) - 1)

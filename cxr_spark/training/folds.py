@@ -5,7 +5,6 @@ Driver and ranks each compute the folds from the prepared data alone, and come t
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from cxr_spark.datasets.draws import place_in_draw, units_of
 from cxr_spark.tables.prepared import MAY_SHARE_PATIENTS, PreparedDataset
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.rank.shards import Index, read_index
@@ -92,8 +92,7 @@ def assign_folds(units: Sequence[str], folds: int, seed: int) -> NDArray[np.int6
     )
 
     def place(unit: int) -> tuple[int, bytes]:
-        told = f"{seed} folds {names[unit]}".encode("utf-8", "surrogatepass")
-        return -int(counts[unit]), hashlib.blake2b(told, digest_size=16).digest()
+        return -int(counts[unit]), place_in_draw(seed, "folds", str(names[unit]))
 
     sizes = np.zeros(folds, np.int64)
     fold_of = np.empty(len(names), np.int64)
@@ -117,10 +116,7 @@ def assign_images(dataset: PreparedDataset, folds: int, seed: int) -> FoldAssign
     """
     images = read_index(dataset, TRAIN, VALIDATION, patients=True)
     patients = images.patients.tolist()
-    units = [
-        f"image {name}" if patient is None else f"patient {patient}"
-        for name, patient in zip(images.names, patients, strict=True)
-    ]
+    units = units_of(patients, images.names.tolist())
     fold = assign_folds(units, folds, seed)
     patients_of = Counter(number for number, _ in set(zip(fold.tolist(), units, strict=True)))
     return FoldAssignment(
