@@ -59,8 +59,9 @@ _TABLES = (
 #: The program's own notes on a run, in an output that lies in the output of another job.
 _NOTES = rf"_cxr_spark\.json|_done\.json|_status\.json|_lock\.[^/]+|_written/{_HEX}{{32}}\.json"
 
-#: The converted network that a score job keeps in the model folder of a training.
-_CONVERSION = "model/openvino.safetensors"
+#: The converted network that a score job keeps in a model folder.
+CONVERTED_NAME = "openvino.safetensors"
+_CONVERSION = f"model/{CONVERTED_NAME}"
 _TRAIN = OutputNames(
     fixed=frozenset(
         {

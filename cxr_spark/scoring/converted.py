@@ -18,8 +18,6 @@ from safetensors import SafetensorError
 from cxr_spark.errors import DataError
 from cxr_spark.models.metadata import ModelMetadata
 
-#: The name of the file in a model folder.
-CONVERTED_NAME = "openvino.safetensors"
 #: Rises when the way of converting changes, so that what an earlier version converted is not taken.
 _FORMAT = 1
 _NOTE = "cxr_spark"

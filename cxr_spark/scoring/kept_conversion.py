@@ -7,8 +7,9 @@ import logging
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.models.limits import MAX_FILE_BYTES
 from cxr_spark.models.metadata import ModelMetadata
+from cxr_spark.outputs.names import CONVERTED_NAME
 from cxr_spark.runtime.requirements import check_convertible
-from cxr_spark.scoring.converted import CONVERTED_NAME, Converted, key_of
+from cxr_spark.scoring.converted import Converted, key_of
 from cxr_spark.storage.store import Store
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from cxr_spark.config.precision import NumberFormat
 from cxr_spark.errors import RunError
 from cxr_spark.models.metadata import ModelMetadata
+from cxr_spark.outputs.names import CONVERTED_NAME
 from cxr_spark.scoring.combining import sigmoid, softmax
-from cxr_spark.scoring.converted import CONVERTED_NAME, Converted
+from cxr_spark.scoring.converted import Converted
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.inputs import check_images, check_numbers, network_input
 from cxr_spark.scoring.openvino_library import openvino

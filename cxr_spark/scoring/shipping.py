@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.models.metadata_file import METADATA_NAME, WEIGHTS_NAME, load_metadata
+from cxr_spark.outputs.names import CONVERTED_NAME
 from cxr_spark.runtime.cores import usable_cores
-from cxr_spark.scoring.converted import CONVERTED_NAME
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.kept_conversion import converted_network
 from cxr_spark.scoring.ready import check_same

@@ -22,7 +22,8 @@ from cxr_spark.errors import DataError, RunError, UsageError
 from cxr_spark.models import ModelMetadata, build, load_metadata, load_model
 from cxr_spark.models.architectures import architecture, batch_norms
 from cxr_spark.models.metadata import Preprocessing
-from cxr_spark.scoring.converted import CONVERTED_NAME, Converted
+from cxr_spark.outputs.names import CONVERTED_NAME
+from cxr_spark.scoring.converted import Converted
 from cxr_spark.scoring.converting import convert_network
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.openvino_engine import OpenVinoModel, activate, compiled

@@ -13,9 +13,8 @@ import pytest
 from cxr_spark.errors import UsageError
 from cxr_spark.outputs.claim import claim
 from cxr_spark.outputs.mark import MARK_NAME
-from cxr_spark.outputs.names import OUTPUT_NAMES
+from cxr_spark.outputs.names import CONVERTED_NAME, OUTPUT_NAMES
 from cxr_spark.outputs.own_files import delete_strays, finished_files
-from cxr_spark.scoring.converted import CONVERTED_NAME
 from cxr_spark.storage.store import Store
 from tests.support.job_outputs import FOREIGN, WRITTEN, files, put, write_all
 from tests.support.stores import folder_of

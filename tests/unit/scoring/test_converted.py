@@ -10,7 +10,8 @@ import pytest
 
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.models.metadata import BuildArguments, ModelMetadata, Preprocessing
-from cxr_spark.scoring.converted import CONVERTED_NAME, Converted, key_of
+from cxr_spark.outputs.names import CONVERTED_NAME
+from cxr_spark.scoring.converted import Converted, key_of
 from cxr_spark.scoring.kept_conversion import converted_network, keep, kept_conversion
 from cxr_spark.storage.store import Store
 

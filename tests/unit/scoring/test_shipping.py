@@ -16,7 +16,8 @@ from pyspark import Broadcast
 
 from cxr_spark.errors import RunError
 from cxr_spark.models import ModelMetadata, load_metadata
-from cxr_spark.scoring.converted import CONVERTED_NAME, Converted, key_of
+from cxr_spark.outputs.names import CONVERTED_NAME
+from cxr_spark.scoring.converted import Converted, key_of
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.shipped import ShippedModel
 from cxr_spark.scoring.shipping import ship as ship_for_engine
