@@ -33,6 +33,15 @@ class Section(BaseModel):
             raise ValueError("expected no true or false: put the word in quotes if it is a text")
         return value
 
+    def at_default(self, *names: str) -> set[str]:
+        """Returns which of some settings have their defaults.
+
+        A job leaves them out of its fingerprint where an earlier version did not have these settings: what that version
+        did is then recognised as the same work, and stays finished.
+        """
+        fields = type(self).model_fields
+        return {name for name in names if getattr(self, name) == fields[name].default}
+
 
 class DicomSettings(Section):
     """What becomes of DICOM images that are no frontal chest radiographs by their headers.

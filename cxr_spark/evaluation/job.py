@@ -153,11 +153,8 @@ class EvaluateJob(Job[EvaluateResult]):
         data = PreparedDataset.open(data_uri) if data_uri is not None and settings.pictures == "show" else None
         if truth is not None:
             truth = with_splits(truth, lists)
-        excluded = set(_FILE_SETTINGS)
-        if settings.calibration == "temperature":  # what was evaluated before there was a choice stays finished work
-            excluded.add("calibration")
         fingerprint = {
-            **settings.model_dump(mode="json", exclude=excluded),
+            **settings.model_dump(mode="json", exclude={*_FILE_SETTINGS, *settings.at_default("calibration")}),
             **{f"{split}_list": hashlib.sha256(content).hexdigest() for split, content in lists.items()},
             "predictions": predictions,
             "prediction_files": _digest_of_files(predictions),

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 
 from cxr_spark.config import ExplainSettings, Settings
-from cxr_spark.config.section import DicomSettings
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.explanation.box_lists import Boxes, read_boxes
 from cxr_spark.explanation.images import image_names
@@ -134,17 +133,15 @@ class ExplainJob(Job[ExplainResult]):
         check_layers(metadata, settings.layers)
         boxes = read_boxes(run.uri("--boxes"), settings.box_side, metadata.findings)
         request = request_of(run, settings, metadata)
-        excluded = {"batch", "split", "image_index", "boxes", "storage", "dicom"}
-        if settings.method == "gradcam":  # what was explained before there was a choice stays finished work
-            excluded.add("method")
+        excluded = {"batch", "split", "image_index", "boxes", "storage", *settings.at_default("dicom", "method")}
+        if not self.images:
+            excluded.add("dicom")
         fingerprint = {
             "model_id": metadata.model_id,
             **request.fingerprint,
             **settings.model_dump(mode="json", exclude=excluded),
             "boxes": boxes.digest,
         }
-        if self.images and settings.dicom != DicomSettings():
-            fingerprint["dicom"] = settings.dicom.model_dump()
 
         def produce(claimed: Claim) -> ExplainResult:
             claimed.clear()

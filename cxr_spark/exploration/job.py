@@ -85,6 +85,5 @@ class ExploreJob(Job[ExploreResult]):
                 evenness=facts["information"]["evenness"],
             )
 
-        # What was explored before there were pictures stays finished work.
-        asked = {} if self.settings.pictures == "show" else {"pictures": self.settings.pictures}
+        asked = self.settings.model_dump(mode="json", exclude=self.settings.at_default("pictures"))
         return ReadyJob({"data": uri, "manifest": digest(dataset.manifest), **asked}, produce)

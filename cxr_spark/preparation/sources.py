@@ -10,7 +10,6 @@ from typing import Any
 
 from cxr_spark.config import PrepareSettings
 from cxr_spark.config.labels import LabelSettings
-from cxr_spark.config.section import DicomSettings
 from cxr_spark.datasets.base import LabelFile
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.listing import ImageFiles
@@ -76,12 +75,9 @@ def read_texts(sources: Sources) -> Texts:
 
 def recorded_settings(settings: PrepareSettings) -> dict[str, Any]:
     """Returns the settings that decide the result; where the inputs are is told by `Sources`."""
-    recorded = settings.model_dump(mode="json", exclude={"images", "labels", "train_list", "test_list"})
-    # Outputs from before there was one of these settings are still recognised.
-    later = {"white_level", *LabelSettings.model_fields} - {"uncertain"}
-    if settings.dicom == DicomSettings():
-        del recorded["dicom"]
-    return {name: value for name, value in recorded.items() if name not in later or value not in (None, [])}
+    later = {"dicom", "white_level", *LabelSettings.model_fields} - {"uncertain"}
+    excluded = {"images", "labels", "train_list", "test_list", *settings.at_default(*later)}
+    return settings.model_dump(mode="json", exclude=excluded)
 
 
 def fingerprint(settings: PrepareSettings, sources: Sources, texts: Texts, found: ImageFiles) -> dict[str, Any]:

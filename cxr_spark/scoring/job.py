@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 
 from cxr_spark.config import ScoreSettings, Settings
-from cxr_spark.config.section import DicomSettings
 from cxr_spark.errors import DataError, UsageError
 from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.outputs.claim import Claim, digest
@@ -143,7 +142,7 @@ class ScoreJob(Job[ScoreResult]):
             return self._incremental(run, models, form)
         request = request_of(run, self.settings, models.first)
         fingerprint = {"model_id": models.model_id, **models.fingerprint, **request.fingerprint, **form.fingerprint}
-        if self.images and self.settings.dicom != DicomSettings():
+        if self.images and not self.settings.at_default("dicom"):
             fingerprint["dicom"] = self.settings.dicom.model_dump()
         doubts = doubts_about(models.uris, models.members, request.dataset, self.settings.split)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from cxr_spark.augmentation.building import from_config, output_size
 from cxr_spark.augmentation.kinds import BatchAugmentation
-from cxr_spark.config import Section, Settings
+from cxr_spark.config import Settings
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.models.architectures import architecture, batch_norm_epsilon_of, build, check_input_size
 from cxr_spark.models.freezing import freeze, set_train_mode
@@ -42,13 +42,11 @@ _NOT_IN_RESULT = {
 }
 #: Settings that version 0.1 did not have. At their defaults they change nothing, so a training that was begun without
 #: them goes on with them.
-_SINCE_0_1 = {
-    "model": ("stochastic_depth",),
-    "train": (
-        *("loss", "focal_gamma", "asymmetric", "label_smoothing", "clip_norm", "ema_decay", "accumulate"),
-        *("layer_decay", "mixup", "soft_labels", "soft_labels_lambda"),
-    ),
-}
+_MODEL_SINCE_0_1 = ("stochastic_depth",)
+_TRAIN_SINCE_0_1 = (
+    *("loss", "focal_gamma", "asymmetric", "label_smoothing", "clip_norm", "ema_decay", "accumulate"),
+    *("layer_decay", "mixup", "soft_labels", "soft_labels_lambda"),
+)
 
 
 def fingerprint(
@@ -67,15 +65,11 @@ def fingerprint(
         **({"soft_labels": teacher.sha256} if teacher else {}),
         "data": dataset.store.uri,
         "data_manifest": digest(dataset.manifest),
-        "model": settings.model.model_dump(mode="json", exclude=_at_default(settings.model, "model")),
-        "train": settings.train.model_dump(mode="json", exclude=_NOT_IN_RESULT | _at_default(settings.train, "train")),
+        "model": settings.model.model_dump(mode="json", exclude=settings.model.at_default(*_MODEL_SINCE_0_1)),
+        "train": settings.train.model_dump(
+            mode="json", exclude=_NOT_IN_RESULT | settings.train.at_default(*_TRAIN_SINCE_0_1)
+        ),
     }
-
-
-def _at_default(section: Section, name: str) -> set[str]:
-    """Returns the settings of a group that version 0.1 did not have and that have their defaults."""
-    fields = type(section).model_fields
-    return {setting for setting in _SINCE_0_1[name] if getattr(section, setting) == fields[setting].default}
 
 
 def start_training(

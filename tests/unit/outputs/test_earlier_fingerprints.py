@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxr_spark.config import Settings
+from cxr_spark.config import PrepareSettings, Settings
 from cxr_spark.evaluation.job import EvaluateJob
 from cxr_spark.explanation.job import ExplainJob
 from cxr_spark.exploration.job import ExploreJob
 from cxr_spark.outputs.job import Job, JobRun
+from cxr_spark.preparation.sources import recorded_settings
 from cxr_spark.scoring.job import ScoreJob
 from cxr_spark.storage.store import Store
 from tests.support.predictions import write_predictions
@@ -32,6 +33,10 @@ EXPLAINED = {
 }
 EXPLORED = {"data", "manifest"}
 SCORED = {"data", "manifest", "model_id", "split"}
+PREPARED = {
+    *("dataset", "max_bad_fraction", "positive_class", "resize", "sample", "seed", "size", "split", "subset"),
+    *("test_fraction", "uncertain", "val_fraction"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +76,11 @@ def test_work_of_an_earlier_version_stays_finished(
 
     assert found() == expected
     assert found(**new) > expected
+
+
+def test_data_that_an_earlier_version_prepared_stay_finished() -> None:
+    def found(**changes: Any) -> set[str]:
+        return set(recorded_settings(PrepareSettings(**changes)))
+
+    assert found() == PREPARED
+    assert found(white_level=255, dicom={"view": "take"}) == PREPARED | {"white_level", "dicom"}
