@@ -46,7 +46,7 @@ def render(
     Returns:
         The page as HTML.
     """
-    made = environment("cxr_spark.explanation", script="templates/index.js")
+    made = environment("cxr_spark.explanation", "templates/index.js")
     made.filters |= {"href": lambda name: quote(name, safe="")}
     findings = [found for image in shown for found in image.findings]
     return made.get_template("index.html.j2").render(

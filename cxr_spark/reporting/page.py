@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -15,14 +16,15 @@ from cxr_spark.reporting.tables import cell_text
 _CHANCE = 0.5
 
 
-def environment(package: str, script: str | None = None) -> Environment:
+def environment(package: str, *scripts: str) -> Environment:
     """Returns the environment that renders a package's templates and `page.html.j2`, which they extend.
 
     Every value is escaped.
 
     Args:
         package: the dotted name of the package; its templates are in its folder `templates`.
-        script: a script of the package that pages run after the one of all pages, as a path within the package.
+        scripts: scripts of the package that pages run after the one of all pages, in this order, as paths within the
+            package. They share their constants.
     """
     packages = dict.fromkeys((package, __package__))
     made = Environment(
@@ -32,15 +34,15 @@ def environment(package: str, script: str | None = None) -> Environment:
         trim_blocks=True,
     )
     made.filters |= {**FORMS, "words": FORMS["text"], "bar": _bar}
-    made.globals |= {"cell": cell_text, **_script(package, script)}
+    made.globals |= {"cell": cell_text, **_script(package, scripts)}
     return made
 
 
-def _script(package: str, own: str | None) -> dict[str, Any]:
+def _script(package: str, own: Sequence[str]) -> dict[str, Any]:
     """Returns the page's script, and its hash for the page's security policy, which lets no other script run."""
     code = resources.files(__package__).joinpath("templates/page.js").read_text(encoding="utf-8")
-    if own is not None:
-        code += resources.files(package).joinpath(own).read_text(encoding="utf-8")
+    for path in own:
+        code += resources.files(package).joinpath(path).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     return {"script": code, "script_hash": digest}
 

@@ -31,6 +31,8 @@ _OPTIONS = (
     "--remote-debugging-pipe",
 )
 _LONGEST = 120.0
+#: The numbers by which Chromium knows keys.
+_KEY_CODES = {"Tab": 9, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
 #: Pairs of texts that cover each other by more than 2 pixels in both directions, as far as they can be seen.
 _OVERLAPS = """(() => {
   const seen = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -89,7 +91,7 @@ class Browser:
         self._errors.clear()
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        self._call("Emulation.setEmulatedMedia", media="", features=[scheme])
         for uri in ("about:blank", page.as_uri()):  # the blank one, so that the same page again is told from before
             self._call("Page.navigate", url=uri)
             while self.value("document.readyState + ' ' + location.href") != f"complete {uri}":
@@ -100,9 +102,31 @@ class Browser:
         """Returns the texts that lie on each other as the page is now."""
         return list(self.value(_OVERLAPS))
 
-    def value(self, expression: str) -> Any:
-        """Returns the JSON value of an expression in the page."""
-        return self._call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+    def value(self, expression: str, *, wait: bool = False) -> Any:
+        """Returns the JSON value of an expression in the page; with `wait` that of the promise that it gives."""
+        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=wait)
+        return answer["result"].get("value")
+
+    def point(self, x: float, y: float) -> None:
+        """Moves the mouse to a place of the window, in CSS pixels."""
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, pointerType="mouse")
+
+    def tap(self, x: float, y: float) -> None:
+        """Touches a place of the window with a finger, and lifts it."""
+        self._call("Emulation.setTouchEmulationEnabled", enabled=True)
+        self._call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        self._call("Emulation.setTouchEmulationEnabled", enabled=False)
+
+    def press(self, key: str) -> None:
+        """Presses and lets go of a key that has a name, such as `Tab` or `ArrowRight`."""
+        code = _KEY_CODES[key]
+        for kind in ("rawKeyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def lay_out_for_print(self) -> None:
+        """Shows the page in the style in which it is printed, until the next look."""
+        self._call("Emulation.setEmulatedMedia", media="print")
 
     def picture(self, target: Path) -> None:
         """Writes a picture of the whole page as PNG."""

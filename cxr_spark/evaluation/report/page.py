@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from cxr_spark.evaluation.decisions.classification import RULES
 from cxr_spark.evaluation.decisions.operating_points import POINTS
 from cxr_spark.evaluation.report.metrics import may_share_patients
 from cxr_spark.evaluation.report.mistakes import KINDS, Pictures
-from cxr_spark.evaluation.report.movable import MovablePoint
+from cxr_spark.evaluation.report.movable import MovablePoint, as_json, places_of
 from cxr_spark.evaluation.report.panels import FEW_IMAGES, ComparedPanel, Panel, reliability_panels
 from cxr_spark.evaluation.report.words import CALIBRATIONS, engine_in_words, model_in_words
 from cxr_spark.reporting.numbers import count
 from cxr_spark.reporting.page import environment
 from cxr_spark.reporting.tables import Table
+
+#: The scripts of the page. The first gives the others what they share.
+_SCRIPTS = ("templates/points.js", "templates/operating.js", "templates/panels.js")
 
 
 def render(
@@ -38,13 +39,13 @@ def render(
         tables: the tables by name, from `tables.tables_of`.
         created: the time of the evaluation, for the reader.
         pictures: the pictures of the worst mistakes; None for a page without pictures.
-        movable: the curves of findings along which the reader moves an operating point.
+        movable: the curves on which the reader picks an operating point.
 
     Returns:
         The page as HTML.
     """
     return (
-        environment("cxr_spark.evaluation.report", script="templates/operating.js")
+        environment("cxr_spark.evaluation.report", *_SCRIPTS)
         .get_template("report.html.j2")
         .render(
             title="Chest X-ray evaluation" + (" (synthetic images)" if metrics["synthetic"] else ""),
@@ -71,7 +72,9 @@ def render(
             comparison=metrics["comparison"],
             published=metrics.get("published"),
             panels=panels,
-            movable=json.dumps([asdict(each) for each in movable], allow_nan=False) if movable else "",
+            places=places_of(panels, movable),
+            movable=as_json(movable) if movable else "",
+            pooled=any(each.pooled for each in movable),
             compared=compared,
             tables=tables,
             footer=", ".join(f"{name} {version}" for name, version in metrics["versions"].items()),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cxr_spark.datasets.findings import NO_FINDING
 from cxr_spark.evaluation.report.plots import RocCurve, macro_curve
-from cxr_spark.evaluation.report.words import names_of_means
+from cxr_spark.evaluation.report.words import POOLED, names_of_means
 
 #: A panel is so many units wide and high, so that a path needs no fractions that the eye cannot see.
 SIDE = 100
@@ -67,7 +67,7 @@ def panels_of(curves: Sequence[RocCurve], micro: RocCurve | None, numbers: Any) 
                 path = roc_path(macro_curve(used))
                 made.append(Panel(name, found["auc"], found["average_precision"], path, whole=True))
         if micro is not None:
-            made.append(_panel("micro (pooled)", micro, numbers["micro"], whole=True))
+            made.append(_panel(POOLED, micro, numbers["micro"], whole=True))
     return made + [_panel(curve.name, curve, numbers["findings"][curve.name]) for curve in curves]
 
 

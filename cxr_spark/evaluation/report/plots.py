@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cxr_spark.datasets.findings import NO_FINDING
 from cxr_spark.evaluation.counting.whole_curves import Curve
-from cxr_spark.evaluation.report.words import names_of_means
+from cxr_spark.evaluation.report.words import POOLED, names_of_means
 from cxr_spark.reporting.style import BLUE, GREY, INK, display_name, empty_note, figure, small_plots
 
 __all__ = ["RocCurve", "auc_bars", "macro_curve", "roc_curve", "roc_curves"]
@@ -86,7 +86,7 @@ def roc_curves(
         others: the mean of the AUCs without `No Finding`; None where that is no finding, or the only one.
     """
     ranked = sorted(curves, key=lambda curve: -curve.auc)
-    whole: list[_Line] = [(f"micro (pooled), {micro.auc:.3f}", micro.points, _MICRO)] if micro is not None else []
+    whole: list[_Line] = [(f"{POOLED}, {micro.auc:.3f}", micro.points, _MICRO)] if micro is not None else []
     if ranked and macro_auc is not None:
         without, of_all = names_of_means({"auc": others} if others is not None else None)
         whole.insert(0, (f"{of_all}, {macro_auc:.3f}", macro_curve(ranked), _MACRO))
@@ -154,7 +154,7 @@ def auc_bars(
         (display_name(name), auc, f["auc_ci95"], f"{f['n_positive']:,}", BLUE) for auc, name, f in ranked
     ]
     without, of_all = names_of_means(others)
-    for name, whole in ((without, others), (of_all, macro), ("micro (pooled)", micro)):
+    for name, whole in ((without, others), (of_all, macro), (POOLED, micro)):
         if whole and whole["auc"] is not None and len(findings) > 1:  # macro and micro of one finding are the finding
             rows.append((name, whole["auc"], whole["auc_ci95"], "", INK))
     with figure(10, 1.5 + 0.31 * max(len(rows), 4), target, vector) as drawing:

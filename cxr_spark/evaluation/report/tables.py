@@ -8,7 +8,7 @@ from cxr_spark.evaluation.decisions.classification import MOST_PROBABLE
 from cxr_spark.evaluation.report.group_tables import splits, subgroup_findings, subgroups
 from cxr_spark.evaluation.report.mistakes import mistakes_table
 from cxr_spark.evaluation.report.rows import FINDING, Numbers, average, rows_of, values
-from cxr_spark.evaluation.report.words import names_of_means
+from cxr_spark.evaluation.report.words import POOLED, names_of_means
 from cxr_spark.reporting.tables import BAR, Column, Row, Table
 
 _AUC = (Column("AUC", "three", "auc"), Column("95 % interval", "interval", "auc_ci95"))
@@ -58,7 +58,7 @@ def _findings(metrics: Numbers) -> Table:
         others = metrics.get("macro_without_no_finding")
         without, whole = names_of_means(others)
         means = [(without, others)] if others else []
-        means += [(whole, metrics["macro"]), ("micro (pooled)", metrics["micro"])]
+        means += [(whole, metrics["macro"]), (POOLED, metrics["micro"])]
         for number, (name, found) in enumerate(means):
             cells = (name, _bar(found), *values(found, "auc", "auc_ci95", "average_precision"), "", "")
             rows.append(Row(cells, whole=True, ruled=number == 0))

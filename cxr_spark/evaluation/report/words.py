@@ -24,6 +24,10 @@ CALIBRATIONS: Mapping[str, str] = MappingProxyType(
 )
 
 
+#: The name of all pairs of image and finding together.
+POOLED = "micro (pooled)"
+
+
 def names_of_means(others: Mapping[str, Any] | None) -> tuple[str, str]:
     """Returns the names of the means without `No Finding` and over all findings.
 

@@ -44,7 +44,7 @@ def write(store: Store, evaluation: Evaluation) -> None:
         tables=tables,
         created=created,
         pictures=evaluation.pictures,
-        movable=movable_points(evaluation.curves, metrics),
+        movable=movable_points(evaluation.curves, metrics, evaluation.micro),
     )
     for name, content in contents.items():
         store.write_bytes(name, content)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,7 +12,8 @@ from sklearn.metrics import confusion_matrix, roc_curve
 from cxr_spark.evaluation.counting.buckets import PAIRS, CurveSettings, Ranges, count_buckets
 from cxr_spark.evaluation.counting.whole_curves import combine
 from cxr_spark.evaluation.report import plots
-from cxr_spark.evaluation.report.movable import movable_points
+from cxr_spark.evaluation.report.movable import movable_points, places_of
+from cxr_spark.evaluation.report.panels import Panel
 
 
 @pytest.fixture
@@ -68,3 +71,32 @@ def test_the_counts_at_each_threshold_are_those_of_sklearn(drawn):
     numbers["classification"] = {"most_probable": {"findings": {"Pleural_Thickening": {}}}}
     (point,) = movable_points([plots.roc_curve("Pleural_Thickening", curve)], numbers)
     assert point.thresholds[point.start] >= 0.2 > point.thresholds[point.start + 1]  # Youden's
+
+
+def test_all_pairs_have_points_too_where_there_are_several_findings(drawn):
+    truth, scores = drawn
+    halves = [(truth[:1000], scores[:1000]), (truth[1000:], scores[1000:])]
+    curves = [plots.roc_curve(name, counted(*half)) for name, half in zip(("Mass", "Edema"), halves, strict=True)]
+    numbers = {
+        "findings": {
+            name: {"n_positive": int(half[0].sum()), "n_negative": int((~half[0]).sum()), "threshold": 0.5}
+            for name, half in zip(("Mass", "Edema"), halves, strict=True)
+        },
+        "micro": {"n_positive": int(truth.sum()), "n_negative": int((~truth).sum())},
+        "classification": {"0.5": {"findings": {"Mass": {}, "Edema": {}}}},
+    }
+    pooled = plots.roc_curve("micro", counted(truth, scores))
+    *findings, point = movable_points(curves, numbers, pooled)
+    assert [each.pooled for each in (*findings, point)] == [False, False, True]
+    for threshold, true, false in zip(point.thresholds, point.true, point.false, strict=True):
+        (_, alarms), (_, hits) = confusion_matrix(truth, scores >= threshold)
+        assert (hits, alarms) == (true, false)
+    false, true, thresholds = roc_curve(truth, scores, drop_intermediate=False)
+    best = thresholds[np.argmax(true - false)]
+    assert point.thresholds[point.start] >= best > point.thresholds[point.start + 1]  # Youden's
+    assert [each.pooled for each in movable_points(curves[:1], numbers, pooled)] == [False]  # it is the finding's curve
+
+    points = [replace(point, finding="micro (pooled)", pooled=False), point]  # a finding may have any name
+    names = (("macro (mean)", True), ("micro (pooled)", True), ("micro (pooled)", False), ("Mass", False))
+    panels = [Panel(name, 0.5, 0.5, "", whole=whole) for name, whole in names]
+    assert places_of(panels, points) == [None, 1, 0, None]
