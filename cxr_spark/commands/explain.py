@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from cxr_spark.explanation.job import ExplainJob
 
 SETTINGS = (
-    "boxes", "finding", "method", "layers", "split", "only", "limit", "image_index", "box_side", "threshold", "batch"
+    "boxes", "finding", "method", "layers", "split", "only", "limit", "image_index", "box_side", "threshold", "batch",
+    "sanity", "seed",
 )  # fmt: skip
 _OWN = ("data", "images", "model", "out")
 

@@ -196,3 +196,11 @@ class ExplainSettings(Section):
         lt=1,
         description="fraction of a map's maximum above which a pixel counts as highlighted, for the overlap with boxes",
     )
+    sanity: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="number of images whose maps are compared with those of the network with random weights, which "
+        "should be other ones; 0: none",
+    )
+    seed: Seed = Field(42, description="seed of the random weights of sanity, and of the draw of its images")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,44 @@ class ViewedImage:
     width: int
     labels: Mapping[str, bool] | None
     doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where the images to explain come from.
+
+    Attributes:
+        data: the URI of the prepared dataset; None for raw images.
+        findings: the names of the findings, in the order of the dataset's labels.
+        gate: the rule by which raw DICOM images are explained or refused.
+    """
+
+    data: str | None
+    findings: tuple[str, ...] = ()
+    gate: DicomGate = field(default_factory=DicomGate)
+
+    def images(
+        self, chosen: ChosenPart, preprocessing: Preprocessing, batch: int, threads: int
+    ) -> Iterator[ViewedImage | dict[str, str]]:
+        """Reads the chosen images of a part. In place of a raw image that cannot be used it yields its quarantine row.
+
+        Args:
+            chosen: the part, and which of its images are wanted.
+            preprocessing: the preprocessing of the model.
+            batch: the number of rows of prepared data to read at a time.
+            threads: the number of threads that read raw images.
+
+        Raises:
+            DataError: the prepared data are damaged.
+            RunError: a file cannot be read.
+        """
+        if isinstance(chosen.part, RawPart):
+            return raw_images(chosen.part, preprocessing, self.gate, threads)
+        return prepared_images(chosen, self.data or "", self.findings, batch)
+
+    def names(self, part: Part) -> list[str]:
+        """Returns the names of the images of a part: see `image_names`."""
+        return image_names(part, None if self.data is None else Store(self.data))
 
 
 def prepared_images(chosen: ChosenPart, data: str, findings: tuple[str, ...], batch: int) -> Iterator[ViewedImage]:

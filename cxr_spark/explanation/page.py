@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cxr_spark import __version__
+from cxr_spark.explanation.sanity import STILL_ALIKE, in_words
 from cxr_spark.explanation.shown import CALLED_FROM, MAX_LISTED, NOT_KNOWN, VERDICTS, ShownFinding, ShownImage
 from cxr_spark.reporting.numbers import words
 from cxr_spark.reporting.page import environment
@@ -31,6 +32,7 @@ def render(
     *,
     boxed: bool,
     total: int | None = None,
+    sanity: Mapping[str, Any] | None = None,
 ) -> str:
     """Renders the page. Every value in it is escaped.
 
@@ -42,6 +44,7 @@ def render(
         facts: what the page says at its top, names and values.
         boxed: whether boxes were given.
         total: the number of all pictures; None where `shown` has them all.
+        sanity: the content of sanity.json; None where maps were not compared with those of random weights.
 
     Returns:
         The page as HTML.
@@ -61,6 +64,9 @@ def render(
         place=_place,
         places=_places(),
         table=_table(localization) if boxed else None,
+        sanity=sanity,
+        sanity_in_words=None if sanity is None else in_words(sanity),
+        still_alike=STILL_ALIKE,
         warnings=localization["warnings"],
         called_from=CALLED_FROM,
         most=MAX_LISTED,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from cxr_spark.datasets.draws import place_in_draw
 from cxr_spark.errors import DataError
 from cxr_spark.explanation.shown import MAX_LISTED
 from cxr_spark.scoring.plan import Part, RawPart
@@ -61,10 +63,7 @@ def choose(
         left = None if left is None else left - len(names)
         if not names:
             continue
-        kept = frozenset(names)
-        if isinstance(part, RawPart):
-            part = replace(part, images=tuple(image for image in part.images if image.image_index in kept))
-        chosen.append(ChosenPart(part, kept))
+        chosen.append(_only(part, names))
     if not chosen and only is None:
         raise DataError(
             "no image is left to explain: all of them were set aside because of their names; images of one name are "
@@ -73,6 +72,38 @@ def choose(
     if not chosen:
         raise DataError("none of the images has a box: check that --boxes belongs to them, or leave out --only boxed")
     return chosen
+
+
+def draw(
+    chosen: Sequence[ChosenPart], names_of: Callable[[Part], list[str]], number: int, seed: int
+) -> tuple[ChosenPart, ...]:
+    """Draws some of the images that are explained. How they are cut into parts changes nothing.
+
+    Args:
+        chosen: the images that are explained.
+        names_of: returns the names of the images of a part.
+        number: how many images are drawn; of fewer all are taken.
+        seed: the seed of the draw.
+
+    Returns:
+        The drawn images; parts without any are left out.
+    """
+    places = (
+        (place_in_draw(seed, "sanity", name), place, name)
+        for place, one in enumerate(chosen)
+        for name in (names_of(one.part) if one.names is None else one.names)
+    )
+    drawn: dict[int, list[str]] = {}
+    for _, place, name in heapq.nsmallest(number, places):
+        drawn.setdefault(place, []).append(name)
+    return tuple(_only(chosen[place].part, names) for place, names in sorted(drawn.items()))
+
+
+def _only(part: Part, names: Collection[str]) -> ChosenPart:
+    kept = frozenset(names)
+    if isinstance(part, RawPart):
+        part = replace(part, images=tuple(image for image in part.images if image.image_index in kept))
+    return ChosenPart(part, kept)
 
 
 def with_listing(chosen: Sequence[ChosenPart]) -> list[ChosenPart]:

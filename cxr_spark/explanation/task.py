@@ -10,38 +10,30 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
-from cxr_spark.augmentation.kernels import imagenet_bgr
-from cxr_spark.datasets.findings import NO_FINDING
 from cxr_spark.errors import RunError, UsageError
 from cxr_spark.explanation.boxes import Box, in_square
 from cxr_spark.explanation.gradcam import GradCam
-from cxr_spark.explanation.images import ViewedImage, image_names, prepared_images, raw_images
+from cxr_spark.explanation.images import ImageSource, ViewedImage
 from cxr_spark.explanation.layers import gradcam_layer
 from cxr_spark.explanation.localization import BoxOverlap, compare_with_boxes, on_square
 from cxr_spark.explanation.names import METHODS, file_name
+from cxr_spark.explanation.network import input_of, shown_finding
 from cxr_spark.explanation.overlay import SIDE, Caption, HeatMap, contact_sheet, overlay
 from cxr_spark.explanation.plan import ChosenPart
 from cxr_spark.explanation.shown import CALLED_FROM, ShownFinding, ShownImage
 from cxr_spark.explanation.writing import WRITERS, PictureWriter
-from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.imaging.prepare import use_one_thread
 from cxr_spark.imaging.resize import ResizeMode
 from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.outputs.mark import note
-from cxr_spark.scoring.inputs import network_input
-from cxr_spark.scoring.plan import RawPart
 from cxr_spark.scoring.predict import activate
 from cxr_spark.scoring.shipped import ShippedModel
 from cxr_spark.scoring.task import write_quarantine_part
 from cxr_spark.scoring.torch_engine import TorchModel, on_worker
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.schema import QUARANTINE
-
-#: The value of `explain.finding` that means the most probable finding of each image.
-TOP = "top"
 
 
 @dataclass(frozen=True)
@@ -70,8 +62,7 @@ class PartExplainer:
     Attributes:
         out: the URI of the output folder.
         model: the model that is explained.
-        data: the URI of the prepared dataset; None for raw images.
-        data_findings: the names of the findings, in the order of the dataset's labels.
+        source: where the images come from.
         resize: how the images were made square.
         finding: the name of the finding that is explained, or `TOP`.
         method: one of `names.METHODS`.
@@ -81,14 +72,12 @@ class PartExplainer:
         threshold: the fraction of a map's maximum from which on it counts as overlap with boxes.
         threads: the number of CPU threads of a task.
         batch: the number of images in a forward pass.
-        gate: the rule by which raw DICOM images are explained or refused.
         foreign: the names in the output folder that the job did not write, and must not replace.
     """
 
     out: str
     model: ShippedModel
-    data: str | None
-    data_findings: tuple[str, ...]
+    source: ImageSource
     resize: ResizeMode
     finding: str
     method: str
@@ -98,7 +87,6 @@ class PartExplainer:
     threshold: float
     threads: int
     batch: int
-    gate: DicomGate = field(default_factory=DicomGate)
     foreign: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __call__(self, chosen_parts: Iterable[ChosenPart]) -> Iterator[ExplainedPart]:
@@ -122,8 +110,7 @@ class PartExplainer:
 
         The names come from the data, so these notes alone tell later that a picture is the job's own.
         """
-        data = None if self.data is None else Store(self.data)
-        images = chosen.names if chosen.names is not None else image_names(chosen.part, data)
+        images = chosen.names if chosen.names is not None else self.source.names(chosen.part)
         names = [file_name(name) for name in images]
         names += [f"layers/{layer}/{name}" for layer in self.layers for name in names]
         taken = self.foreign.intersection(names)
@@ -151,7 +138,7 @@ class PartExplainer:
                         shown.append(one)
                 waiting.clear()
 
-            for image in self._images(chosen, model):
+            for image in self.source.images(chosen, model.metadata.preprocessing, self.batch, self.threads):
                 if not isinstance(image, ViewedImage):
                     rejected.append(image)
                     continue
@@ -169,22 +156,15 @@ class PartExplainer:
         reasons = dict(Counter(row["reason"] for row in rejected))
         return ExplainedPart(images, reasons, tuple(overlaps), tuple(shown), dict(doubts))
 
-    def _images(self, chosen: ChosenPart, model: TorchModel) -> Iterator[ViewedImage | dict[str, str]]:
-        if isinstance(chosen.part, RawPart):
-            return raw_images(chosen.part, model.metadata.preprocessing, self.gate, self.threads)
-        return prepared_images(chosen, self.data or "", self.data_findings, self.batch)
-
     def _explain(
         self, images: list[ViewedImage], model: TorchModel, cam: GradCam, writer: PictureWriter
     ) -> Iterator[ShownImage]:
         metadata = model.metadata
-        squares = np.stack([image.pixels for image in images])
-        seen = torch.from_numpy(network_input(squares, metadata.preprocessing)).to(model.compute.device)
-        inputs = imagenet_bgr(seen, torch.channels_last)
-        probabilities = activate(cam.logits(inputs), metadata.task).cpu().numpy()
+        logits = cam.logits(input_of([image.pixels for image in images], model))
+        probabilities = activate(logits, metadata.task).cpu().numpy()
         if not np.isfinite(probabilities).all():
             raise RunError(f"model {metadata.model_id[:12]} gives probabilities that are not numbers: train it again")
-        shown = [self._shown(row, metadata.findings) for row in probabilities]
+        shown = [shown_finding(row, metadata.findings, self.finding) for row in probabilities]
         boxed = [self.boxes.get(image.image_index, {}) for image in images]
         wanted = [
             list(dict.fromkeys([metadata.findings[first], *found])) for first, found in zip(shown, boxed, strict=True)
@@ -223,13 +203,6 @@ class PartExplainer:
         labelled = None if image.labels is None else image.labels.get(finding)
         shown = ShownFinding(finding, probability, called, labelled, overlap)
         return HeatMap(shown, on_square(cam, preprocessing, SIDE), [box for box in placed if box is not None])
-
-    def _shown(self, probabilities: NDArray[np.float32], findings: tuple[str, ...]) -> int:
-        """Returns the number of the finding to show. `No Finding` has no place in an image and is never the top one."""
-        if self.finding != TOP:
-            return findings.index(self.finding)
-        order = np.argsort(-probabilities, kind="stable")
-        return next((int(i) for i in order if findings[i] != NO_FINDING), int(order[0]))
 
     def _placed(self, box: Box, image: ViewedImage) -> Box | None:
         size = image.pixels.shape[0]

@@ -144,7 +144,7 @@ OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
             )
         ),
         "explain": OutputNames(
-            fixed=frozenset({"index.html", "localization.json"}),
+            fixed=frozenset({"index.html", "localization.json", "sanity.json"}),
             made=re.compile(r"_quarantine/part-(names|\d{5})\.parquet"),
             of_data=re.compile(r"(layers/[^/]+/)?[^/]+\.png"),
             folders=re.compile(r"_quarantine|layers(/[^/]+)?"),

@@ -189,6 +189,7 @@ def explain(
     box_side: int | None = None,
     threshold: float | None = None,
     batch: int | None = None,
+    sanity: int | None = None,
     explain: Group | None = None,
     config: str | None = None,
     overwrite: bool = False,
@@ -211,6 +212,7 @@ def explain(
         box_side: side of the images on which the boxes were drawn, in pixels.
         threshold: fraction of a map's maximum from which it counts as overlap with a box.
         batch: images per forward pass.
+        sanity: number of images whose maps are compared with those of the network with random weights.
         explain: further settings of the group `explain`.
         config: URI of a settings file.
         overwrite: whether to replace the output of another run.
@@ -240,5 +242,6 @@ def explain(
         box_side=box_side,
         threshold=threshold,
         batch=batch,
+        sanity=sanity,
     )
     return run_job(job, Execution(overwrite=overwrite, config=config))

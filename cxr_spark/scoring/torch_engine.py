@@ -47,12 +47,14 @@ class TorchModel:
         return predict(self.module, self.metadata, pixels, compute=self.compute, batch=batch)
 
 
-def load(model: ShippedModel, threads: int) -> TorchModel:
+def load(model: ShippedModel, threads: int, *, fused: bool = True) -> TorchModel:
     """Loads a model that the driver has checked.
 
     Args:
         model: the model.
         threads: the number of CPU threads that this process may use.
+        fused: whether batch norms become part of the convolutions in front of them, which is faster; without, the
+            network has the layers and the weights of the model folder.
 
     Raises:
         RunError: the folder no longer holds that model, or cannot be read.
@@ -66,7 +68,8 @@ def load(model: ShippedModel, threads: int) -> TorchModel:
     if model.metadata is not None:
         check_same(loaded.metadata, model.metadata, model.uri)
     compute = choose_to_score(model.engine.precision, _gpu())
-    return TorchModel(compute.place(fuse_batch_norms(loaded.module)), loaded.metadata, compute)
+    network = fuse_batch_norms(loaded.module) if fused else loaded.module
+    return TorchModel(compute.place(network), loaded.metadata, compute)
 
 
 def on_worker(model: ShippedModel, threads: int) -> TorchModel:

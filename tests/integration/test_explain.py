@@ -214,6 +214,60 @@ def test_top_is_the_most_probable_finding_but_no_finding(folder) -> None:
     assert (folder / "top" / name).read_bytes() == (folder / "named" / name).read_bytes()
 
 
+def test_sanity_compares_the_maps_of_drawn_images_and_changes_no_picture(folder, explained, capsys) -> None:
+    """The same images in batches of another size, the summary by depth, and the pictures of a run without the check."""
+    write_model(folder / "finer", input_size=128)  # a map of 4 x 4 cells
+    given = ["explain", "--data", f"{folder}/data", "--model", f"{folder}/finer"]
+    assert main([*given, "--out", f"{folder}/plain"]) == 0
+    capsys.readouterr()
+    assert main([*given, "--out", f"{folder}/sane", "--sanity=6"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    found = json.loads((folder / "sane" / "sanity.json").read_text())
+    names = [image["image_index"] for image in found["images"]]
+    assert len(set(names)) == 6
+    assert set(names) < {row["image_index"] for row in rows(folder)}
+    assert found["cells"] == [4, 4]
+    for place, stage in enumerate(found["stages"]):
+        known = [abs(c) for image in found["images"] if (c := image["correlations"][place]) is not None]
+        assert summary["sanity"][stage["block"]] == pytest.approx(np.mean(known) if known else None)
+        assert max(known, default=0) <= 1
+    assert any(0 < abs(image["correlations"][-1] or 0) < 0.99 for image in found["images"])
+    pictures = {path.name: path.read_bytes() for path in (folder / "plain").glob("*.png")}
+    assert {path.name: path.read_bytes() for path in (folder / "sane").glob("*.png")} == pictures
+    page = (folder / "sane" / "index.html").read_text()
+    assert all(f'<th scope="row">{stage["block"]}</th>' in page for stage in found["stages"])
+    assert "Do the maps depend" not in (folder / "plain" / "index.html").read_text()
+
+    assert main([*given, "--out", f"{folder}/again", "--sanity=6", "--batch=2"]) == 0
+    again = json.loads((folder / "again" / "sanity.json").read_text())
+    assert [image["image_index"] for image in again["images"]] == names
+    for one, other in zip(found["stages"], again["stages"], strict=True):
+        assert other["mean_abs_correlation"] == pytest.approx(one["mean_abs_correlation"], abs=0.02)
+    assert main([*given, "--out", f"{folder}/other", "--sanity=6", "--seed=7", "--method=gradcam++"]) == 0
+    other = json.loads((folder / "other" / "sanity.json").read_text())
+    assert (other["seed"], other["method"]) == (7, "gradcam++")
+    assert other["stages"] != found["stages"]
+
+
+def test_sanity_of_images_that_cannot_be_read_is_told(folder, capsys) -> None:
+    raw = folder / "one_broken"
+    raw.mkdir()
+    Image.fromarray(np.random.default_rng(3).integers(0, 255, (80, 60), dtype=np.uint8)).save(raw / "good.png")
+    (raw / "broken.png").write_bytes((raw / "good.png").read_bytes()[:-400])
+    told = {}
+    for seed in range(8):
+        out = folder / f"broken_{seed}"
+        given = ["explain", "--images", f"{raw}", "--model", f"{folder}/model", "--out", f"{out}", "--sanity=1"]
+        assert main([*given, f"--seed={seed}"]) == 0
+        unread = "none of the images drawn for that could be read" in capsys.readouterr().err
+        assert unread == (not (out / "sanity.json").exists())
+        assert unread == ("none of the images drawn" in (out / "index.html").read_text())
+        told[unread] = seed
+        if len(told) == 2:
+            break
+    assert set(told) == {True, False}
+
+
 @pytest.mark.parametrize(
     ("options", "status", "told"),
     [
@@ -222,6 +276,7 @@ def test_top_is_the_most_probable_finding_but_no_finding(folder) -> None:
         (["--only=boxed"], 2, "--boxes"),
         (["--boxes=/nowhere.csv"], 3, "no such file"),
         (["--limit=0"], 2, "limit"),
+        (["--sanity=-1"], 2, "sanity"),
         (["--threshold=1.5"], 2, "threshold"),
     ],
 )

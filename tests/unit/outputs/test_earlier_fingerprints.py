@@ -63,6 +63,7 @@ def names(job: Job[Any], folder: Path) -> set[str]:
     [
         (EvaluateJob, {"predictions": "scores"}, EVALUATED, {"calibration": "isotonic"}),
         (ExplainJob, {"model": "model", "data": "data"}, EXPLAINED, {"method": "gradcam++"}),
+        (ExplainJob, {"model": "model", "data": "data"}, EXPLAINED, {"sanity": "4"}),
         (ExploreJob, {"data": "data"}, EXPLORED, {"pictures": "leave_out"}),
         (ScoreJob, {"model": "model", "data": "data"}, SCORED, {"engine": "openvino"}),
     ],
