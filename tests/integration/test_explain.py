@@ -243,7 +243,7 @@ def test_sanity_compares_the_maps_of_drawn_images_and_changes_no_picture(folder,
     assert [image["image_index"] for image in again["images"]] == names
     for one, other in zip(found["stages"], again["stages"], strict=True):
         assert other["mean_abs_correlation"] == pytest.approx(one["mean_abs_correlation"], abs=0.02)
-    assert main([*given, "--out", f"{folder}/other", "--sanity=6", "--seed=7", "--method=gradcam++"]) == 0
+    assert main([*given, "--out", f"{folder}/other", "--sanity=6", "--set=explain.seed=7", "--method=gradcam++"]) == 0
     other = json.loads((folder / "other" / "sanity.json").read_text())
     assert (other["seed"], other["method"]) == (7, "gradcam++")
     assert other["stages"] != found["stages"]
@@ -258,7 +258,7 @@ def test_sanity_of_images_that_cannot_be_read_is_told(folder, capsys) -> None:
     for seed in range(8):
         out = folder / f"broken_{seed}"
         given = ["explain", "--images", f"{raw}", "--model", f"{folder}/model", "--out", f"{out}", "--sanity=1"]
-        assert main([*given, f"--seed={seed}"]) == 0
+        assert main([*given, f"--set=explain.seed={seed}"]) == 0
         unread = "none of the images drawn for that could be read" in capsys.readouterr().err
         assert unread == (not (out / "sanity.json").exists())
         assert unread == ("none of the images drawn" in (out / "index.html").read_text())
