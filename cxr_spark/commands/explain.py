@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SETTINGS = (
     "boxes", "finding", "method", "layers", "split", "only", "limit", "image_index", "box_side", "threshold", "batch",
-    "sanity",
+    "image_list", "sanity",
 )  # fmt: skip
 _OWN = ("data", "images", "model", "out")
 

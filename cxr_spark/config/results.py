@@ -164,6 +164,11 @@ class ExplainSettings(Section):
     only: Literal["all", "boxed"] = Field(
         "all", description="which images are explained; boxed: only those with a box of one of the model's findings"
     )
+    image_list: str | None = Field(
+        None,
+        description="URI of a list of the images that are explained: one name a line, or a table such as "
+        "tables/mistakes.csv of evaluate, whose column finding says what each is explained for",
+    )
     limit: int | None = Field(
         None, ge=1, le=2**40, description="number of images that are explained, the first ones; default: all"
     )

@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 from cxr_spark.config import ExplainSettings, Settings
 from cxr_spark.errors import UsageError
 from cxr_spark.explanation.box_lists import Boxes, read_boxes
+from cxr_spark.explanation.boxes import BoxList
+from cxr_spark.explanation.image_lists import ImageList, read_images_to_explain
 from cxr_spark.explanation.images import ImageSource
 from cxr_spark.explanation.layers import check_layers
-from cxr_spark.explanation.names import METHODS
 from cxr_spark.explanation.network import check_finding
 from cxr_spark.explanation.page import render
-from cxr_spark.explanation.plan import choose
+from cxr_spark.explanation.plan import NOT_LISTED, ChosenPart, choose
 from cxr_spark.explanation.running import check_maps, explain
 from cxr_spark.explanation.sanity import UNREAD, by_block
 from cxr_spark.explanation.summary import localization
@@ -28,13 +29,15 @@ from cxr_spark.outputs.claim import Claim
 from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.reporting.numbers import count
+from cxr_spark.scoring.plan import Part
 from cxr_spark.scoring.request import Request, check_source, request_of
 from cxr_spark.scoring.shipping import ship_model, threads_of_a_task
 from cxr_spark.storage.store import Store
+from cxr_spark.tables.explained import LOCALIZATION_NAME, METHODS
 
 log = logging.getLogger(__name__)
 
-LOCALIZATION_NAME, PAGE_NAME, SANITY_NAME = "localization.json", "index.html", "sanity.json"
+PAGE_NAME, SANITY_NAME = "index.html", "sanity.json"
 
 
 class ExplainResult(JobResult):
@@ -112,6 +115,7 @@ class ExplainJob(Job[ExplainResult]):
             "--images": Input(self.images),
             "--model": Input.of(self.model, on_executors=False),
             "--boxes": Input.of(self.settings.boxes, on_executors=False),
+            "--image-list": Input.of(self.settings.image_list, on_executors=False),
         }
 
     def read_inputs(self, run: JobRun) -> ReadyJob[ExplainResult]:
@@ -122,8 +126,9 @@ class ExplainJob(Job[ExplainResult]):
         check_finding(settings.finding, metadata.findings)
         check_layers(metadata, settings.layers)
         boxes = read_boxes(run.uri("--boxes"), settings.box_side, metadata.findings)
+        listed = read_images_to_explain(run.uri("--image-list"), metadata.findings)
         request = request_of(run, settings, metadata)
-        excluded = {"batch", "split", "image_index", "boxes", "storage"}
+        excluded = {"batch", "split", "image_index", "boxes", "image_list", "storage"}
         excluded |= settings.at_default("dicom", "method", "sanity")
         if not settings.sanity:
             excluded.add("seed")
@@ -134,16 +139,23 @@ class ExplainJob(Job[ExplainResult]):
             **request.fingerprint,
             **settings.model_dump(mode="json", exclude=excluded),
             "boxes": boxes.digest,
+            **({"image_list": listed.digest} if listed else {}),
         }
 
         def produce(claimed: Claim) -> ExplainResult:
             claimed.clear()
-            return self._explain(run, claimed, metadata, request, boxes)
+            return self._explain(run, claimed, metadata, request, boxes, listed)
 
         return ReadyJob(fingerprint, produce)
 
     def _explain(
-        self, run: JobRun, claimed: Claim, metadata: ModelMetadata, request: Request, boxes: Boxes
+        self,
+        run: JobRun,
+        claimed: Claim,
+        metadata: ModelMetadata,
+        request: Request,
+        boxes: Boxes,
+        listed: ImageList | None,
     ) -> ExplainResult:
         settings, store, used = self.settings, claimed.store, boxes.used
         findings = request.dataset.findings if request.dataset else ()
@@ -153,8 +165,7 @@ class ExplainJob(Job[ExplainResult]):
             used, warnings = used.for_images([name for part in request.parts for name in source.names(part)])
         for line in warnings:
             log.warning("%s", line)
-        only = used.by_image if used and settings.only == "boxed" else None
-        chosen_parts = choose(request.parts, source.names, only, settings.limit)
+        chosen_parts = self._chosen(request.parts, source, used, listed)
         model, _ = ship_model(run.spark, run.needed_uri("--model"), metadata)
         explainer = PartExplainer(
             out=store.uri,
@@ -170,6 +181,7 @@ class ExplainJob(Job[ExplainResult]):
             threads=threads_of_a_task(run.spark, len(chosen_parts)),
             batch=settings.batch,
             foreign=claimed.foreign,
+            listed=listed or {},
         )
         told, overlaps, shown = explain(run.spark, chosen_parts, request.set_aside, explainer)
         about: dict[str, Any] = {"model_id": metadata.model_id, "method": settings.method}
@@ -194,10 +206,26 @@ class ExplainJob(Job[ExplainResult]):
             told["sanity"] = by_block(checked)
         return ExplainResult(out=store.uri, report=store.uri_of(PAGE_NAME), model_id=metadata.model_id, **told)
 
+    def _chosen(
+        self, parts: Sequence[Part], source: ImageSource, used: BoxList | None, listed: ImageList | None
+    ) -> list[ChosenPart]:
+        """Returns the images to explain: all, or those with a box, or listed, or both; the first ones up to a limit."""
+        boxed = used.by_image if used and self.settings.only == "boxed" else None
+        if listed is None:
+            return choose(parts, source.names, boxed, self.settings.limit)
+        wanted = listed if boxed is None else {name for name in boxed if name in listed}
+        chosen = choose(parts, source.names, wanted, self.settings.limit, NOT_LISTED)
+        lacking = len(listed) - sum(one.images for one in chosen)
+        if boxed is None and self.settings.limit is None and lacking > 0:
+            log.warning("%d of %d images of --image-list are not among the images", lacking, len(listed))
+        return chosen
+
     def _facts(self, metadata: ModelMetadata, request: Request, images: int) -> Iterator[tuple[str, str]]:
         yield "Model", f"{metadata.architecture}, {metadata.model_id[:12]}"
         yield "Images", request.data or ", ".join(self.images)
         yield "Explained", f"{count(images)} by {METHODS[self.settings.method]}"
         if self.settings.boxes:
             yield "Boxes", self.settings.boxes
+        if self.settings.image_list:
+            yield "List", self.settings.image_list
         yield "Made", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())

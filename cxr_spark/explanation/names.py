@@ -1,17 +1,12 @@
-"""Names methods and pictures. The name of an image can be any text, that of its picture is a plain file name."""
+"""Names pictures. The name of an image can be any text, that of its picture is a plain file name."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}\.png")
 _OTHER = re.compile(r"[^A-Za-z0-9.-]+")
-
-#: What the methods of `explain.method` are called.
-METHODS: Mapping[str, str] = MappingProxyType({"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++"})
 
 
 def file_name(image_index: str) -> str:

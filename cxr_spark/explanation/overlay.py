@@ -59,6 +59,11 @@ class HeatMap(NamedTuple):
     boxes: Sequence[Box] = ()
 
 
+def map_corners(maps: int) -> list[tuple[int, int]]:
+    """Returns the left and the upper edge, in pixels, of the image under each of some maps in one picture."""
+    return [(_MARGIN + SIDE + _GAP, _HEAD + number * (_NEXT_HEAD + SIDE + _FOOT)) for number in range(maps)]
+
+
 def overlay(image: NDArray[np.uint8], maps: Sequence[HeatMap], caption: Caption) -> bytes:
     """Draws, for each finding, an image at the left, and at the right the same image under the finding's heat map.
 
@@ -70,15 +75,14 @@ def overlay(image: NDArray[np.uint8], maps: Sequence[HeatMap], caption: Caption)
     Returns:
         A PNG file.
     """
-    width, step = 2 * (SIDE + _MARGIN) + _GAP, _NEXT_HEAD + SIDE + _FOOT
-    page = Image.new("RGB", (width, _HEAD + SIDE + _FOOT + (len(maps) - 1) * step), "white")
+    width, corners = 2 * (SIDE + _MARGIN) + _GAP, map_corners(len(maps))
+    page = Image.new("RGB", (width, corners[-1][1] + SIDE + _FOOT), "white")
     draw = ImageDraw.Draw(page)
     room = width - 2 * _MARGIN
     _text(draw, (_MARGIN, 42), caption.image_index, 14, INK, room)
     labels = "labels not known" if caption.labels is None else "labelled " + (", ".join(caption.labels) or "nothing")
     _text(draw, (_MARGIN, 62), f"{labels}; {caption.note}".replace("_", " "), 12, GREY, room)
-    for number, one in enumerate(maps):
-        top = _HEAD + number * step
+    for number, (one, (_, top)) in enumerate(zip(maps, corners, strict=True)):
         title = f"{display_name(one.shown.finding)}  {100 * one.shown.probability:.1f} %"
         _text(draw, (_MARGIN, 10 if number == 0 else top - 36), title, 22, INK, room, bold=True)
         _draw_map(page, image, one, top)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass, replace
 
 from cxr_spark.datasets.draws import place_in_draw
@@ -34,8 +34,17 @@ class ChosenPart:
         return len(self.part.images) if isinstance(self.part, RawPart) else 0
 
 
+#: What is told where none of the images is wanted.
+NO_BOX = "none of the images has a box: check that --boxes belongs to them, or leave out --only boxed"
+NOT_LISTED = "none of the images is in --image-list: check that it belongs to them, and names them in the same way"
+
+
 def choose(
-    parts: Sequence[Part], names_of: Callable[[Part], list[str]], only: Collection[str] | None, limit: int | None
+    parts: Sequence[Part],
+    names_of: Callable[[Part], list[str]],
+    only: Container[str] | None,
+    limit: int | None,
+    none_left: str = NO_BOX,
 ) -> list[ChosenPart]:
     """Chooses the images to explain.
 
@@ -45,6 +54,7 @@ def choose(
             no more parts than needed.
         only: the names of the wanted images; None for all images.
         limit: the most images that are explained, the first in the order of the parts; None for all.
+        none_left: what is told where none of the images is wanted.
 
     Returns:
         The images of each task. Tasks without an image are left out.
@@ -70,7 +80,7 @@ def choose(
             "told apart by their paths with --image-index path"
         )
     if not chosen:
-        raise DataError("none of the images has a box: check that --boxes belongs to them, or leave out --only boxed")
+        raise DataError(none_left)
     return chosen
 
 

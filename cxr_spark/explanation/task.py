@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ from cxr_spark.explanation.gradcam import GradCam
 from cxr_spark.explanation.images import ImageSource, ViewedImage
 from cxr_spark.explanation.layers import gradcam_layer
 from cxr_spark.explanation.localization import BoxOverlap, compare_with_boxes, on_square
-from cxr_spark.explanation.names import METHODS, file_name
+from cxr_spark.explanation.names import file_name
 from cxr_spark.explanation.network import input_of, shown_finding
-from cxr_spark.explanation.overlay import SIDE, Caption, HeatMap, contact_sheet, overlay
+from cxr_spark.explanation.overlay import SIDE, Caption, HeatMap, contact_sheet, map_corners, overlay
 from cxr_spark.explanation.plan import ChosenPart
 from cxr_spark.explanation.shown import CALLED_FROM, ShownFinding, ShownImage
 from cxr_spark.explanation.writing import WRITERS, PictureWriter
@@ -33,6 +33,7 @@ from cxr_spark.scoring.shipped import ShippedModel
 from cxr_spark.scoring.task import write_quarantine_part
 from cxr_spark.scoring.torch_engine import TorchModel, on_worker
 from cxr_spark.storage.store import Store
+from cxr_spark.tables.explained import METHODS, MapPlace, write_explained
 from cxr_spark.tables.schema import QUARANTINE
 
 
@@ -73,6 +74,7 @@ class PartExplainer:
         threads: the number of CPU threads of a task.
         batch: the number of images in a forward pass.
         foreign: the names in the output folder that the job did not write, and must not replace.
+        listed: the findings that single images are explained for, by image_index, in place of `finding`.
     """
 
     out: str
@@ -88,6 +90,7 @@ class PartExplainer:
     threads: int
     batch: int
     foreign: frozenset[str] = field(default=frozenset(), repr=False)
+    listed: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def __call__(self, chosen_parts: Iterable[ChosenPart]) -> Iterator[ExplainedPart]:
         """Writes the pictures of each part, and the quarantine of its unreadable images.
@@ -124,6 +127,7 @@ class PartExplainer:
     def _part(self, chosen: ChosenPart, model: TorchModel, cam: GradCam) -> ExplainedPart:
         shown: list[ShownImage] = []
         overlaps: list[BoxOverlap] = []
+        record: list[tuple[str, str, MapPlace]] = []
         rejected: list[dict[str, str]] = []
         waiting: list[ViewedImage] = []
         doubts: Counter[str] = Counter()
@@ -134,6 +138,8 @@ class PartExplainer:
             def explain_waiting() -> None:
                 for one in self._explain(waiting, model, cam, writer):
                     overlaps.extend(found.overlap for found in one.findings if found.overlap is not None)
+                    for found, corner in zip(one.findings, map_corners(len(one.findings)), strict=True):
+                        record.append((one.image_index, found.finding, MapPlace(one.picture, *corner, SIDE)))
                     if len(shown) < chosen.most_listed:
                         shown.append(one)
                 waiting.clear()
@@ -150,6 +156,7 @@ class PartExplainer:
             if waiting:
                 explain_waiting()
             writer.finish()
+        write_explained(Store(self.out), f"{chosen.part.number:05d}", record)
         if rejected:
             table = pa.Table.from_pylist(rejected, schema=QUARANTINE)
             write_quarantine_part(Store(self.out), f"{chosen.part.number:05d}", table)
@@ -164,10 +171,10 @@ class PartExplainer:
         probabilities = activate(logits, metadata.task).cpu().numpy()
         if not np.isfinite(probabilities).all():
             raise RunError(f"model {metadata.model_id[:12]} gives probabilities that are not numbers: train it again")
-        shown = [shown_finding(row, metadata.findings, self.finding) for row in probabilities]
         boxed = [self.boxes.get(image.image_index, {}) for image in images]
         wanted = [
-            list(dict.fromkeys([metadata.findings[first], *found])) for first, found in zip(shown, boxed, strict=True)
+            self._wanted(image, row, metadata.findings, found)
+            for image, row, found in zip(images, probabilities, boxed, strict=True)
         ]
         maps = _maps(cam, [[metadata.findings.index(name) for name in names] for names in wanted])
         features = {name: output.float().cpu().numpy() for name, output in cam.features.items()}
@@ -183,6 +190,15 @@ class PartExplainer:
             for layer in self.layers:
                 writer.write(f"layers/{layer}/{own}", contact_sheet, features[layer][i], layer, image.image_index)
             yield ShownImage(image.image_index, own, tuple(one.shown for one in drawn))
+
+    def _wanted(
+        self, image: ViewedImage, probabilities: NDArray[np.float32], findings: tuple[str, ...], boxed: Iterable[str]
+    ) -> list[str]:
+        """Returns the findings whose maps are drawn: those that the image is listed with, or the one to show; boxed."""
+        first = self.listed.get(image.image_index, ())
+        return list(
+            dict.fromkeys([*(first or [findings[shown_finding(probabilities, findings, self.finding)]]), *boxed])
+        )
 
     def _map(
         self,

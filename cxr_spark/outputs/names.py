@@ -145,9 +145,9 @@ OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
         ),
         "explain": OutputNames(
             fixed=frozenset({"index.html", "localization.json", "sanity.json"}),
-            made=re.compile(r"_quarantine/part-(names|\d{5})\.parquet"),
+            made=re.compile(r"_quarantine/part-(names|\d{5})\.parquet|_explained/part-\d{5}\.parquet"),
             of_data=re.compile(r"(layers/[^/]+/)?[^/]+\.png"),
-            folders=re.compile(r"_quarantine|layers(/[^/]+)?"),
+            folders=re.compile(r"_quarantine|_explained|layers(/[^/]+)?"),
         ),
         "benchmark": OutputNames(fixed=frozenset({"benchmark.json"})),
         "sample-data": OutputNames(

@@ -24,6 +24,7 @@ INPUT_SETTINGS = (
     "evaluate.test_list",
     "evaluate.train_list",
     "explain.boxes",
+    "explain.image_list",
 )
 INPUT_OPTIONS = (
     "--images",
@@ -37,6 +38,7 @@ INPUT_OPTIONS = (
     "--calibration-data",
     "--thresholds",
     "--boxes",
+    "--image-list",
     "--config",
 )
 

@@ -189,6 +189,7 @@ def explain(
     box_side: int | None = None,
     threshold: float | None = None,
     batch: int | None = None,
+    image_list: str | None = None,
     sanity: int | None = None,
     explain: Group | None = None,
     config: str | None = None,
@@ -208,6 +209,7 @@ def explain(
         split: split of the prepared data.
         only: all, or boxed.
         limit: explain the first so many images.
+        image_list: list of the images to explain, such as tables/mistakes.csv of an evaluation.
         image_index: what a raw image is called: name or path.
         box_side: side of the images on which the boxes were drawn, in pixels.
         threshold: fraction of a map's maximum from which it counts as overlap with a box.
@@ -242,6 +244,7 @@ def explain(
         box_side=box_side,
         threshold=threshold,
         batch=batch,
+        image_list=image_list,
         sanity=sanity,
     )
     return run_job(job, Execution(overwrite=overwrite, config=config))

@@ -153,6 +153,13 @@ class PipelineCheck:
         if prepare is None or Store(self._resolve(data)).uri != Store(self._resolve(prepare.out)).uri:
             PreparedDataset.open(self._resolve(data))
 
+    def _is_made_here(self, name: str, path: str) -> bool:
+        """Whether a job of this pipeline makes the file or folder of a path."""
+        job = self._jobs.get(name)
+        if job is None:
+            return False
+        return f"{Store(self._resolve(path)).uri}/".startswith(f"{Store(self._resolve(job.out)).uri.rstrip('/')}/")
+
     def _check_train(self) -> None:
         from cxr_spark.bigdl import limits
         from cxr_spark.models.architectures import architecture, build_empty
@@ -182,6 +189,9 @@ class PipelineCheck:
                 self._check_file("explain.boxes", explain.boxes)
         elif explain.only == "boxed":
             self._problems.append(ConfigError("explain.only is boxed, but explain.boxes is not set: give the list"))
+        if explain.image_list and not self._is_made_here("evaluate", explain.image_list):
+            with self._collected():
+                self._check_file("explain.image_list", explain.image_list)
         if "train" in self._jobs and explain.layers:
             from cxr_spark.explanation.layers import check_layer_names
 

@@ -60,7 +60,8 @@ def _inputs(settings: Settings, name: str) -> dict[str, Sequence[str]]:
             read = {name: getattr(settings.evaluate, name) for name in ("baseline", "data", "test_list", "train_list")}
             return {**images, **{f"evaluate.{name}": _given(path) for name, path in read.items()}}
         case "explain":
-            return {**images, "explain.boxes": _given(settings.explain.boxes)}
+            read = {name: getattr(settings.explain, name) for name in ("boxes", "image_list")}
+            return {**images, **{f"explain.{name}": _given(path) for name, path in read.items()}}
     return dict(images)
 
 

@@ -88,6 +88,8 @@ RUNS: list[tuple[str, list[str], str]] = [
     ("explain", ["--images", "/no/images", "--model", "{}"], "--model"),
     ("explain", ["--images", "/no/images", "--model", "/no/model", "--boxes", "{}/boxes.csv"], "--boxes"),
     ("explain", ["--images", "/no/images", "--model", "/no/m", "--set", "explain.boxes={}/boxes.csv"], "--boxes"),
+    ("explain", ["--images", "/no/images", "--model", "/no/model", "--image-list", "{}/a.txt"], "--image-list"),
+    ("explain", ["--data", "/no/data", "--model", "/no/m", "--set", "explain.image_list={}/a.txt"], "--image-list"),
     ("explore", ["--data", "{}"], "--data"),
 ]
 CONFIGURED = {
