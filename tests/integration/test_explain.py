@@ -154,6 +154,41 @@ def test_only_boxed_and_limit(folder, explained) -> None:
     assert {path.name for path in (folder / "few").glob("*.png")} == {file_name(name) for name in names[:3]}
 
 
+def test_images_of_a_list_are_explained_each_for_its_findings_and_recorded(folder, explained, capsys) -> None:
+    """The record leads to the very pixels that another run draws for that image and finding alone."""
+    names = [row["image_index"] for row in rows(folder)]
+    wanted = {names[0]: ["Effusion", "Mass"], names[4]: ["No Finding"], names[7]: ["Effusion"]}
+    lines = [f"{finding},{name}" for name, findings in wanted.items() for finding in findings]
+    (folder / "list.csv").write_text("\n".join(["finding,image_index", *lines, "Mass,elsewhere.png"]))
+    assert explain(folder, "listed", f"--image-list={folder}/list.csv") == 0
+    assert "1 of 4 images of --image-list are not among the images" in capsys.readouterr().err
+    assert {path.name for path in (folder / "listed").glob("*.png")} == {file_name(name) for name in wanted}
+    record = pq.read_table(folder / "listed" / "_explained").to_pylist()
+    assert sorted((row["image_index"], row["finding"]) for row in record) == sorted(
+        (name, finding) for name, findings in wanted.items() for finding in findings
+    )
+    alone = {}
+    for finding in ("Effusion", "Mass", "No Finding"):
+        assert explain(folder, f"alone_{finding}", f"--finding={finding}") == 0
+        alone[finding] = folder / f"alone_{finding}"
+    for row in record:
+        left, top, side = row["left"], row["top"], row["side"]
+        found = np.asarray(Image.open(folder / "listed" / row["picture"]))[top : top + side, left : left + side]
+        distances = {}
+        for finding, out in alone.items():
+            page = np.asarray(Image.open(out / file_name(row["image_index"]))).astype(int)
+            distances[finding] = np.abs(page[TOP : TOP + SIDE, LEFT + SIDE + 10 : LEFT + 2 * SIDE + 10] - found).mean()
+        assert distances[row["finding"]] < 0.5  # another batch, other rounding
+        assert distances[row["finding"]] == min(distances.values())
+    with_boxes = [f"--image-list={folder}/list.csv", f"--boxes={folder}/boxes.csv", "--only=boxed"]
+    assert explain(folder, "listed_boxed", *with_boxes) == 0
+    record = pq.read_table(folder / "listed_boxed" / "_explained").to_pylist()
+    assert [(row["image_index"], row["finding"]) for row in record] == [(names[0], "Effusion"), (names[0], "Mass")]
+    (folder / "others.csv").write_text("a.png\n")
+    assert explain(folder, "none_listed", f"--image-list={folder}/others.csv") == 3
+    assert "none of the images is in --image-list" in capsys.readouterr().err
+
+
 def test_raw_images_and_broken_ones(folder, capsys) -> None:
     raw = folder / "raw"
     raw.mkdir()
