@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cxr_spark.evaluation.job import EvaluateJob
 
 SETTINGS = (
-    *("baseline", "data", "pictures", "split", "test_list", "train_list"),
+    *("baseline", "data", "explanations", "pictures", "split", "test_list", "train_list"),
     *("task", "calibration", "index_column", "prob_prefix", "replicates", "seed"),
 )
 #: Settings of `prepare` that tell how labels are read.

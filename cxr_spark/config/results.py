@@ -125,8 +125,13 @@ class EvaluateSettings(Section):
         None,
         description="URI of the prepared data that hold the images: the report shows those of the worst mistakes",
     )
+    explanations: str | None = Field(
+        None,
+        description="URI of the output of explain for the same model: the report shows its maps of the worst mistakes",
+    )
     pictures: Literal["show", "leave_out"] = Field(
-        "show", description="images of `data` in the report; leave_out: only their names stand there"
+        "show",
+        description="images of `data` and maps of `explanations` in the report; leave_out: only names stand there",
     )
     index_column: str | None = Field(
         None,

@@ -14,19 +14,27 @@ from cxr_spark.datasets.findings import shared_findings
 from cxr_spark.datasets.registry import dataset_named
 from cxr_spark.evaluation.computation import Evaluation, evaluate
 from cxr_spark.evaluation.reading.columns import Layout
+from cxr_spark.evaluation.reading.explanations import Explanations
 from cxr_spark.evaluation.reading.lists import check_lists, read_lists, told_unpredicted, with_splits
 from cxr_spark.evaluation.reading.predictions import read_predictions, with_labels
 from cxr_spark.evaluation.reading.tables import data_files
 from cxr_spark.evaluation.reading.truth import Naming, label_settings, read_truth
-from cxr_spark.evaluation.report.mistakes import pictures_of, told_missing
+from cxr_spark.evaluation.report.pictures import illustrated
 from cxr_spark.evaluation.report.published import beside_published
 from cxr_spark.evaluation.report.write import write
+from cxr_spark.evaluation.result import EvaluateResult, result_of
 from cxr_spark.outputs.claim import Claim, digest
 from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.reporting.provenance import is_synthetic, model_of, prepared_as, splits_trained_on, warnings_of_scores
+from cxr_spark.reporting.provenance import (
+    is_synthetic,
+    model_of,
+    prepared_as,
+    scored_by,
+    splits_trained_on,
+    warnings_of_scores,
+)
 from cxr_spark.runtime.requirements import check_calibration
-from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import TEST, TRAIN
 
@@ -34,42 +42,12 @@ from cxr_spark.tables.schema import TEST, TRAIN
 _CONF = {"spark.sql.execution.arrow.maxRecordsPerBatch": "10000"}
 
 #: Settings that name files: the fingerprint holds the files' URIs and digests instead.
-_FILE_SETTINGS = ("baseline", "test_list", "train_list", "data", "pictures")
+_FILE_SETTINGS = ("baseline", "test_list", "train_list", "data", "explanations", "pictures")
+
+#: Inputs of pictures for the report.
+_SHOWN = ("--data", "--explanations")
 
 log = logging.getLogger(__name__)
-
-
-class EvaluateResult(JobResult):
-    """The result of the evaluate job, beside the mean AUC of each split as `macro_auc_SPLIT`.
-
-    Attributes:
-        report: full URI of the page.
-        macro_auc: mean of the AUCs of all findings that have both classes; None where there are none.
-        macro_auc_ci95: its interval of 95 %; None without bootstrap.
-        macro_auc_without_no_finding: the same mean without `No Finding`, as papers on NIH's set give it for its 14
-            findings; None where `No Finding` is not evaluated, or is the only finding.
-        micro_auc: AUC of all pairs of image and finding together.
-        findings_used: the findings that `macro_auc` is the mean of.
-        macro_f1: mean of the F1 scores of all findings.
-        f1_rule: how the decisions behind `macro_f1` were made.
-        macro_auc_difference: what the mean AUC is above that of the baseline; None where none was given.
-        n_images: images that were evaluated.
-        n_patients: patients that were evaluated; None where they are not known.
-        model_id: the `model_id` of the model that made the predictions; None where it is not known.
-    """
-
-    report: str
-    macro_auc: float | None = None
-    macro_auc_ci95: tuple[float | None, float | None] | None = None
-    macro_auc_without_no_finding: float | None = None
-    micro_auc: float | None = None
-    findings_used: Any = None
-    macro_f1: float | None = None
-    f1_rule: str | None = None
-    macro_auc_difference: Any = None
-    n_images: int
-    n_patients: int | None = None
-    model_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +116,7 @@ class EvaluateJob(Job[EvaluateResult]):
             "--train-list": Input.of(self.settings.train_list, on_executors=False),
             "--baseline": Input.of(self.settings.baseline),
             "--data": Input.of(self.settings.data, on_executors=False),
+            "--explanations": Input.of(self.settings.explanations, on_executors=False),
         }
 
     def read_inputs(self, run: JobRun) -> ReadyJob[EvaluateResult]:
@@ -149,8 +128,11 @@ class EvaluateJob(Job[EvaluateResult]):
         truth, truth_digest = read_truth(dataset, label_uris, labelling) if label_uris else (None, None)
         list_uris = {split: uri for split in (TEST, TRAIN) if (uri := run.uri(f"--{split}-list")) is not None}
         lists = read_lists(list_uris)
-        data_uri = run.uri("--data")
-        data = PreparedDataset.open(data_uri) if data_uri is not None and settings.pictures == "show" else None
+        data_uri, explained = (run.uri(name) if settings.pictures == "show" else None for name in _SHOWN)
+        data = PreparedDataset.open(data_uri) if data_uri is not None else None
+        maps = Explanations.open(explained) if explained is not None else None
+        if maps is not None:
+            maps.check_model(scored_by(predictions))
         if truth is not None:
             truth = with_splits(truth, lists)
         fingerprint = {
@@ -164,16 +146,13 @@ class EvaluateJob(Job[EvaluateResult]):
             "baseline": baseline,
             "baseline_files": _digest_of_files(baseline) if baseline else None,
             **({"data": data.store.uri, "manifest": digest(data.manifest)} if data else {}),
+            **({"explanations": maps.store.uri, "explanation_files": maps.digest} if maps else {}),
         }
 
         def produce(claimed: Claim) -> EvaluateResult:
-            evaluation = self._evaluate(run, truth, label_uris, list_uris)
-            if data is not None:
-                pictures = pictures_of(evaluation.metrics["mistakes"], data)
-                evaluation.metrics["warnings"] += told_missing(pictures, data.store.uri)
-                evaluation = replace(evaluation, pictures=pictures)
+            evaluation = illustrated(self._evaluate(run, truth, label_uris, list_uris), data, maps)
             write(claimed.store, evaluation)
-            return _result(claimed.store, evaluation.metrics)
+            return result_of(claimed.store, evaluation.metrics)
 
         return ReadyJob(fingerprint, produce)
 
@@ -222,25 +201,3 @@ class EvaluateJob(Job[EvaluateResult]):
 def _digest_of_files(uri: str) -> str:
     listed = "".join(f"{file.uri}\0{file.size}\0{file.modified}\n" for file in data_files(uri))
     return hashlib.sha256(listed.encode()).hexdigest()
-
-
-def _result(store: Store, metrics: Mapping[str, Any]) -> EvaluateResult:
-    rule, report = list(metrics["classification"].items())[-1]
-    comparison = metrics["comparison"]
-    difference = {"macro_auc_difference": comparison["macro"]["auc_difference"]} if comparison else {}
-    return EvaluateResult(
-        out=store.uri,
-        report=store.uri_of("report.html"),
-        macro_auc=metrics["macro"]["auc"],
-        macro_auc_ci95=metrics["macro"]["auc_ci95"],
-        macro_auc_without_no_finding=(metrics["macro_without_no_finding"] or {}).get("auc"),
-        micro_auc=metrics["micro"]["auc"],
-        findings_used=metrics["macro"]["findings_used"],
-        macro_f1=report["macro"]["f1"],
-        f1_rule=rule,
-        **difference,
-        **{f"macro_auc_{name}": split["macro_auc"] for name, split in metrics["splits"].items()},
-        n_images=metrics["n_images"],
-        n_patients=metrics["n_patients"],
-        model_id=metrics["model_id"],
-    )

@@ -24,6 +24,7 @@ def evaluate(
     dataset: str | None = None,
     baseline: str | None = None,
     data: str | None = None,
+    explanations: str | None = None,
     pictures: str | None = None,
     split: str | None = None,
     test_list: str | None = None,
@@ -59,6 +60,7 @@ def evaluate(
         dataset: whose labels these are: nih, chexpert, rsna, folder or csv.
         baseline: predictions of another model for the same images, to compare with.
         data: the prepared data that hold the images; the report shows those of the worst mistakes.
+        explanations: output of `explain` for the same model; the report shows its maps of the worst mistakes.
         pictures: show, or leave_out for a report with the names of images alone.
         split: whose images are evaluated: train, val, test or all.
         test_list: list of test images, for predictions with `labels`; only its images are evaluated.
@@ -112,6 +114,7 @@ def evaluate(
         },
         baseline=baseline,
         data=data,
+        explanations=explanations,
         pictures=pictures,
         split=split,
         test_list=test_list,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from cxr_spark.config import Settings
 from cxr_spark.datasets.registry import dataset_named
 from cxr_spark.errors import ConfigError, CxrError, DataError, UsageError
+from cxr_spark.evaluation.reading.explanations import Explanations
 from cxr_spark.outputs.ownership import check_ownership
 from cxr_spark.recipes.child_jobs import ChildJob
 from cxr_spark.recipes.overlaps import overlaps
@@ -81,6 +82,7 @@ class PipelineCheck:
         if "evaluate" in self._jobs and self._settings.evaluate.data:
             with self._collected():
                 self._check_shown_data(self._settings.evaluate.data)
+        self._check_explanations()
         if "explain" in self._jobs:
             self._check_explain()
         if self._problems:
@@ -153,12 +155,33 @@ class PipelineCheck:
         if prepare is None or Store(self._resolve(data)).uri != Store(self._resolve(prepare.out)).uri:
             PreparedDataset.open(self._resolve(data))
 
-    def _is_made_here(self, name: str, path: str) -> bool:
-        """Whether a job of this pipeline makes the file or folder of a path."""
-        job = self._jobs.get(name)
-        if job is None:
+    def _check_explanations(self) -> None:
+        """Checks that the maps of the report are there, unless an earlier job of this pipeline makes them."""
+        path = self._settings.evaluate.explanations
+        if "evaluate" not in self._jobs or path is None or self._settings.evaluate.pictures != "show":
+            return
+        with self._collected():
+            if not self._is_made_before("evaluate", "explain", "evaluate.explanations", path):
+                Explanations.open(self._resolve(path))
+
+    def _is_made_before(self, job: str, maker: str, name: str, path: str) -> bool:
+        """Whether another job of this pipeline makes what a job reads.
+
+        Raises:
+            ConfigError: it does, but runs only after it.
+        """
+        if maker not in self._jobs:
             return False
-        return f"{Store(self._resolve(path)).uri}/".startswith(f"{Store(self._resolve(job.out)).uri.rstrip('/')}/")
+        made = Store(self._resolve(self._jobs[maker].out)).uri.rstrip("/")
+        if not f"{Store(self._resolve(path)).uri}/".startswith(f"{made}/"):
+            return False
+        order = list(self._jobs)
+        if order.index(maker) > order.index(job):
+            raise ConfigError(
+                f"{name} {path} is what {maker} makes, which runs after {job}: change the order of pipeline.steps, or "
+                f"run {job} once more when the pipeline is done, with an --out of its own"
+            )
+        return True
 
     def _check_train(self) -> None:
         from cxr_spark.bigdl import limits
@@ -189,9 +212,10 @@ class PipelineCheck:
                 self._check_file("explain.boxes", explain.boxes)
         elif explain.only == "boxed":
             self._problems.append(ConfigError("explain.only is boxed, but explain.boxes is not set: give the list"))
-        if explain.image_list and not self._is_made_here("evaluate", explain.image_list):
+        if explain.image_list:
             with self._collected():
-                self._check_file("explain.image_list", explain.image_list)
+                if not self._is_made_before("explain", "evaluate", "explain.image_list", explain.image_list):
+                    self._check_file("explain.image_list", explain.image_list)
         if "train" in self._jobs and explain.layers:
             from cxr_spark.explanation.layers import check_layer_names
 

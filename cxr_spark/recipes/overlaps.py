@@ -57,7 +57,8 @@ def _inputs(settings: Settings, name: str) -> dict[str, Sequence[str]]:
             score = {name: getattr(settings.score, name) for name in ("calibration_data", "thresholds")}
             return {**images, **{f"score.{name}": _given(path) for name, path in score.items()}}
         case "evaluate":
-            read = {name: getattr(settings.evaluate, name) for name in ("baseline", "data", "test_list", "train_list")}
+            names = ("baseline", "data", "explanations", "test_list", "train_list")
+            read = {name: getattr(settings.evaluate, name) for name in names}
             return {**images, **{f"evaluate.{name}": _given(path) for name, path in read.items()}}
         case "explain":
             read = {name: getattr(settings.explain, name) for name in ("boxes", "image_list")}

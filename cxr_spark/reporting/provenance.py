@@ -40,6 +40,16 @@ def model_of(predictions: str, model_id: str | None) -> dict[str, Any] | None:
     return model if isinstance(model, dict) and model and summary.get("model_id") == model_id else None
 
 
+def scored_by(predictions: str) -> str | None:
+    """Returns the `model_id` of the models that made predictions, as the score job says; None where it does not say.
+
+    Args:
+        predictions: the URI of predictions: a folder, or a file that the score job wrote into one.
+    """
+    found = _scores(predictions).get("model_id")
+    return found if isinstance(found, str) else None
+
+
 def warnings_of_scores(predictions: str) -> list[str]:
     """Returns what the score job says against its own scores, such as that a model was trained on their images.
 

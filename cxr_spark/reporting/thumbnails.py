@@ -6,6 +6,7 @@ import base64
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from cxr_spark.imaging.resize import resize
 
 _QUALITY = 75
+Name = TypeVar("Name")
 
 
 def thumbnail(pixels: NDArray[np.uint8], side: int) -> str:
@@ -23,9 +25,23 @@ def thumbnail(pixels: NDArray[np.uint8], side: int) -> str:
         pixels: uint8 (S, S), grey.
         side: the largest side of the picture in pixels; a smaller image stays as it is.
     """
-    scaled = resize(pixels, min(side, pixels.shape[0]), "squash")
-    _, encoded = cv2.imencode(".jpg", scaled, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return _address(resize(pixels, min(side, pixels.shape[0]), "squash"))
+
+
+def coloured_thumbnail(pixels: NDArray[np.uint8], side: int) -> str:
+    """Returns what `thumbnail` does, of uint8 (S, S, 3) in the order blue, green, red."""
+    planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(pixels, 2, 0)]
+    return _address(np.dstack([resize(plane, min(side, len(plane)), "squash") for plane in planes]))
+
+
+def _address(pixels: NDArray[np.uint8]) -> str:
+    _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+
+
+def in_turn(lists: Iterable[Iterable[Name]]) -> list[Name]:
+    """Returns the first of all lists, then the second of all, and on."""
+    return [name for turn in zip_longest(*lists) for name in turn if name is not None]
 
 
 def uses_in_turn(lists: Iterable[Iterable[str]]) -> Counter[str]:
@@ -40,7 +56,7 @@ def uses_in_turn(lists: Iterable[Iterable[str]]) -> Counter[str]:
     Returns:
         The numbers by name, in the order in which `thumbnails` takes them.
     """
-    return Counter(name for turn in zip_longest(*lists) for name in turn if name is not None)
+    return Counter(in_turn(lists))
 
 
 def thumbnails(

@@ -68,6 +68,7 @@ def render(
             mistakes=metrics.get("mistakes"),
             kinds=KINDS,
             pictures=pictures.by_image if pictures else {},
+            overlays=pictures.overlays if pictures else None,
             splits=metrics["splits"],
             comparison=metrics["comparison"],
             published=metrics.get("published"),

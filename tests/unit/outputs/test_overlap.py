@@ -64,6 +64,8 @@ RUNS: list[tuple[str, list[str], str]] = [
     ("evaluate", ["--predictions", "/no/scores", "--set", "evaluate.baseline={}"], "--baseline"),
     ("evaluate", ["--predictions", "/no/scores", "--data", "{}"], "--data"),
     ("evaluate", ["--predictions", "/no/scores", "--set", "evaluate.data={}"], "--data"),
+    ("evaluate", ["--predictions", "/no/scores", "--explanations", "{}"], "--explanations"),
+    ("evaluate", ["--predictions", "/no/scores", "--set", "evaluate.explanations={}"], "--explanations"),
     ("evaluate", ["--predictions", "/no/p", "--labels", "/no/l", "--test-list", "{}/a.txt"], "--test-list"),
     (
         "evaluate",
