@@ -13,7 +13,7 @@ from cxr_spark.outputs.run_job import run_job
 from cxr_spark.python_api.settings import Group, Paths, settings_of
 
 if TYPE_CHECKING:
-    from cxr_spark.evaluation.job import EvaluateResult
+    from cxr_spark.evaluation.result import EvaluateResult
 
 
 def evaluate(

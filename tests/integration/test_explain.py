@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -19,6 +20,7 @@ from cxr_spark.models.folder import load_model
 from cxr_spark.scoring.predict import predict
 from cxr_spark.storage.store import Store
 from tests.support.dicom_files import dicom_bytes
+from tests.support.predictions import write_predictions
 from tests.support.prepared_sets import write_prepared
 from tests.support.small_model import write_model
 
@@ -187,6 +189,48 @@ def test_images_of_a_list_are_explained_each_for_its_findings_and_recorded(folde
     (folder / "others.csv").write_text("a.png\n")
     assert explain(folder, "none_listed", f"--image-list={folder}/others.csv") == 3
     assert "none of the images is in --image-list" in capsys.readouterr().err
+
+
+def test_maps_of_the_worst_mistakes_go_from_evaluate_to_explain_and_back(folder, explained) -> None:
+    """What the report shows is what explain draws of that image for that finding."""
+    findings = ("Effusion", "Mass", "No Finding")
+    images = {row["image_index"]: row["labels"] for row in rows(folder)}
+    names = sorted(images)
+    wrong = np.array([[0.1 if label else 0.9 for label in images[name]] for name in names])
+    write_predictions(folder / "scores", names, wrong, findings)
+    model_id = load_model(Store(f"{folder}/model")).metadata.model_id
+    for file in (folder / "scores").glob("*.parquet"):
+        table = pq.read_table(file)
+        labels = pa.array([images[name] for name in table["image_index"].to_pylist()], pa.list_(pa.float32()))
+        for column, values in (("model_id", pa.array([model_id] * len(table))), ("labels", labels)):
+            place = table.schema.names.index(column)
+            table = table.set_column(place, table.schema.field(place), values)
+        pq.write_table(table, file)
+    evaluate = ["evaluate", "--predictions", f"{folder}/scores", "--data", f"{folder}/data", "--replicates=0"]
+    assert main([*evaluate, "--out", f"{folder}/report"]) == 0
+    assert explain(folder, "mistakes", f"--image-list={folder}/report/tables/mistakes.csv") == 0
+    assert main([*evaluate, "--explanations", f"{folder}/mistakes", "--out", f"{folder}/report_with_maps"]) == 0
+    page = (folder / "report_with_maps" / "report.html").read_text()
+    assert "no map<" not in page
+    found = re.findall(
+        r'base64,([^"]+)" alt="Grad-CAM of (Effusion|Mass|No Finding), [^"]*"></div><figcaption><b>[^<]*</b>([^<]*)<',
+        page,
+    )
+    assert len(found) > 6
+    record = {
+        (row["image_index"], row["finding"]): row for row in pq.read_table(folder / "mistakes/_explained").to_pylist()
+    }
+    for content, finding, name in found:
+        row = record[name, finding]
+        box = (row["left"], row["top"], row["left"] + row["side"], row["top"] + row["side"])
+        wanted = (
+            Image.open(folder / "mistakes" / row["picture"])
+            .convert("RGB")
+            .crop(box)
+            .resize((160, 160), Image.Resampling.BOX)
+        )
+        shown = Image.open(io.BytesIO(base64.b64decode(content)))
+        assert np.abs(np.asarray(shown).astype(int) - np.asarray(wanted)).mean() < 8  # JPEG of noise
 
 
 def test_raw_images_and_broken_ones(folder, capsys) -> None:

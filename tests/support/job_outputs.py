@@ -76,7 +76,7 @@ WRITTEN: dict[str, tuple[list[str], list[str]]] = {
     ),
     "explore": (["explore.json", "explore.html", "class_balance.png", "intensity.png"], []),
     "explain": (
-        ["localization.json", "_quarantine/part-00000.parquet"],
+        ["localization.json", "sanity.json", "_quarantine/part-00000.parquet", "_explained/part-00000.parquet"],
         ["00000001_000.png", "a_b~0123456789abcdef.png", "layers/layer4.2/00000001_000.png"],
     ),
     "benchmark": (["benchmark.json"], []),

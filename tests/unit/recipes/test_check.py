@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cxr_spark.config import load_settings
-from cxr_spark.errors import CxrError, DataError, UsageError
+from cxr_spark.errors import ConfigError, CxrError, DataError, UsageError
 from cxr_spark.recipes.check import PipelineCheck
 from cxr_spark.recipes.child_jobs import child_jobs
 from cxr_spark.storage.store import resolve
@@ -75,6 +75,11 @@ def test_jobs_in_order_with_each_others_outputs() -> None:
         ("explain.only=boxed", "explain.only is boxed, but explain.boxes is not set"),
         ("explain.layers=[layer9]", "resnet50 has no layer 'layer9'"),
         ("evaluate.baseline=/nowhere/scores", "evaluate.baseline /nowhere/scores: no such file"),
+        (
+            "evaluate.explanations=/nowhere/explained",
+            "--explanations file:///nowhere/explained holds no finished output",
+        ),
+        ("explain.image_list=/nowhere/list.csv", "explain.image_list '/nowhere/list.csv': no such file"),
         ("evaluate.data=/nowhere/prepared", "file:///nowhere/prepared is not a finished prepared dataset"),
     ],
 )
@@ -84,6 +89,22 @@ def test_what_evaluate_and_explain_need(inputs: list[str], override: str, said: 
     with pytest.raises(CxrError) as error:
         check(*inputs, every, override)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "maker", "reader"),
+    [
+        ("evaluate.explanations", "explanation", "explain", "evaluate"),
+        ("explain.image_list", "evaluation/tables/mistakes.csv", "evaluate", "explain"),
+    ],
+)
+def test_what_a_job_makes_for_another_needs_that_order(
+    inputs: list[str], tmp_path: Path, name: str, path: str, maker: str, reader: str
+) -> None:
+    given = f"{name}={tmp_path}/out/{path}"
+    check(*inputs, f"pipeline.steps=[prepare, train, score, {maker}, {reader}]", given)
+    (found,) = problems(*inputs, f"pipeline.steps=[prepare, train, score, {reader}, {maker}]", given, kind=ConfigError)
+    assert found.startswith(f"{name} {tmp_path}/out/{path} is what {maker} makes, which runs after {reader}")
 
 
 def test_nothing_wrong(inputs: list[str], tmp_path: Path) -> None:
