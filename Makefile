@@ -5,7 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv bigdl demo pictures test lint unit tests test-main test-bigdl test-wheel test-cluster
-.PHONY: test-cluster-basics test-bigdl-unit test-versions audit env-archive
+.PHONY: test-mlflow test-cluster-basics test-bigdl-unit test-versions audit env-archive
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,9 @@ TORCH_INDEX ?=
 EXTRAS ?= [torch]
 # Airflow pins other versions of what this package uses, so the test of its DAGs has an environment of its own.
 AIRFLOW := .venvs/airflow
+# MLflow's server pins another version of pyarrow than the one here, so the test of train.mlflow has an environment of its
+# own, too, which lies over the default one.
+MLFLOW = $(if $(filter .venv,$(VENV)),.venvs/mlflow,$(VENV)-mlflow)
 # BigDL runs with Spark 3.5 and numpy 1.26 alone, so it has an environment of its own, too.
 BIGDL := .venvs/bigdl
 BIGDL_PYTHONS := 3.12 3.11
@@ -154,10 +157,10 @@ CLUSTER_BASICS := tests/cluster/test_hdfs.py tests/cluster/test_jobs_hdfs.py \
 BESIDE := --no-print-directory -j2
 
 # BigDL is installed while the first tests run; its own tests run beside those of the wheel and of clusters.
-tests: $(STAMP) $(AIRFLOW)/.installed
+tests: $(STAMP) $(AIRFLOW)/.installed $(MLFLOW)/.installed
 	@bigdl=; [ -z "$$($(find_bigdl_python))" ] || bigdl=1; \
 	$(MAKE) $(BESIDE) test-main $${bigdl:+$(BIGDL)/.installed}; \
-	$(MAKE) $(BESIDE) --output-sync=target $${bigdl:+test-bigdl} test-wheel test-cluster-basics; \
+	$(MAKE) $(BESIDE) --output-sync=target $${bigdl:+test-bigdl} test-wheel test-mlflow test-cluster-basics; \
 	[ -n "$$bigdl" ] || echo "make: no Python 3.11 or 3.12 is here: BigDL's tests are SKIPPED"
 
 test-main: $(STAMP)
@@ -187,6 +190,17 @@ $(AIRFLOW)/.installed: conf/constraints-airflow.txt | $(STAMP)
 	@install() { $(PY) -m pip --python $(AIRFLOW)/bin/python install --quiet -c $< "$$@"; }; \
 	install apache-airflow-core && install --no-deps apache-airflow-providers-apache-spark && touch $@ \
 		|| { echo "make: Airflow could not be installed: its test will be skipped" >&2; rm -rf $(AIRFLOW); }
+
+# Its Python sees the packages of the default environment after its own. The list of pins is complete.
+$(MLFLOW)/.installed: conf/constraints-mlflow.txt $(STAMP)
+	@rm -rf $(MLFLOW) && "$$(readlink -f $(PY))" -m venv --without-pip $(MLFLOW)
+	@packages() { "$$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }; \
+	echo "import site; site.addsitedir('$$(packages $(PY))')" > "$$(packages $(MLFLOW)/bin/python)/default_environment.pth"
+	@$(PY) -m pip --python $(MLFLOW)/bin/python install --quiet --no-deps -r $< && touch $@ \
+		|| { echo "make: MLflow could not be installed: its tests will be skipped" >&2; rm -rf $(MLFLOW); }
+
+test-mlflow: $(STAMP) $(MLFLOW)/.installed  ## the tests of train.mlflow, with a server of MLflow
+	@python=$(MLFLOW)/bin/python; [ -x $$python ] || python=$(PY); $$python -m pytest tests/mlflow
 
 test-cluster: $(STAMP)  ## tests on clusters started on this machine: HDFS, YARN, Spark standalone
 	$(PY) -m pytest tests/cluster

@@ -52,6 +52,12 @@ EXTRAS = {
     ],
     # For `evaluate --calibration isotonic`, on the driver alone.
     "calibration": ["scikit-learn>=1.4"],  # isotonic regression; BSD
+    # For `train.mlflow`, on the driver alone.
+    "mlflow": [
+        "mlflow-skinny>=3.17,<4",  # MLflow's client, without its server; Apache 2.0
+        "SQLAlchemy>=2,<3",  # sqlite:/// as a tracking URI; MIT
+        "alembic>=1.13,<2",  # makes the tables of such a file; MIT
+    ],
 }
 EXTRAS["dev"] = [
     *EXTRAS["torch"],

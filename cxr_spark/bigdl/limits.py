@@ -95,6 +95,8 @@ def _problems(settings: Settings) -> list[str]:
         found.append(f"train.layer_decay={train.layer_decay:g}: it has one learning rate: leave it at 1")
     if model.stochastic_depth is not None:
         found.append(f"model.stochastic_depth={model.stochastic_depth:g}: it leaves out no blocks: leave it unset")
+    if train.mlflow.uri:
+        found.append("train.mlflow is not tried with it: leave it out")
     if train.precision == "bf16":
         found.append("train.precision=bf16: it computes in float32 only: use auto or fp32")
     if train.workers > 1:

@@ -9,6 +9,7 @@ import sys
 import yaml
 
 from cxr_spark.config import Settings
+from cxr_spark.storage.uris import without_credentials
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,5 +26,8 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     if args.schema:
         sys.stdout.write(json.dumps(Settings.model_json_schema(), indent=2) + "\n")
     else:
-        sys.stdout.write(yaml.safe_dump(args.settings.model_dump(mode="json"), sort_keys=False))
+        tree = args.settings.model_dump(mode="json")
+        if tree["train"]["mlflow"]["uri"]:
+            tree["train"]["mlflow"]["uri"] = without_credentials(tree["train"]["mlflow"]["uri"])
+        sys.stdout.write(yaml.safe_dump(tree, sort_keys=False))
     return {}

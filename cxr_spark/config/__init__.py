@@ -11,6 +11,7 @@ from cxr_spark.config.prepare import PrepareSettings, SubsetSettings, UncertainP
 from cxr_spark.config.results import EvaluateSettings, ExplainSettings, ScoreSettings
 from cxr_spark.config.section import Metric, Section, is_section
 from cxr_spark.config.settings import Settings, load_settings
+from cxr_spark.config.tracking import MlflowSettings
 from cxr_spark.config.train import AsymmetricSettings, EarlyStopSettings, Engine, ScheduleSettings, TrainSettings
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ExplainSettings",
     "ExploreSettings",
     "Metric",
+    "MlflowSettings",
     "ModelSettings",
     "PipelineSettings",
     "PrepareSettings",

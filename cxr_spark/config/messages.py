@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from cxr_spark.storage.uris import without_credentials
+
 _MOST_PROBLEMS = 8
 #: The words that replace those of pydantic about Python, for people who write YAML.
 _PLAIN = {"Input should be": "expected", "a valid tuple": "a list", "a valid string": "a text"}
@@ -101,5 +103,5 @@ def _group(model: type[BaseModel], name: str) -> type[BaseModel] | None:
 
 
 def _short(value: Any) -> str:
-    text = reprlib.repr(value)
+    text = reprlib.repr(without_credentials(value) if isinstance(value, str) else value)
     return text if len(text) <= 80 else text[:77] + "..."

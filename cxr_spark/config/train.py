@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from cxr_spark.config.precision import Precision
 from cxr_spark.config.section import Metric, Section, Seed
+from cxr_spark.config.tracking import MlflowSettings
 
 #: What computes in BigDL: MKL's matrix products, with one copy of the network for each core, or oneDNN, with one copy
 #: for each executor.
@@ -192,6 +193,9 @@ class TrainSettings(Section):
     schedule: ScheduleSettings = Field(ScheduleSettings(), description="the learning rate over time")
     early_stop: EarlyStopSettings = Field(
         EarlyStopSettings(), description="when a training stops before its last epoch"
+    )
+    mlflow: MlflowSettings = Field(
+        MlflowSettings(), description="where the training is tracked by MLflow, beside its own files; default: nowhere"
     )
     augmentations: tuple[str | dict[str, dict[str, Any] | None], ...] = Field(
         ({"random_horizontal_flip": {"p": 0.5}},),

@@ -24,7 +24,17 @@ from cxr_spark.outputs.ownership import STATUS_NAME, check_ownership, clear, fin
 from cxr_spark.storage.json_values import as_json
 from cxr_spark.storage.store import Store
 
-__all__ = ["DONE_NAME", "STATUS_NAME", "Claim", "claim", "difference", "digest", "finished_before", "write_status"]
+__all__ = [
+    "DONE_NAME",
+    "STATUS_NAME",
+    "Claim",
+    "claim",
+    "difference",
+    "digest",
+    "finished_before",
+    "flat",
+    "write_status",
+]
 
 log = logging.getLogger(__name__)
 
@@ -214,8 +224,8 @@ def _finished(
 
 def difference(inputs: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> str:
     """Says for a message which of the settings and inputs of former work are other ones now."""
-    before = _flat(inputs)
-    now = _flat(as_json(fingerprint))
+    before = flat(inputs)
+    now = flat(as_json(fingerprint))
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     if not names:
         return "nothing visible"
@@ -223,11 +233,12 @@ def difference(inputs: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> str
     return told + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Returns the values of a tree by their dotted names; a list is one value, and so is an empty group."""
+    found: dict[str, Any] = {}
     for name, value in tree.items():
-        flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) and value else {above + name: value}
-    return flat
+        found |= flat(value, f"{above}{name}.") if isinstance(value, dict) and value else {above + name: value}
+    return found
 
 
 def _short(value: Any) -> str:

@@ -67,6 +67,7 @@ _TRAIN = OutputNames(
         {
             "history.json",
             "curves.png",
+            "mlflow.json",
             "tensorboard/events.out.tfevents.cxr_spark",
             "checkpoints/manifest.json",
             "checkpoints/failure.json",

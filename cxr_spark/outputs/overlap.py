@@ -17,6 +17,7 @@ INPUT_SETTINGS = (
     "prepare.test_list",
     "model.weights",
     "train.soft_labels",
+    "train.mlflow.uri",
     "score.calibration_data",
     "score.thresholds",
     "evaluate.baseline",

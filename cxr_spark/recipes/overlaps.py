@@ -52,7 +52,11 @@ def _inputs(settings: Settings, name: str) -> dict[str, Sequence[str]]:
             lists = {"prepare.train_list": prepare.train_list, "prepare.test_list": prepare.test_list}
             return {**images, "prepare.labels": prepare.labels, **{name: _given(path) for name, path in lists.items()}}
         case "train":
-            return {**images, "train.soft_labels": _given(settings.train.soft_labels)}
+            return {
+                **images,
+                "train.soft_labels": _given(settings.train.soft_labels),
+                "train.mlflow.uri": _given(settings.train.mlflow.place),
+            }
         case "score":
             score = {name: getattr(settings.score, name) for name in ("calibration_data", "thresholds")}
             return {**images, **{f"score.{name}": _given(path) for name, path in score.items()}}

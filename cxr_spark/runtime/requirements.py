@@ -78,5 +78,21 @@ def check_calibration(method: str) -> None:
         )
 
 
+def check_mlflow(uri: str) -> None:
+    """Checks, without importing it, that MLflow's client is installed where a training is tracked.
+
+    Args:
+        uri: the setting `train.mlflow.uri`, as the message quotes it.
+
+    Raises:
+        UsageError: it is missing; the message says how to install it.
+    """
+    if importlib.util.find_spec("mlflow") is None:
+        raise UsageError(
+            f"train.mlflow.uri={uri} needs mlflow, not installed in this environment: pip install "
+            "'cxr-spark[mlflow]', or leave train.mlflow out"
+        )
+
+
 def _missing_of_torch() -> list[str]:
     return [name for name in _PACKAGES if importlib.util.find_spec(name) is None]

@@ -11,6 +11,7 @@ from cxr_spark.errors import UsageError
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 _CONTROL = re.compile(r"[\0\n\r]")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 
 
 def scheme_of(uri: str) -> str:
@@ -23,6 +24,15 @@ def authority_of(uri: str) -> str:
     """Returns host and port of a URI, or the bucket; empty for a bare path."""
     found = _SCHEME.match(uri)
     return uri[found.end() :].partition("/")[0] if found and found.group(2) else ""
+
+
+def without_credentials(text: str) -> str:
+    """Returns a text in which each URI has `***` in place of the user and the password before its host.
+
+    >>> without_credentials("http://anna:secret@host:5000/path does not answer")
+    'http://***@host:5000/path does not answer'
+    """
+    return _CREDENTIALS.sub("***@", text)
 
 
 def resolve(path: str, default_fs: str = "file:///") -> str:

@@ -24,6 +24,8 @@ from cxr_spark.training.extension import extends
 from cxr_spark.training.folds import Fold
 from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.start import fingerprint, start_training
+from cxr_spark.training.tracking.description import described
+from cxr_spark.training.tracking.following import check_tracking, tracked
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -97,6 +99,7 @@ class TrainJob(Job[TrainResult]):
             "--data": Input.of(self.data),
             "model.weights": Input.of(weights if is_file else None, on_executors=False),
             "train.soft_labels": Input.of(self.settings.train.soft_labels),
+            "train.mlflow.uri": Input.of(self.settings.train.mlflow.place, on_executors=False),
         }
 
     def read_inputs(self, run: JobRun) -> ReadyJob[TrainResult]:
@@ -108,11 +111,15 @@ class TrainJob(Job[TrainResult]):
         def produce(claimed: Claim) -> TrainResult:
             return train_claimed(run.spark, self.settings, dataset, claimed, self.setup)
 
+        def check() -> None:
+            check_tracking(self.settings.train.mlflow)
+            check_cluster(run.spark, self.settings.train)
+
         asked = fingerprint(self.settings, dataset, teacher)
         return ReadyJob(
             asked,
             produce,
-            check=lambda: check_cluster(run.spark, self.settings.train),
+            check=check,
             extends=lambda before: extends(asked, before, run.store.uri),
         )
 
@@ -133,6 +140,7 @@ def train(
         CxrError: the settings or the data cannot work, or the training failed.
     """
     setup.backend.check_settings(settings)
+    check_tracking(settings.train.mlflow)
     check_cluster(spark, settings.train)
     teacher = Teacher.of(settings.train, default_fs(spark))
     with claim(run, JOB, fingerprint(settings, dataset, teacher), overwrite=False) as claimed:
@@ -174,10 +182,11 @@ def train_claimed(
         fold=fold,
     )
     claimed.store.delete(DONE_NAME)  # of a shorter training that this one goes on with
-    setup.backend.launch(spark, spec)
-    metadata = finish(spec, dataset.manifest)
     model = claimed.store.uri_of(MODEL)
-    setup.save_params(spark, model)
+    with tracked(settings.train.mlflow, claimed.store, lambda: described(settings, dataset, claimed.store.uri, fold)):
+        setup.backend.launch(spark, spec)
+        metadata = finish(spec, dataset.manifest)
+        setup.save_params(spark, model)
     facts: dict[str, Any] = {"model": model, "model_id": metadata.model_id, **metadata.metrics}
     if dataset.may_share_patients:
         facts["warnings"] = (MAY_SHARE_PATIENTS,)

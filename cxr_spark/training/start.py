@@ -12,7 +12,7 @@ from torch import nn
 
 from cxr_spark.augmentation.building import from_config, output_size
 from cxr_spark.augmentation.kinds import BatchAugmentation
-from cxr_spark.config import Settings
+from cxr_spark.config import MlflowSettings, Settings
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.models.architectures import architecture, batch_norm_epsilon_of, build, check_input_size
 from cxr_spark.models.freezing import freeze, set_train_mode
@@ -39,6 +39,7 @@ _NOT_IN_RESULT = {
     "rank_timeout",
     "start_timeout",
     "storage",
+    "mlflow",
 }
 #: Settings that version 0.1 did not have. At their defaults they change nothing, so a training that was begun without
 #: them goes on with them.
@@ -142,7 +143,7 @@ def start_training(
         input_size=input_size,
         batch_norm_epsilon=batch_norm_epsilon_of(module),
         model=model,
-        train=train,
+        train=train.model_copy(update={"mlflow": MlflowSettings()}),  # ranks track nothing, and need no password
         threads=threads,
         lock_token=lock_token,
         soft_labels=(teacher.uri, teacher.sha256) if teacher else None,

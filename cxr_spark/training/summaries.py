@@ -48,7 +48,7 @@ def write_summaries(run: Store, history: Sequence[Mapping[str, Any]]) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         with SummaryWriter(folder) as writer:
-            for entry, ended in zip(history, _ends(history), strict=True):
+            for entry, ended in zip(history, ends(history), strict=True):
                 for name, tag in TAGS.items():
                     value = entry.get(name)
                     if value is not None and math.isfinite(value):
@@ -57,10 +57,10 @@ def write_summaries(run: Store, history: Sequence[Mapping[str, Any]]) -> None:
         run.write_bytes(EVENTS_NAME, events.read_bytes())
 
 
-def _ends(history: Sequence[Mapping[str, Any]]) -> list[float]:
+def ends(history: Sequence[Mapping[str, Any]]) -> list[float]:
     """Returns the time at which each epoch ended, in seconds since 1970, as if there had been no pauses."""
-    ended, ends = time.time(), []
+    ended, times = time.time(), []
     for entry in reversed(history):
-        ends.append(ended)
+        times.append(ended)
         ended -= entry.get("seconds") or 0.0
-    return ends[::-1]
+    return times[::-1]

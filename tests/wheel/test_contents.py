@@ -52,5 +52,6 @@ def test_metadata_of_the_wheel(dist: Path) -> None:
         "java",
         "dicom",
         "calibration",
+        "mlflow",
         "dev",
     }

@@ -30,6 +30,7 @@ from cxr_spark.training.folds import Fold, FoldAssignment, assign_images
 from cxr_spark.training.job import TrainingSetup, TrainJob, TrainResult, train_claimed
 from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.start import fingerprint
+from cxr_spark.training.tracking.following import check_tracking
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -91,10 +92,14 @@ class CrossValidationJob(Job[CrossValidationResult]):
             each = _Folds(run.spark, settings, dataset, assignment, self.folds, teacher, self.training.setup)
             return each.run(claimed)
 
+        def check() -> None:
+            check_tracking(settings.train.mlflow)
+            check_cluster(run.spark, settings.train)
+
         return ReadyJob(
             asked,
             produce,
-            check=lambda: check_cluster(run.spark, settings.train),
+            check=check,
             extends=lambda before: extends(asked, before, run.store.uri),
         )
 

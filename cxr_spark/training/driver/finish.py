@@ -68,7 +68,7 @@ def finish(spec: TrainingSpec, manifest: Mapping[str, Any]) -> ModelMetadata:
             "data": spec.data_uri,
             "data_manifest": digest(manifest),
             "model": spec.model.model_dump(mode="json"),
-            "train": spec.train.model_dump(mode="json"),
+            "train": spec.train.model_dump(mode="json", exclude={"mlflow"}),
             **({"fold": spec.fold.model_dump()} if spec.fold else {}),
         },
         metrics={name: entry[name] for name in ("epoch", "val_loss", "val_macro_auc", "val_micro_auc", "val_accuracy")},

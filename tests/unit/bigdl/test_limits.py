@@ -38,6 +38,7 @@ def test_the_defaults_are_fine():
         ("train.layer_decay=0.75", "train.layer_decay=0.75: it has one learning rate: leave it at 1"),
         ("model.stochastic_depth=0.1", "model.stochastic_depth=0.1: it leaves out no blocks: leave it unset"),
         ("train.schedule.kind=one_cycle", "use plateau or constant"),
+        ("train.mlflow.uri=http://host:5000", "train.mlflow is not tried with it: leave it out"),
         ("train.precision=bf16", "use auto or fp32"),
         ("train.workers=2", "spark.executor.instances"),
         ("train.threads_per_worker=4", "spark.executor.cores"),
