@@ -13,6 +13,7 @@ import pytest
 from cxr_spark.datasets.findings import NIH_FINDINGS
 from cxr_spark.evaluation.report.mistakes import Pictures
 from cxr_spark.evaluation.report.movable import movable_points
+from cxr_spark.evaluation.report.overlays import Overlays
 from cxr_spark.evaluation.report.page import render
 from cxr_spark.evaluation.report.panels import compared_panels, panels_of
 from cxr_spark.evaluation.report.plots import RocCurve
@@ -20,6 +21,7 @@ from cxr_spark.evaluation.report.published import beside_published
 from cxr_spark.evaluation.report.tables import tables_of
 from cxr_spark.explanation.localization import BoxOverlap
 from cxr_spark.explanation.page import render as page_of_pictures
+from cxr_spark.explanation.sanity import CheckedMaps, summary_of
 from cxr_spark.explanation.shown import ShownFinding, ShownImage
 from cxr_spark.explanation.summary import localization
 from cxr_spark.reporting.thumbnails import thumbnail
@@ -36,7 +38,12 @@ HOSTILE = (
     "{{ 7 * 7 }}${window.ran = 1}",
 )
 FINDINGS = ("Mass", "Pleural_Thickening", "Atelectasis", *HOSTILE)
-PAGES = {"one finding": (FINDINGS[:1],), "hostile names": (FINDINGS,), "pictures": (FINDINGS, True)}
+PAGES = {
+    "one finding": (FINDINGS[:1],),
+    "hostile names": (FINDINGS,),
+    "pictures": (FINDINGS, True),
+    "maps": (FINDINGS, True, True),
+}
 WIDTHS = {"desktop": 1280, "phone": 400}
 
 
@@ -46,7 +53,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield running
 
 
-def evaluation(findings, shown=False) -> str:
+def evaluation(findings, shown=False, mapped=False) -> str:
     """A report with every part that it can have, of findings of any names."""
     curves = {name: curve(auc=0.7 + 0.01 * place) for place, name in enumerate(findings)}
     row = {"auc": 0.8, "auc_baseline": 0.7, "auc_difference": 0.1, "auc_difference_ci95": [0.05, 0.15]}
@@ -77,7 +84,8 @@ def evaluation(findings, shown=False) -> str:
         model={"architecture": HOSTILE[3], "weights": "x" * 200},
     )
     picture = thumbnail(np.full((200, 200), 90, np.uint8), 160)
-    pictures = Pictures(dict.fromkeys(HOSTILE[:3], picture)) if shown else None
+    maps = Overlays({(name, finding): picture for name in HOSTILE[:2] for finding in findings}, HOSTILE[0])
+    pictures = Pictures(dict.fromkeys(HOSTILE[:3], picture), overlays=maps if mapped else None) if shown else None
     nih = {name: {"auc": 0.8} for name in NIH_FINDINGS}
     numbers["published"] = beside_published({"findings": nih, "n_images": 25_596}, {})
     drawn = [RocCurve(name, each.auc, each.roc, np.array([np.inf, 0.75, 0.001234])) for name, each in curves.items()]
@@ -92,7 +100,7 @@ def evaluation(findings, shown=False) -> str:
     )
 
 
-@pytest.fixture(scope="module", params=["one finding", "hostile names", "pictures"])
+@pytest.fixture(scope="module", params=list(PAGES))
 def report(request, tmp_path_factory) -> Path:
     page = tmp_path_factory.mktemp("pages") / "report.html"
     page.write_text(evaluation(*PAGES[request.param]), encoding="utf-8")
@@ -188,7 +196,10 @@ def explained(tmp_path_factory) -> Path:
     ]
     found = localization([hit, hit._replace(finding=HOSTILE[0])], None, None, {"warnings": [HOSTILE[3]]})
     page = folder / "index.html"
-    page.write_text(page_of_pictures(images, found, [("Model", HOSTILE[4])], boxed=True), encoding="utf-8")
+    blocks = (("classifier", 0.01), (HOSTILE[0], 0.5), ("x" * 200, 1.0))
+    sanity = summary_of(CheckedMaps(("a.png",), ("Mass",), (7, 7), blocks, ((0.9,), (None,), (-0.8,))), {})
+    told = page_of_pictures(images, found, [("Model", HOSTILE[4])], boxed=True, sanity=sanity)
+    page.write_text(told, encoding="utf-8")
     return page
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 from html import unescape
 from pathlib import Path
 
@@ -157,6 +158,14 @@ def _outside(folder: Path) -> None:
     pq.write_table(table.set_column(2, "picture", names), file)
 
 
+def _no_record(folder: Path) -> None:
+    shutil.rmtree(folder / "_explained")
+
+
+def _no_file_of_the_record(folder: Path) -> None:
+    (folder / "_explained" / "part-00000.parquet").unlink()
+
+
 def _unfinished(folder: Path) -> None:
     (folder / "_cxr_spark.json").unlink()
 
@@ -167,6 +176,8 @@ def _unfinished(folder: Path) -> None:
         (_no_json, "is not what explain writes"),
         (_no_parquet, "cannot be read as the record of an explanation"),
         (_outside, "names the picture '../../secret.png'"),
+        (_no_record, "lacks files that explain wrote"),
+        (_no_file_of_the_record, "part-00000.parquet is gone"),
         (_unfinished, "holds no finished output of explain"),
     ],
 )

@@ -58,13 +58,15 @@ class Explanations:
                 f"--explanations {uri} has no record of which finding is in which picture ({EXPLAINED_FOLDER}/): an "
                 "earlier version made it; run explain again with --overwrite"
             )
-        what = f"{store.uri_of(LOCALIZATION_NAME)} is not what explain writes"
         try:
             told = store.read_bytes(LOCALIZATION_NAME, _MAX_BYTES)
+            record = [file for file in store.files(EXPLAINED_FOLDER) if file.name in files]
         except FileNotFoundError:
-            raise DataError(f"{what}: it is gone; run explain again with --overwrite") from None
-        about = validated_json(_About, told, what)
-        listed = "".join(f"{file.name}\0{file.size}\0{file.modified}\n" for file in store.files() if file.name in files)
+            raise DataError(
+                f"--explanations {uri} lacks files that explain wrote: run it again with --overwrite"
+            ) from None
+        about = validated_json(_About, told, f"{store.uri_of(LOCALIZATION_NAME)} is not what explain writes")
+        listed = "".join(f"{file.name}\0{file.size}\0{file.modified}\n" for file in record)
         digest = hashlib.sha256(told + listed.encode("utf-8", "surrogateescape")).hexdigest()
         return cls(store, about.model_id, METHODS.get(about.method, about.method), files, digest)
 

@@ -9,6 +9,7 @@ import pytest
 
 from cxr_spark.explanation.localization import BoxOverlap
 from cxr_spark.explanation.page import render
+from cxr_spark.explanation.sanity import CheckedMaps, summary_of
 from cxr_spark.explanation.shown import ShownFinding, ShownImage
 from cxr_spark.explanation.summary import localization
 
@@ -77,3 +78,16 @@ def test_only_filters_that_tell_something_are_there(boxed: bool, labelled: bool)
     images = [ShownImage("a", "a.png", (ShownFinding("Mass", 0.5, True, True if labelled else None),))]
     names = [each["name"] for each in Elements(page(images, boxed)).of("select")]
     assert names == ["finding", *(["verdict"] if labelled else []), *(["place"] if boxed else [])]
+
+
+def test_the_correlation_of_each_depth_is_told_and_drawn() -> None:
+    blocks = (("fc", 0.02), ("layer4", 0.5), ("conv1", 1.0))
+    checked = CheckedMaps(("a", "b"), ("Mass",) * 2, (7, 7), blocks, ((0.5, -0.1), (None, None), (0.9, 0.7)))
+    summary = summary_of(checked, {})
+    text = render(IMAGES, localization([], None, None, {"warnings": []}), [], boxed=False, sanity=summary)
+    rows = [row for row in text.split("<tr>") if 'scope="row"' in row]
+    assert [row.split('scope="row">')[1].split("<")[0] for row in rows] == ["fc", "layer4", "conv1"]
+    assert [row.split("</td>")[2].removeprefix("<td>") for row in rows] == ["0.300", "none", "0.800"]
+    assert [item["width"] for item in Elements(text).of("rect")] == ["30.00", "80.00"]
+    assert "the correlation is 0.80" in text
+    assert "Do the maps" not in page()
