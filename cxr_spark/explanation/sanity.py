@@ -19,7 +19,7 @@ DRAWS = 4
 #: Maps of a network with random weights that correlate by more than this with those of the model are warned of.
 STILL_ALIKE = 0.5
 #: What is told where nothing could be compared.
-UNREAD = "maps were not compared with those of random weights: none of the images drawn for that could be read"
+UNREAD = "Maps were not compared with those of random weights: none of the images drawn for that could be read."
 DEFINITIONS = {
     "stages": "the weights are random from the output down to this block; those of batch norms with their statistics",
     "random": "fraction of the parameters that are random",
@@ -118,7 +118,7 @@ def _warning(stages: Sequence[dict[str, Any]], by_chance: float | None) -> str |
     if mean is None or by_chance is None or mean <= max(STILL_ALIKE, 2 * by_chance):
         return None
     return (
-        f"the maps hardly depend on what the model has learnt: with random weights in the whole network they still "
+        f"The maps hardly depend on what the model has learnt: with random weights in the whole network they still "
         f"correlate by {mean:.2f} with those of the model (more than {STILL_ALIKE} is too much): do not take them for "
-        "the model's reasons"
+        "the model's reasons."
     )
