@@ -86,7 +86,7 @@ def evaluate(
         split: the split whose images are evaluated; None for all images. The AUCs of the other splits are given beside
             it, and thresholds are chosen on `val` where there is one.
         task: one of `TASKS`; None for the task that the predictions name, or `multi_label` where they name none.
-        calibration: how probabilities are calibrated on the validation images, one of `calibration.measure.METHODS`.
+        calibration: how probabilities are calibrated on the validation images, one of `calibration.methods.METHODS`.
         lists: the URI of the list that gave the images of each split their split, where lists did.
         baseline: predictions of another model for the same images, to compare with. Its labels are not used.
         synthetic: whether the images are known to be synthetic.

@@ -137,7 +137,7 @@ def mean_weights(gradient: Tensor, _activation: Tensor) -> Tensor:
 
 
 def weights_plus_plus(gradient: Tensor, activation: Tensor) -> Tensor:
-    """Returns the weights of channels by Grad-CAM++, (N, C, 1, 1).
+    """Returns the weights of channels by Grad-CAM++, (N, C, 1, 1): the formula above, divided above and below by g_k^2.
 
     Args:
         gradient: the gradients of the output with respect to A, (N, C, h, w).

@@ -1,6 +1,6 @@
 """Compares what `experiments.py` trained: mean and spread over seeds of test AUCs, and intervals of differences.
 
-    python tests/benchmarks/compare.py --data PREPARED --results FOLDER --against plain
+    python -m tests.benchmarks.compare --data PREPARED --results FOLDER --against plain
 
 AUCs are scikit-learn's. Macro AUC is the mean over NIH's 14 findings, without No Finding, as papers report it. The
 interval is of the difference of two experiments' mean over seeds, by 1,000 paired bootstrap rounds over the patients of
@@ -18,6 +18,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from sklearn.metrics import roc_auc_score
+
+from tests.benchmarks.experiments import finished
+from tests.benchmarks.plain_loop import macro_auc
 
 
 def read_predictions(folder: Path, findings: list[str], split: str) -> pd.DataFrame:
@@ -45,14 +48,8 @@ def read_labels(data: Path, split: str) -> tuple[pd.DataFrame, pd.Series]:
     return pd.DataFrame(labels.astype(int), index=rows.index, columns=findings), rows["patient_id"]
 
 
-def macro_auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Returns the mean AUC of the columns that have both classes."""
-    both = [k for k in range(labels.shape[1]) if 0 < labels[:, k].sum() < len(labels)]
-    return float(np.mean([roc_auc_score(labels[:, k], scores[:, k]) for k in both]))
-
-
 def fast_macro_auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Does the same by sums of ranks, for the bootstrap."""
+    """Does what `macro_auc` does, by sums of ranks, for the bootstrap."""
     ranks = pd.DataFrame(scores).rank().to_numpy()
     positives = labels.sum(axis=0)
     with np.errstate(invalid="ignore"):
@@ -90,7 +87,7 @@ def main() -> None:
     papers = [name for name in findings if name != "No Finding"]
     experiments: dict[str, list[dict[str, pd.DataFrame]]] = {}
     for folder in sorted(args.results.iterdir(), key=lambda path: path.stat().st_ctime):
-        if (folder / "predictions" / "_done.json").exists() or (folder / "predictions.csv").exists():
+        if finished(folder):
             tables = {split: read_predictions(folder, findings, split).loc[labels[split].index] for split in labels}
             experiments.setdefault(folder.name.rpartition("_")[0], []).append(tables)
     if args.against not in experiments:

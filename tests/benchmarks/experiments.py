@@ -1,6 +1,6 @@
 """Trains the same network by a plain PyTorch loop and by this program, with one setting changed at a time.
 
-    python tests/benchmarks/experiments.py --data PREPARED --weights F.safetensors --out FOLDER --seeds 1 2 3
+    python -m tests.benchmarks.experiments --data PREPARED --weights F.safetensors --out FOLDER --seeds 1 2 3
 
 Every training and its probabilities of validation and test images go into a folder of their own. What is finished is
 not trained again, so the command can be stopped and repeated. `compare.py` makes a table of the results.

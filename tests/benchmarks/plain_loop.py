@@ -4,7 +4,7 @@ It is what one writes by hand for the same task: torchvision's ResNet-50 from Im
 binary cross-entropy, random flips, and the epoch with the best macro AUC on the validation images. It reads prepared
 data and the weights of `import-weights`, since both should start from the same images and the same numbers:
 
-    python tests/benchmarks/plain_loop.py --data PREPARED --weights F.safetensors --seed 1 --out plain_1.csv
+    python -m tests.benchmarks.plain_loop --data PREPARED --weights F.safetensors --seed 1 --out plain_1.csv
 
 The result is a table of probabilities of validation and test images, which `cxr-spark evaluate` and `compare.py` read.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -10,18 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_spark.evaluation.calibration.bins import BINS, COUNTED, UNIT, BinCounter, CellCounter, Fitted
-from cxr_spark.evaluation.calibration.isotonic import IsotonicCurves
-from cxr_spark.evaluation.calibration.temperature import Temperatures
+from cxr_spark.evaluation.calibration.methods import METHODS
 from cxr_spark.evaluation.counting.auc import mean_of_defined
 from cxr_spark.evaluation.image_sets.base import ImageSet
 from cxr_spark.tables.schema import VALIDATION
 
 _SHARES = ("brier", "ece")
-#: What each method fits from the images without and with each finding, by the cell of their logit.
-METHODS: Mapping[str, Callable[[NDArray[np.int64], NDArray[np.int64]], Fitted]] = MappingProxyType(
-    {"temperature": Temperatures.fitted, "isotonic": IsotonicCurves.fitted}
+_NOTHING_FITTED: Mapping[str, Any] = MappingProxyType(
+    dict.fromkeys(fact for method in METHODS.values() for fact in method.facts)
 )
-_NOTHING_FITTED: Mapping[str, Any] = MappingProxyType(dict.fromkeys(("temperature", "levels", "isotonic")))
 
 
 def calibration_of(
@@ -34,7 +31,7 @@ def calibration_of(
         held_out: such images of the validation split; None where there are none, or where they themselves are
             evaluated. Then nothing is fitted.
         findings: the names of the findings, in the order of labels and scores.
-        method: how probabilities are calibrated, one of `METHODS`.
+        method: how probabilities are calibrated, one of `methods.METHODS`.
 
     Returns:
         The part `calibration` of metrics.json, whose fields docs/calibration.md describes. What cannot be computed is
@@ -44,7 +41,7 @@ def calibration_of(
     seen: NDArray[np.int64] | None = None
     if held_out is not None:
         by_cell = _counted(held_out, CellCounter(len(findings)))
-        fitted, seen = METHODS[method](*by_cell), by_cell.sum(axis=-1)
+        fitted, seen = METHODS[method].fit(*by_cell), by_cell.sum(axis=-1)
     before, after = _counted(evaluated, BinCounter(len(findings), fitted))
     by_finding: dict[str, dict[str, Any]] = {}
     for place, name in enumerate(findings):

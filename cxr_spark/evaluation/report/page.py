@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cxr_spark.evaluation.calibration.methods import METHODS
 from cxr_spark.evaluation.decisions.classification import RULES
 from cxr_spark.evaluation.decisions.operating_points import POINTS
 from cxr_spark.evaluation.report.metrics import may_share_patients
 from cxr_spark.evaluation.report.mistakes import KINDS, Pictures
 from cxr_spark.evaluation.report.movable import MovablePoint, as_json, places_of
 from cxr_spark.evaluation.report.panels import FEW_IMAGES, ComparedPanel, Panel, reliability_panels
-from cxr_spark.evaluation.report.words import CALIBRATIONS, engine_in_words, model_in_words
+from cxr_spark.evaluation.report.words import engine_in_words, model_in_words
 from cxr_spark.reporting.numbers import count
 from cxr_spark.reporting.page import environment
 from cxr_spark.reporting.tables import Table
@@ -62,7 +63,7 @@ def render(
             operating_points=metrics["operating_points"],
             points=POINTS,
             calibration=metrics["calibration"],
-            method=CALIBRATIONS[metrics["calibration"]["method"]],
+            method=METHODS[metrics["calibration"]["method"]].words,
             reliability=reliability_panels(metrics["calibration"]),
             few_images=FEW_IMAGES,
             mistakes=metrics.get("mistakes"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cxr_spark.evaluation.calibration.methods import METHODS
 from cxr_spark.evaluation.decisions.classification import MOST_PROBABLE
 from cxr_spark.evaluation.report.group_tables import splits, subgroup_findings, subgroups
 from cxr_spark.evaluation.report.mistakes import mistakes_table
@@ -12,11 +13,6 @@ from cxr_spark.evaluation.report.words import POOLED, names_of_means
 from cxr_spark.reporting.tables import BAR, Column, Row, Table
 
 _AUC = (Column("AUC", "three", "auc"), Column("95 % interval", "interval", "auc_ci95"))
-#: The column that says what was fitted for each finding, by the method of calibration.
-_FITTED_COLUMN = {
-    "temperature": Column("Temperature", "three", "temperature"),
-    "isotonic": Column("Levels", "count", "levels"),
-}
 _AVERAGES = ("micro", "macro", "weighted")
 
 
@@ -127,7 +123,7 @@ def _calibration(calibration: Numbers) -> Table:
     columns = [FINDING, Column("Brier", "three", "brier"), Column("ECE", "three", "ece")]
     if fitted:
         columns += [
-            _FITTED_COLUMN[calibration["method"]],
+            METHODS[calibration["method"]].column,
             Column("Brier, calibrated", "three", "brier_scaled"),
             Column("ECE, calibrated", "three", "ece_scaled"),
         ]
@@ -142,8 +138,9 @@ def _mean_calibration(calibration: Numbers, columns: list[Column]) -> Row:
     used = len(calibration["macro_fitted"]["findings_used"])
     if used in (0, len(calibration["findings"])):
         return average("mean", calibration["macro"], columns)
-    what = "temperature" if calibration["method"] == "temperature" else "curve"
-    return average(f"mean of the {used} with a {what}", calibration["macro_fitted"], columns)
+    return average(
+        f"mean of the {used} with a {METHODS[calibration['method']].fitted}", calibration["macro_fitted"], columns
+    )
 
 
 def _published(found: Numbers) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 #: The text before each fact on a model, and the name of the fact.
@@ -16,11 +15,6 @@ _PARTS = (
     ("precision ", "precision"),
     ("input side ", "input_size"),
     ("out-of-fold scores, number of folds: ", "folds"),
-)
-
-#: What each method of calibration is called.
-CALIBRATIONS: Mapping[str, str] = MappingProxyType(
-    {"temperature": "temperature scaling", "isotonic": "isotonic regression"}
 )
 
 
