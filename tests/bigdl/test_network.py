@@ -8,7 +8,8 @@ import torch
 
 from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.bigdl.model.network import Network
-from cxr_spark.models import build, freeze
+from cxr_spark.models.architectures import build
+from cxr_spark.models.freezing import freeze
 from cxr_spark.models.initial_weights import read_weights
 
 

@@ -12,7 +12,8 @@ from cxr_spark.bigdl.engine.rounds import RoundRunner
 from cxr_spark.bigdl.model.network import Network
 from cxr_spark.bigdl.model.objective import make_criterion, targets
 from cxr_spark.config import TrainSettings
-from cxr_spark.models import build, freeze, set_train_mode
+from cxr_spark.models.architectures import build
+from cxr_spark.models.freezing import freeze, set_train_mode
 from cxr_spark.training.rank.loss import Objective
 from tests.bigdl.conftest import ENGINE
 

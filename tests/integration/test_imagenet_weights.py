@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from cxr_spark.augmentation.kernels import imagenet_bgr
 from cxr_spark.imaging.prepare import prepare_image
-from cxr_spark.models import build
+from cxr_spark.models.architectures import build
 from cxr_spark.models.initial_weights import read_weights
 from tests.support import keras_reference as keras
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cxr_spark.commands.main import main
-from cxr_spark.models import load_model
+from cxr_spark.models.folder import load_model
 from cxr_spark.runtime.tasks import run_parts
 from cxr_spark.scoring.ensemble import ShippedEnsemble
 from cxr_spark.scoring.predict import predict

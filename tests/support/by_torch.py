@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cxr_spark.models import load_model
+from cxr_spark.models.folder import load_model
 from cxr_spark.storage.store import Store
 
 

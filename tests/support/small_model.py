@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import torch
 
-from cxr_spark.models import ModelMetadata, build, save_model
-from cxr_spark.models.architectures import batch_norms
+from cxr_spark.models.architectures import batch_norms, build
+from cxr_spark.models.folder import save_model
 from cxr_spark.models.head import head_name
-from cxr_spark.models.metadata import Preprocessing
+from cxr_spark.models.metadata import ModelMetadata, Preprocessing
 from cxr_spark.storage.store import Store
 
 

@@ -10,8 +10,7 @@ from torch import nn
 from torchvision.transforms.v2.functional import normalize
 
 from cxr_spark.imaging.imagenet import IMAGENET_MEAN_BGR
-from cxr_spark.models import ModelMetadata
-from cxr_spark.models.metadata import BuildArguments, Preprocessing
+from cxr_spark.models.metadata import BuildArguments, ModelMetadata, Preprocessing
 
 timm = pytest.importorskip("timm")
 

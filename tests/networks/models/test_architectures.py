@@ -9,9 +9,8 @@ from torch import nn
 from cxr_spark.commands.main import parse
 from cxr_spark.config.model import ARCHITECTURE_NAMES
 from cxr_spark.errors import ConfigError
-from cxr_spark.models import ARCHITECTURES, build, freeze, set_train_mode
-from cxr_spark.models.architectures import batch_norms
-from cxr_spark.models.freezing import layer_names
+from cxr_spark.models.architectures import ARCHITECTURES, batch_norms, build
+from cxr_spark.models.freezing import freeze, layer_names, set_train_mode
 from cxr_spark.models.head import head_name
 
 

@@ -11,18 +11,12 @@ import torch
 
 from cxr_spark.commands.main import main
 from cxr_spark.errors import ConfigError, DataError
-from cxr_spark.models import (
-    ModelMetadata,
-    Weights,
-    build,
-    load_initial_weights,
-    load_model,
-    resolve_weights,
-    save_model,
-)
-from cxr_spark.models.metadata import BuildArguments, Preprocessing
+from cxr_spark.models.architectures import build
+from cxr_spark.models.folder import load_model, save_model
+from cxr_spark.models.initial_weights import load_initial_weights, resolve_weights
+from cxr_spark.models.metadata import BuildArguments, ModelMetadata, Preprocessing
 from cxr_spark.models.metadata_file import load_metadata
-from cxr_spark.models.weights import WeightsHeader
+from cxr_spark.models.weights import Weights, WeightsHeader
 from cxr_spark.storage.store import Store
 from tests.support.small_model import write_model
 

@@ -7,8 +7,7 @@ import copy
 import pytest
 import torch
 
-from cxr_spark.models import ARCHITECTURES, build
-from cxr_spark.models.architectures import batch_norms
+from cxr_spark.models.architectures import ARCHITECTURES, batch_norms, build
 from cxr_spark.models.fusing import fuse_batch_norms
 from cxr_spark.models.head import head_name
 

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr_spark.errors import CxrError, DataError
-from cxr_spark.models import Weights, build
+from cxr_spark.models.architectures import build
 from cxr_spark.models.importers import import_weights, keras_h5, torchvision_pth
+from cxr_spark.models.weights import Weights
 from tests.support.hostile_models import QUIET, cheap
 
 

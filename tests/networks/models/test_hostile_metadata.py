@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr_spark.errors import CxrError, DataError
-from cxr_spark.models import Weights, load_metadata, load_model
-from cxr_spark.models.weights import WeightsHeader
+from cxr_spark.models.folder import load_model
+from cxr_spark.models.metadata_file import load_metadata
+from cxr_spark.models.weights import Weights, WeightsHeader
 from cxr_spark.storage.store import Store
 from tests.support.hostile_models import JSON, QUIET, cheap
 from tests.support.small_model import write_model

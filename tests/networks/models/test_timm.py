@@ -12,11 +12,13 @@ import torch
 from safetensors.torch import save_file
 
 from cxr_spark.errors import ConfigError, DataError, UsageError
-from cxr_spark.models import Weights, build, load_metadata, load_model, save_model
-from cxr_spark.models import load_initial_weights as load_initial
-from cxr_spark.models.architectures import batch_norm_epsilon_of, build_empty, check_input_size
+from cxr_spark.models.architectures import batch_norm_epsilon_of, build, build_empty, check_input_size
+from cxr_spark.models.folder import load_model, save_model
 from cxr_spark.models.fusing import fuse_batch_norms
 from cxr_spark.models.importers import import_weights
+from cxr_spark.models.initial_weights import load_initial_weights as load_initial
+from cxr_spark.models.metadata_file import load_metadata
+from cxr_spark.models.weights import Weights
 from cxr_spark.storage.store import Store
 from tests.support.timm_networks import as_bgr, expected, images, metadata, own_network
 

@@ -11,8 +11,7 @@ from torch import nn
 from cxr_spark.errors import ConfigError, UsageError
 from cxr_spark.explanation.gradcam import GradCam
 from cxr_spark.explanation.layers import check_layers
-from cxr_spark.models import build
-from cxr_spark.models.architectures import check_input_size, map_layer
+from cxr_spark.models.architectures import build, check_input_size, map_layer
 from cxr_spark.models.freezing import freeze
 from cxr_spark.models.stochastic_depth import set_stochastic_depth
 from tests.support.timm_networks import as_bgr, images, metadata, timm

@@ -19,9 +19,10 @@ from torch import nn
 
 from cxr_spark.config.model import ARCHITECTURE_NAMES
 from cxr_spark.errors import DataError, RunError, UsageError
-from cxr_spark.models import ModelMetadata, build, load_metadata, load_model
-from cxr_spark.models.architectures import architecture, batch_norms
-from cxr_spark.models.metadata import Preprocessing
+from cxr_spark.models.architectures import architecture, batch_norms, build
+from cxr_spark.models.folder import load_model
+from cxr_spark.models.metadata import ModelMetadata, Preprocessing
+from cxr_spark.models.metadata_file import load_metadata
 from cxr_spark.outputs.names import CONVERTED_NAME
 from cxr_spark.scoring.converted import Converted
 from cxr_spark.scoring.converting import convert_network

@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from cxr_spark.models import load_model
 from cxr_spark.models.device import choose_to_score
+from cxr_spark.models.folder import load_model
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.ready import ReadyModel
 from cxr_spark.scoring.shipped import ShippedModel

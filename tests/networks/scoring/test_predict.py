@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cxr_spark.errors import DataError, RunError
-from cxr_spark.models import load_model
 from cxr_spark.models.device import Compute
+from cxr_spark.models.folder import load_model
 from cxr_spark.scoring.inputs import network_input
 from cxr_spark.scoring.predict import predict
 from cxr_spark.scoring.shipped import BytesFolder, ShippedModel

@@ -12,7 +12,7 @@ USES = """
 import os, sys, tempfile
 import torch
 from cxr_spark.config import TrainSettings
-from cxr_spark.models import build
+from cxr_spark.models.architectures import build
 network = build("efficientnet_b0", 2).eval()
 with torch.inference_mode():
     network(torch.zeros(1, 3, 32, 32))
@@ -43,8 +43,7 @@ print(os.listdir(tempfile.gettempdir()))
 LAYERS = """
 import os, tempfile
 from cxr_spark.explanation.layers import check_layers
-from cxr_spark.models import ModelMetadata
-from cxr_spark.models.metadata import Preprocessing
+from cxr_spark.models.metadata import ModelMetadata, Preprocessing
 sizes = Preprocessing(input_size=32, stored_size=32)
 metadata = ModelMetadata(architecture="efficientnet_b0", findings=("A",), preprocessing=sizes)
 print(check_layers(metadata, ["features.1"]), os.listdir(tempfile.gettempdir()))

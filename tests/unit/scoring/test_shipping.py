@@ -15,7 +15,8 @@ import pytest
 from pyspark import Broadcast
 
 from cxr_spark.errors import RunError
-from cxr_spark.models import ModelMetadata, load_metadata
+from cxr_spark.models.metadata import ModelMetadata
+from cxr_spark.models.metadata_file import load_metadata
 from cxr_spark.outputs.names import CONVERTED_NAME
 from cxr_spark.scoring.converted import Converted, key_of
 from cxr_spark.scoring.engine import Engine

@@ -13,7 +13,7 @@ import pytest
 
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.listing import find_images
-from cxr_spark.models import load_model
+from cxr_spark.models.folder import load_model
 from cxr_spark.scoring.ensemble import ShippedEnsemble
 from cxr_spark.scoring.plan import (
     MAX_IMAGES,

@@ -15,7 +15,7 @@ from torchvision import models
 
 from cxr_spark.commands.main import main
 from cxr_spark.errors import DataError, UsageError
-from cxr_spark.models import build
+from cxr_spark.models.architectures import build
 from cxr_spark.models.importers import import_weights
 
 MEAN_BGR = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)

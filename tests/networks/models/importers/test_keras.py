@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from cxr_spark.errors import CxrError, DataError, UsageError
-from cxr_spark.models import Weights, build, load_initial_weights
+from cxr_spark.models.architectures import build
 from cxr_spark.models.importers import import_weights
 from cxr_spark.models.importers.keras import from_keras
 from cxr_spark.models.importers.keras_model import KerasModel, read_config
+from cxr_spark.models.initial_weights import load_initial_weights
+from cxr_spark.models.weights import Weights
 from tests.support import keras_reference as keras
 
 MEAN_BGR = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cxr_spark.errors import DataError
-from cxr_spark.models import build
+from cxr_spark.models.architectures import build
 from cxr_spark.models.importers import import_weights
 from tests.support import keras_reference as keras
 

@@ -12,9 +12,11 @@ import torch
 from torchvision import models
 
 from cxr_spark.errors import ConfigError, CxrError, DataError, UsageError
-from cxr_spark.models import ARCHITECTURES, Weights, build, resolve_weights
+from cxr_spark.models.architectures import ARCHITECTURES, build
 from cxr_spark.models.importers import import_weights
 from cxr_spark.models.importers.torchvision_pth import from_state_dict
+from cxr_spark.models.initial_weights import resolve_weights
+from cxr_spark.models.weights import Weights
 
 MEAN_BGR = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
