@@ -49,7 +49,7 @@ class Evaluation:
         curves: the ROC curves of the findings that have both classes.
         micro: the ROC curve of all (image, finding) pairs; None where they are of one class.
         compared: the ROC curves of both models, where there is a baseline.
-        prepared: what is known of the prepared data, see `provenance.prepared_as`.
+        prepared: what is known of the prepared data, see `Provenance.prepared`.
         pictures: the pictures of the worst mistakes; None where no prepared data was given.
     """
 

@@ -26,14 +26,7 @@ from cxr_spark.evaluation.result import EvaluateResult, result_of
 from cxr_spark.outputs.claim import Claim, digest
 from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
-from cxr_spark.reporting.provenance import (
-    is_synthetic,
-    model_of,
-    prepared_as,
-    scored_by,
-    splits_trained_on,
-    warnings_of_scores,
-)
+from cxr_spark.reporting.provenance import Provenance
 from cxr_spark.runtime.requirements import check_calibration
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import TEST, TRAIN
@@ -132,7 +125,7 @@ class EvaluateJob(Job[EvaluateResult]):
         data = PreparedDataset.open(data_uri) if data_uri is not None else None
         maps = Explanations.open(explained) if explained is not None else None
         if maps is not None:
-            maps.check_model(scored_by(predictions))
+            maps.check_model(Provenance.of(predictions).model_id)
         if truth is not None:
             truth = with_splits(truth, lists)
         fingerprint = {
@@ -171,6 +164,7 @@ class EvaluateJob(Job[EvaluateResult]):
             compared = read_predictions(baseline, layout=layout, vocabulary=predictions.findings, task=task)
             shared = shared_findings(compared.findings, predictions.findings)
             compared = replace(compared, findings=tuple(shared.get(name, name) for name in compared.findings))
+        scores = Provenance.of(uri)
         evaluation = evaluate(
             predictions,
             lambda: run.spark,
@@ -181,18 +175,18 @@ class EvaluateJob(Job[EvaluateResult]):
             task=task,
             calibration=settings.calibration,
             baseline=compared,
-            synthetic=is_synthetic(uri, label_uris),
+            synthetic=scores.is_synthetic(label_uris),
         )
         if truth is not None and lists:
             evaluated = TEST if settings.split == "all" else settings.split
             evaluation.metrics["warnings"] += told_unpredicted(truth, evaluated, evaluation.metrics["n_images"])
         labels = label_uris[0] if len(label_uris) == 1 else label_uris or None
         metrics = evaluation.metrics
-        metrics["warnings"] += warnings_of_scores(uri)
-        metrics["warnings"] += [f"baseline: {told}" for told in (warnings_of_scores(baseline) if baseline else ())]
-        metrics.update(predictions=uri, labels=labels, model=model_of(uri, metrics["model_id"]))
-        metrics["splits_trained_on"] = splits_trained_on(uri)
-        evaluation.prepared.update(prepared_as(uri))
+        metrics["warnings"] += scores.warnings
+        metrics["warnings"] += [f"baseline: {told}" for told in (Provenance.of(baseline).warnings if baseline else ())]
+        metrics.update(predictions=uri, labels=labels, model=scores.model(metrics["model_id"]))
+        metrics["splits_trained_on"] = scores.splits_trained_on
+        evaluation.prepared.update(scores.prepared)
         side = (metrics["model"] or {}).get("input_size")
         metrics["published"] = beside_published(metrics, evaluation.prepared, side)
         return evaluation

@@ -21,7 +21,7 @@ from cxr_spark.exploration.pixels import sum_pixels
 from cxr_spark.exploration.report import render
 from cxr_spark.exploration.set_aside import set_aside_by_reason
 from cxr_spark.exploration.shifts import shifts_of
-from cxr_spark.reporting.provenance import is_synthetic
+from cxr_spark.reporting.provenance import beside_notice
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 
@@ -61,7 +61,7 @@ def explore(spark: SparkSession, dataset: PreparedDataset) -> Exploration:
     labels = sources.get("labels") if isinstance(sources, dict) else None
     facts = {
         "data": dataset.store.uri,
-        "synthetic": is_synthetic(dataset.store.uri, [labels] if isinstance(labels, str) else labels or []),
+        "synthetic": beside_notice([labels] if isinstance(labels, str) else labels or []),
         "findings": counted["findings"],
         "size": dataset.size,
         "n_images": counted["n_images"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cxr_spark.errors import CxrError
@@ -13,85 +14,91 @@ from cxr_spark.tables.notice import NOTICE_NAME
 from cxr_spark.tables.prepared import MANIFEST_NAME
 
 
-def is_synthetic(predictions: str, labels: Sequence[str]) -> bool:
-    """Whether the labels lie beside the notice of the sample-data job.
+@dataclass(frozen=True)
+class Provenance:
+    """What the score job says of predictions. Nothing is known of predictions that another tool made.
 
-    Args:
-        predictions: the URI of predictions. Those of the score job name the prepared data, which names its label files.
-        labels: the URIs of the label files that were given.
-
-    Returns:
-        True where a notice is found. False also where the files that would tell are gone.
+    Attributes:
+        summary: the result of the score job; empty where it is not known.
+        manifest: the manifest of the prepared data that the score job read; empty where it is not known.
     """
-    told = _json(_json(predictions, DONE_NAME, "inputs").get("data"), MANIFEST_NAME, "sources").get("labels")
-    sources = [*labels, *(told if isinstance(told, list) else [told])]
-    return any(_has_notice(source) for source in sources if isinstance(source, str))
+
+    summary: dict[str, Any]
+    manifest: dict[str, Any]
+
+    @classmethod
+    def of(cls, predictions: str) -> Provenance:
+        """Reads what the score job left beside its predictions. What cannot be read is taken as not known.
+
+        Args:
+            predictions: the URI of predictions: a folder, or a file that the score job wrote into one.
+        """
+        done = _json(predictions, DONE_NAME) or _done_of_file(predictions)
+        return cls(_object(done, "summary"), _json(_object(done, "inputs").get("data"), MANIFEST_NAME))
+
+    def is_synthetic(self, labels: Sequence[str] = ()) -> bool:
+        """Whether the labels of the prepared data, or other label files, lie beside the notice of the sample-data job.
+
+        Args:
+            labels: the URIs of other label files.
+
+        Returns:
+            True where a notice is found. False also where the files that would tell are gone.
+        """
+        told = _object(self.manifest, "sources").get("labels")
+        return beside_notice([*labels, *(told if isinstance(told, list) else [told])])
+
+    def model(self, model_id: str | None) -> dict[str, Any] | None:
+        """Returns what the score job says of the model, see `models.description`; None where it does not say.
+
+        Args:
+            model_id: the model that the rows of the predictions name; what is said of another one is not taken.
+        """
+        return _object(self.summary, "model") or None if self.summary.get("model_id") == model_id else None
+
+    @property
+    def model_id(self) -> str | None:
+        """The `model_id` of the models that made the predictions; None where the score job does not say."""
+        found = self.summary.get("model_id")
+        return found if isinstance(found, str) else None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the score job says against its own scores, such as that a model was trained on their images."""
+        return _texts(self.summary.get("warnings"))
+
+    @property
+    def splits_trained_on(self) -> list[str]:
+        """The splits of the scores, as the score job names them, that a model of a cross-validation was trained on."""
+        return _texts(self.summary.get("splits_trained_on"))
+
+    @property
+    def prepared(self) -> dict[str, Any]:
+        """What the manifest says of the prepared data, as far as it is there.
+
+        These are `dataset` and `split`, in words; and `splits`: of each its counts, `images` and `patients` among them.
+        """
+        found = self.manifest
+        told: dict[str, Any] = {name: found[name] for name in ("dataset", "split") if isinstance(found.get(name), str)}
+        splits = found.get("splits")
+        if isinstance(splits, dict):
+            told["splits"] = {name: split for name, split in splits.items() if _counts(split)}
+        return told
 
 
-def model_of(predictions: str, model_id: str | None) -> dict[str, Any] | None:
-    """Returns what the score job says of the model, see `models.description`; None where it does not say.
-
-    Args:
-        predictions: the URI of predictions.
-        model_id: the model that the rows of the predictions name; what is said of another one is not taken.
-    """
-    summary = _json(predictions, DONE_NAME, "summary")
-    model = summary.get("model")
-    return model if isinstance(model, dict) and model and summary.get("model_id") == model_id else None
+def beside_notice(labels: Sequence[Any]) -> bool:
+    """Whether one of some label files, named by their URIs, lies beside the notice of the sample-data job."""
+    return any(_has_notice(source) for source in labels if isinstance(source, str))
 
 
-def scored_by(predictions: str) -> str | None:
-    """Returns the `model_id` of the models that made predictions, as the score job says; None where it does not say.
-
-    Args:
-        predictions: the URI of predictions: a folder, or a file that the score job wrote into one.
-    """
-    found = _scores(predictions).get("model_id")
-    return found if isinstance(found, str) else None
-
-
-def warnings_of_scores(predictions: str) -> list[str]:
-    """Returns what the score job says against its own scores, such as that a model was trained on their images.
-
-    Args:
-        predictions: the URI of predictions: a folder, or a file that the score job wrote into one.
-    """
-    return _texts(_scores(predictions).get("warnings"))
-
-
-def splits_trained_on(predictions: str) -> list[str]:
-    """Returns the splits of scores, as the score job names them, that a model of a cross-validation was trained on.
-
-    Args:
-        predictions: the URI of predictions: a folder, or a file that the score job wrote into one.
-    """
-    return _texts(_scores(predictions).get("splits_trained_on"))
-
-
-def prepared_as(predictions: str) -> dict[str, Any]:
-    """Returns what the manifest of the prepared data that the score job read says of them, as far as it is there.
-
-    Returns:
-        `dataset` and `split`, in words; and `splits`: of each its counts, `images` and `patients` among them.
-    """
-    found = _manifest(_json(predictions, DONE_NAME, "inputs").get("data"))
-    told: dict[str, Any] = {name: found[name] for name in ("dataset", "split") if isinstance(found.get(name), str)}
-    splits = found.get("splits")
-    if isinstance(splits, dict):
-        told["splits"] = {name: split for name, split in splits.items() if _counts(split)}
-    return told
-
-
-def _scores(predictions: str) -> dict[str, Any]:
-    """Returns the summary of the score job that wrote a folder, or a file in one; an empty object where none did."""
-    if found := _json(predictions, DONE_NAME, "summary"):
-        return found
+def _done_of_file(predictions: str) -> dict[str, Any]:
+    """Returns the mark of the score job in whose folder a file lies; an empty object where the job did not write it."""
     try:
         folder, name = parent_and_name(predictions)
         written = finished_files(folder, "score") or ()
     except (CxrError, OSError):
         return {}
-    return _json(folder.uri, DONE_NAME, "summary") if name in written else {}
+    return _json(folder.uri, DONE_NAME) if name in written else {}
 
 
 def _texts(told: Any) -> list[str]:
@@ -102,27 +109,21 @@ def _counts(split: Any) -> bool:
     return isinstance(split, dict) and all(isinstance(split.get(name), int) for name in ("images", "patients"))
 
 
-def _manifest(data: Any) -> dict[str, Any]:
-    """Returns the manifest of prepared data; an empty object where there is none."""
-    if not isinstance(data, str):
-        return {}
-    try:
-        value = Store(data).read_json(MANIFEST_NAME)
-    except (CxrError, OSError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _json(uri: Any, name: str, key: str) -> dict[str, Any]:
-    """Returns an object within a JSON file; an empty object where there is none."""
+def _json(uri: Any, name: str) -> dict[str, Any]:
+    """Returns the object in a JSON file; an empty object where there is none."""
     if not isinstance(uri, str):
         return {}
     try:
         value = Store(uri).read_json(name)
     except (CxrError, OSError):
         return {}
-    found = value.get(key) if isinstance(value, dict) else None
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _object(found: dict[str, Any], key: str) -> dict[str, Any]:
+    """Returns an object within an object; an empty object where there is none."""
+    value = found.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _has_notice(labels: str) -> bool:

@@ -22,7 +22,7 @@ from cxr_spark.outputs.lock import LOCK_NAME, Witness, read_holder
 from cxr_spark.outputs.mark import MARK_NAME, Mark, read_mark, read_record
 from cxr_spark.outputs.own_files import finished_files, own_files
 from cxr_spark.outputs.results import finished_result
-from cxr_spark.reporting.provenance import is_synthetic, model_of, prepared_as, warnings_of_scores
+from cxr_spark.reporting.provenance import Provenance
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.checkpoints import Checkpoints
@@ -75,9 +75,10 @@ READERS: dict[str, tuple[str, Any, list[Callable[[Store], object]]]] = {
     "done": (
         "_done.json", DONE,
         [
-            _finished, read_done, read_mark, lambda s: _about(s.uri), lambda s: is_synthetic(s.uri, []),
-            lambda s: model_of(s.uri, SHA), lambda s: prepared_as(s.uri), lambda s: finished_files(s, "train"),
-            lambda s: warnings_of_scores(s.uri_of("part-0.parquet")),
+            _finished, read_done, read_mark, lambda s: _about(s.uri), lambda s: Provenance.of(s.uri).is_synthetic(),
+            lambda s: Provenance.of(s.uri).model(SHA), lambda s: Provenance.of(s.uri).prepared,
+            lambda s: finished_files(s, "train"),
+            lambda s: Provenance.of(s.uri_of("part-0.parquet")).warnings,
         ],
     ),
     "mark": (

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cxr_spark.reporting.provenance import is_synthetic, model_of, splits_trained_on, warnings_of_scores
+from cxr_spark.reporting.provenance import Provenance
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def chain(tmp_path):
 
 def test_the_notice_beside_the_labels_is_found_from_labels_and_from_scores(chain):
     labels, _, scores = chain
-    assert not is_synthetic(scores.as_uri(), [labels.as_uri()])
+    assert not Provenance.of(scores.as_uri()).is_synthetic([labels.as_uri()])
     (labels.parent / "SYNTHETIC.txt").write_text("drawn")
-    assert is_synthetic(scores.as_uri(), [])
-    assert is_synthetic("file:///nowhere.csv", [labels.as_uri()])
+    assert Provenance.of(scores.as_uri()).is_synthetic([])
+    assert Provenance.of("file:///nowhere.csv").is_synthetic([labels.as_uri()])
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"inputs": 3}', '{"inputs": {"data": 3}}', "not JSON"])
@@ -32,19 +32,19 @@ def test_what_cannot_be_followed_is_taken_as_real(chain, text):
     labels, _, scores = chain
     (labels.parent / "SYNTHETIC.txt").write_text("drawn")
     (scores / "_done.json").write_text(text)
-    assert not is_synthetic(scores.as_uri(), [])
+    assert not Provenance.of(scores.as_uri()).is_synthetic([])
 
 
 def test_the_model_is_what_the_score_job_says_of_the_very_model_of_the_rows(chain):
     _, _, scores = chain
-    assert model_of(scores.as_uri(), "ab") is None
+    assert Provenance.of(scores.as_uri()).model("ab") is None
     told = {"model": {"architecture": "resnet50"}, "model_id": "ab"}
     (scores / "_done.json").write_text(json.dumps({"summary": told}))
-    assert model_of(scores.as_uri(), "ab") == {"architecture": "resnet50"}
-    assert model_of(scores.as_uri(), "cd") is None
+    assert Provenance.of(scores.as_uri()).model("ab") == {"architecture": "resnet50"}
+    assert Provenance.of(scores.as_uri()).model("cd") is None
     for other in ({**told, "model": "x"}, {"model_id": "ab"}):
         (scores / "_done.json").write_text(json.dumps({"summary": other}))
-        assert model_of(scores.as_uri(), "ab") is None
+        assert Provenance.of(scores.as_uri()).model("ab") is None
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_the_model_is_what_the_score_job_says_of_the_very_model_of_the_rows(chai
 def test_what_the_score_job_says_against_its_scores_is_repeated(chain, summary, expected):
     _, _, scores = chain
     (scores / "_done.json").write_text(json.dumps({"summary": summary}))
-    assert warnings_of_scores(scores.as_uri()) == expected
+    assert Provenance.of(scores.as_uri()).warnings == expected
     (scores / "_done.json").write_text(json.dumps({"summary": {"splits_trained_on": summary.get("warnings")}}))
-    assert splits_trained_on(scores.as_uri()) == expected
+    assert Provenance.of(scores.as_uri()).splits_trained_on == expected
 
 
 def test_of_a_single_file_holds_what_is_said_of_the_scores_that_it_is_a_part_of(chain):
@@ -64,11 +64,12 @@ def test_of_a_single_file_holds_what_is_said_of_the_scores_that_it_is_a_part_of(
     part, other = scores / "part-00000-ab.parquet", scores / "mine.parquet"
     for file in (part, other):
         file.write_bytes(b"x")
-    summary = {"warnings": ["too good"], "splits_trained_on": ["val"]}
+    summary = {"warnings": ["too good"], "splits_trained_on": ["val"], "model": {"task": "x"}, "model_id": "ab"}
     mark = {"format": 2, "job": "score", "state": "done", "complete": True, "files": [part.name], "summary": summary}
     (scores / "_done.json").write_text(json.dumps(mark))
-    assert warnings_of_scores(part.as_uri()) == ["too good"]
-    assert splits_trained_on(part.as_uri()) == ["val"]
-    assert warnings_of_scores(other.as_uri()) == warnings_of_scores("file:///nowhere.csv") == []
+    assert Provenance.of(part.as_uri()).warnings == ["too good"]
+    assert Provenance.of(part.as_uri()).splits_trained_on == ["val"]
+    assert Provenance.of(part.as_uri()).model("ab") == {"task": "x"}
+    assert Provenance.of(other.as_uri()).warnings == Provenance.of("file:///nowhere.csv").warnings == []
     (scores / "_done.json").write_text(json.dumps({**mark, "job": "train"}))
-    assert warnings_of_scores(part.as_uri()) == []
+    assert Provenance.of(part.as_uri()).warnings == []
