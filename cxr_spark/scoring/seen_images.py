@@ -34,7 +34,8 @@ def check_reference(
     Raises:
         UsageError: a model is of a cross-validation of these data.
     """
-    seen = _trained_on(uris, members, reference)
+    data = (reference.store.uri, digest(reference.manifest))
+    seen = _trained_on(uris, members, data)
     if seen:
         option = "--average ranks" if asked.startswith("average") else "--calibrate"
         raise UsageError(
@@ -42,7 +43,7 @@ def check_reference(
             f"cross-validation, trained on val images of {reference.store.uri}, too: name other prepared data by "
             f"--calibration-data, or leave out {option}"
         )
-    for warning in _prepared_again(uris, members, reference):
+    for warning in _prepared_again(uris, members, data):
         log.warning("score.%s: %s", asked, warning)
 
 
@@ -65,8 +66,9 @@ def doubts_about(
         return {}
     scored = SPLITS if split == "all" else tuple(split.split(","))
     of_training = tuple(name for name in (TRAIN, VALIDATION) if name in scored)
-    seen = _trained_on(uris, members, dataset) if of_training else []
-    warnings = _prepared_again(uris, members, dataset)
+    data = (dataset.store.uri, digest(dataset.manifest))
+    seen = _trained_on(uris, members, data) if of_training else []
+    warnings = _prepared_again(uris, members, data)
     doubts: dict[str, Any] = {}
     if seen:
         warnings.insert(0, _seen_warning(seen[0], dataset.store.uri, split))
@@ -85,12 +87,13 @@ def _seen_warning(model: str, data: str, split: str) -> str:
     )
 
 
-def _prepared_again(uris: Sequence[str], members: Sequence[ModelMetadata], dataset: PreparedDataset) -> list[str]:
+def _prepared_again(uris: Sequence[str], members: Sequence[ModelMetadata], data: tuple[str, str]) -> list[str]:
     """Returns the warning, if any, that a dataset was prepared again after a model was trained from its folder.
 
+    The dataset is given by its full URI and the SHA-256 of its manifest.
     Models of earlier versions do not tell the manifest that they were trained with, so nothing is said of them.
     """
-    uri, manifest = dataset.store.uri, digest(dataset.manifest)
+    uri, manifest = data
     for model, training in zip(uris, (member.training for member in members), strict=True):
         told = training.get("data_manifest")
         if training.get("data") == uri and told is not None and told != manifest:
@@ -103,13 +106,16 @@ def _prepared_again(uris: Sequence[str], members: Sequence[ModelMetadata], datas
     return []
 
 
-def _trained_on(uris: Sequence[str], members: Sequence[ModelMetadata], dataset: PreparedDataset) -> list[str]:
-    """Returns the URIs of the models that a cross-validation of a dataset made, here or in another place."""
-    data = (dataset.store.uri, digest(dataset.manifest))
-    facts = ((uri, member.training) for uri, member in zip(uris, members, strict=True))
+def _trained_on(uris: Sequence[str], members: Sequence[ModelMetadata], data: tuple[str, str]) -> list[str]:
+    """Returns the URIs of the models that a cross-validation of a dataset made, here or in another place.
+
+    The dataset is given by its full URI and the SHA-256 of its manifest.
+    """
+    uri, manifest = data
+    facts = ((model, member.training) for model, member in zip(uris, members, strict=True))
     return [
-        uri
-        for uri, training in facts
+        model
+        for model, training in facts
         if training.get("fold") is not None
-        and (training.get("data") == data[0] or training.get("data_manifest") == data[1])
+        and (training.get("data") == uri or training.get("data_manifest") == manifest)
     ]
