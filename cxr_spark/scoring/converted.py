@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Converted:
     def to_bytes(self) -> bytes:
         """Returns the content of the file."""
         arrays = {name: np.frombuffer(getattr(self, name), np.uint8) for name in ("graph", "weights")}
-        note = json.dumps({"key": self.key, "sha256": self._digest()})
+        note = json.dumps({"key": self.key, "sha256": self.sha256})
         return bytes(safetensors.numpy.save(arrays, {_NOTE: note}))
 
     @classmethod
@@ -60,14 +61,16 @@ class Converted:
             note = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_NOTE])
             graph, weights = (arrays.pop(name).tobytes() for name in ("graph", "weights"))
             found = cls(graph, weights, dict(note["key"]))
-            whole = found._digest() == note["sha256"]
+            whole = found.sha256 == note["sha256"]
         except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{what} is no converted network ({error}): delete it") from None
         if not whole:
             raise DataError(f"{what} was changed or damaged: delete it, and it is made anew")
         return found
 
-    def _digest(self) -> str:
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of graph and weights."""
         found = hashlib.sha256()
         for piece in (self.graph, b"\0", self.weights):  # not joined: the weights may be hundreds of megabytes
             found.update(piece)

@@ -33,13 +33,11 @@ class ShippedEnsemble:
         models: the models; one at least.
         flip: whether each model also sees the mirror image, as a second view.
         combination: how the probabilities of all models and views become one.
-        named: the `model_id` of the predictions where other models make the rest of them; None for that of these.
     """
 
     models: tuple[ShippedModel, ...]
     flip: bool = False
     combination: Combination = field(default=Combination(), compare=False)
-    named: str | None = None
 
     def on_worker(self, threads: int) -> ReadyEnsemble:
         """Returns the models, ready to run in this process with so many CPU threads.
@@ -47,7 +45,7 @@ class ShippedEnsemble:
         Raises:
             RunError: a folder no longer holds the model that the driver checked, or cannot be read.
         """
-        return ReadyEnsemble(ready_models(self.models, threads), self.flip, self.combination, self.named)
+        return ReadyEnsemble(ready_models(self.models, threads), self.flip, self.combination)
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,11 @@ class ReadyEnsemble:
         models: the models; the first one decides the order of the findings.
         flip: whether each model also sees the mirror image, as a second view.
         combination: how the probabilities of all models and views become one.
-        named: the `model_id` of the predictions where other models make the rest of them; None for that of these.
     """
 
     models: tuple[ReadyModel, ...]
     flip: bool = False
     combination: Combination = field(default=Combination(), compare=False)
-    named: str | None = None
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -79,7 +75,7 @@ class ReadyEnsemble:
     @property
     def model_id(self) -> str:
         """The `model_id` of predictions that these models make."""
-        return self.named or joint_id([model.metadata for model in self.models])
+        return joint_id([model.metadata for model in self.models])
 
     @property
     def engine(self) -> Engine:

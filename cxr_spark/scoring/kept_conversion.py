@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import NamedTuple
 
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.models.limits import MAX_FILE_BYTES
@@ -15,11 +16,20 @@ from cxr_spark.storage.store import Store
 log = logging.getLogger(__name__)
 
 
-def converted_network(store: Store, metadata: ModelMetadata) -> bytes:
-    """Returns the converted network of a model folder: the one that it holds, else a new one, which is kept there.
+class ConvertedFile(NamedTuple):
+    """A converted network as a file.
 
-    Returns:
-        The content of its file.
+    Attributes:
+        data: the content of the file.
+        sha256: the SHA-256 of the network's graph and weights.
+    """
+
+    data: bytes
+    sha256: str
+
+
+def converted_network(store: Store, metadata: ModelMetadata) -> ConvertedFile:
+    """Returns the converted network of a model folder: the one that it holds, else a new one, which is kept there.
 
     Raises:
         DataError: the folder holds no model, or a damaged one.
@@ -28,25 +38,26 @@ def converted_network(store: Store, metadata: ModelMetadata) -> bytes:
     """
     unusable: str | None = None
     try:
-        data = kept_conversion(store, metadata)
+        file = kept_conversion(store, metadata)
     except (DataError, RunError) as error:
-        data, unusable = None, str(error)
-    if data is None:
+        file, unusable = None, str(error)
+    if file is None:
         check_convertible(store.uri, unusable)
         if unusable is not None:
             log.warning("the network is converted anew: %s", unusable)
         from cxr_spark.scoring.converting import convert  # it needs torch, which a kept network does not
 
-        data = convert(store, metadata).to_bytes()
-        keep(store, data)
-    return data
+        converted = convert(store, metadata)
+        file = ConvertedFile(converted.to_bytes(), converted.sha256)
+        keep(store, file.data)
+    return file
 
 
-def kept_conversion(store: Store, metadata: ModelMetadata) -> bytes | None:
+def kept_conversion(store: Store, metadata: ModelMetadata) -> ConvertedFile | None:
     """Returns the converted network that a model folder holds.
 
     Returns:
-        The content of its file; None where there is none, or one of other weights.
+        Its file; None where there is none, or one of other weights.
 
     Raises:
         DataError: the file is damaged.
@@ -57,7 +68,7 @@ def kept_conversion(store: Store, metadata: ModelMetadata) -> bytes | None:
         kept = Converted.from_bytes(data, store.uri_of(CONVERTED_NAME))
     except FileNotFoundError:
         return None
-    return data if kept.key == key_of(metadata) else None
+    return ConvertedFile(data, kept.sha256) if kept.key == key_of(metadata) else None
 
 
 def keep(store: Store, data: bytes) -> bool:

@@ -59,13 +59,12 @@ def load(model: ShippedModel, threads: int) -> OpenVinoModel:
     """Loads and compiles a network that the driver has converted.
 
     Args:
-        model: the model, with its metadata and a broadcast of its converted network.
+        model: the model, with a broadcast of its converted network.
         threads: the number of CPU threads that this process may use.
 
     Raises:
         RunError: openvino is not installed here, or this processor does not compute in the number format.
     """
-    assert model.metadata is not None
     # No name for the file's content: it is freed before the network is compiled, which needs memory of its own.
     network = Converted.from_bytes(model.folder().read_bytes(CONVERTED_NAME), CONVERTED_NAME)
     return OpenVinoModel(compiled(network, model.engine.precision, threads), model.metadata, model.engine)

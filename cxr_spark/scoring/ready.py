@@ -39,22 +39,9 @@ class ReadyModel(Protocol):
         """
 
 
-def replaced(uri: str) -> str:
+def changed_message(uri: str) -> str:
     """Returns what a message says of a model folder that is not as the driver found it."""
     return f"the model folder {uri} was changed while the job ran"
-
-
-def check_same_weights(found: ModelMetadata, model_id: str, uri: str) -> None:
-    """Checks that a model folder still holds the weights that the job began with.
-
-    Raises:
-        RunError: they are other ones.
-    """
-    if found.model_id != model_id:
-        raise RunError(
-            f"{replaced(uri)}: its weights are {found.model_id[:12]}, the job began with {model_id[:12]}; run the job "
-            "again"
-        )
 
 
 def check_same(found: ModelMetadata, expected: ModelMetadata, uri: str) -> None:
@@ -63,6 +50,10 @@ def check_same(found: ModelMetadata, expected: ModelMetadata, uri: str) -> None:
     Raises:
         RunError: its weights or its metadata are other ones.
     """
-    check_same_weights(found, expected.model_id, uri)
+    if found.model_id != expected.model_id:
+        raise RunError(
+            f"{changed_message(uri)}: its weights are {found.model_id[:12]}, the job began with "
+            f"{expected.model_id[:12]}; run the job again"
+        )
     if found != expected:
-        raise RunError(f"{replaced(uri)}: its metadata.json is another one; run the job again")
+        raise RunError(f"{changed_message(uri)}: its metadata.json is another one; run the job again")

@@ -39,28 +39,26 @@ class ShippedModel:
     """A checked model that executors can load. It is small; the weights follow when a worker asks for them.
 
     Attributes:
-        model_id: SHA-256 of the weights.
         uri: the model folder.
+        metadata: the metadata that the driver read; executors must find the same.
         broadcast: Spark's broadcast of the folder's files, where executors cannot read the URI.
-        metadata: the metadata that the driver read; executors must find the same. None to compare nothing.
         engine: what computes the probabilities.
-        converted: the SHA-256 of the converted network in the broadcast; None where the engine takes the model as it
-            is.
-        described: the SHA-256 of the metadata, by which a worker tells this model from one of the same weights whose
-            `metadata.json` was another.
+        converted_sha256: the SHA-256 of graph and weights of the converted network in the broadcast; None where the
+            engine takes the model as it is.
+        metadata_sha256: the SHA-256 of the metadata, by which a worker tells this model from another one, also from one
+            of the same weights.
     """
 
-    model_id: str
     uri: str
+    metadata: ModelMetadata = field(compare=False, repr=False)
     broadcast: Any = field(default=None, compare=False)
-    metadata: ModelMetadata | None = field(default=None, compare=False, repr=False)
     engine: Engine = field(default_factory=Engine)
-    converted: str | None = None
-    described: str = field(init=False)
+    converted_sha256: str | None = None
+    metadata_sha256: str = field(init=False)
 
     def __post_init__(self) -> None:
-        text = "" if self.metadata is None else self.metadata.model_dump_json()
-        object.__setattr__(self, "described", hashlib.sha256(text.encode()).hexdigest())
+        text = self.metadata.model_dump_json()
+        object.__setattr__(self, "metadata_sha256", hashlib.sha256(text.encode()).hexdigest())
 
     def folder(self) -> Store | BytesFolder:
         """Opens the model folder, on the driver or an executor."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -70,23 +69,21 @@ def ship_model(
         check_same(loaded.metadata, expected, store.uri)
     context, engine = spark.sparkContext, engine or Engine()
     if _executors_read(spark, store.uri):
-        return ShippedModel(loaded.metadata.model_id, store.uri, None, loaded.metadata, engine), loaded
+        return ShippedModel(store.uri, loaded.metadata, engine=engine), loaded
     files = {name: store.read_bytes(name) for name in (METADATA_NAME, WEIGHTS_NAME)}
     log.info("sending the model with the tasks: executors cannot read %s", store.uri)
-    shipped = ShippedModel(loaded.metadata.model_id, store.uri, context.broadcast(files), loaded.metadata, engine)
-    return shipped, loaded
+    return ShippedModel(store.uri, loaded.metadata, context.broadcast(files), engine), loaded
 
 
 def _ship_converted(spark: SparkSession, uri: str, metadata: ModelMetadata, engine: Engine) -> ShippedModel:
     """Sends the converted network with the tasks; see `ship`."""
     store = Store(uri)
     check_same(load_metadata(store), metadata, store.uri)
-    data = converted_network(store, metadata)
+    file = converted_network(store, metadata)
     # Never read from the folder by executors: two jobs that convert at once would replace each other's file there.
     log.info("sending the converted network with the tasks")
-    broadcast = spark.sparkContext.broadcast({CONVERTED_NAME: data})
-    digest = hashlib.sha256(data).hexdigest()
-    return ShippedModel(metadata.model_id, store.uri, broadcast, metadata, engine, digest)
+    broadcast = spark.sparkContext.broadcast({CONVERTED_NAME: file.data})
+    return ShippedModel(store.uri, metadata, broadcast, engine, file.sha256)
 
 
 def _executors_read(spark: SparkSession, uri: str) -> bool:

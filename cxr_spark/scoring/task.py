@@ -70,6 +70,8 @@ class PartScorer:
         batch: the number of images in a forward pass.
         gate: the rule by which raw DICOM images are scored or refused.
         form: the form in which the scores are written.
+        model_id: the `model_id` in the rows; None for that of `model`. The models of a cross-validation, each of which
+            scores the images of its own fold, all write the joint one.
     """
 
     out: str
@@ -81,6 +83,7 @@ class PartScorer:
     batch: int
     gate: DicomGate = field(default_factory=DicomGate)
     form: ScoreForm = field(default_factory=ScoreForm)
+    model_id: str | None = None
 
     def __call__(self, parts: Iterable[Part]) -> Iterator[ScoredPart]:
         """Writes the predictions of each part, and the quarantine of its unreadable images.
@@ -107,8 +110,8 @@ class PartScorer:
         table = pa.concat_tables(tables) if tables else PREDICTIONS.empty_table()
         return ScoredPart((self._write(part.number, table, model),), table.num_rows)
 
-    @staticmethod
     def _predictions(
+        self,
         rows: pa.RecordBatch,
         labels: NDArray[np.float32],
         split: str,
@@ -116,7 +119,7 @@ class PartScorer:
         model: ReadyEnsemble,
     ) -> pa.Table:
         facts = {name: rows[name] for name in _FACTS}
-        return _table(facts, [split] * len(rows), _lists(labels), probabilities, model)
+        return self._table(facts, [split] * len(rows), _lists(labels), probabilities, model)
 
     def _raw(self, part: RawPart, model: ReadyEnsemble) -> ScoredPart:
         def pixels(image: RawImage) -> tuple[list[NDArray[np.uint8]], Seen]:
@@ -152,13 +155,33 @@ class PartScorer:
         if facts:
             columns = {name: [row.get(name) for row in facts] for name in (*_FACTS, *DICOM_UIDS)}
             nothing = [None] * len(facts)
-            table = _table(columns, nothing, nothing, np.concatenate(results), model, RAW_PREDICTIONS)
+            table = self._table(columns, nothing, nothing, np.concatenate(results), model, RAW_PREDICTIONS)
             written.append(self._write(part.number, table, model))
         if rejected:
             table = pa.Table.from_pylist(rejected, schema=QUARANTINE)
             written.append(write_quarantine_part(Store(self.out), f"{part.number:05d}-{self.tag}", table))
         refused = Counter(row["reason"] for row in rejected)
         return ScoredPart(tuple(written), len(facts), dict(refused), dict(doubts))
+
+    def _table(
+        self,
+        facts: dict[str, Any],
+        splits: list[Any],
+        labels: Any,
+        probabilities: NDArray[np.float32],
+        model: ReadyEnsemble,
+        schema: pa.Schema = PREDICTIONS,
+    ) -> pa.Table:
+        columns = {
+            **facts,
+            "split": splits,
+            "labels": labels,
+            "probabilities": _lists(probabilities),
+            "model_id": [self.model_id or model.model_id] * len(splits),
+            "engine": [model.engine.name] * len(splits),
+            "precision": [model.engine.precision] * len(splits),
+        }
+        return pa.table(columns, schema=schema)
 
     def _write(self, number: int, table: pa.Table, model: ReadyEnsemble) -> str:
         about = {
@@ -212,26 +235,6 @@ def _write(store: Store, name: str, table: pa.Table, metadata: dict[bytes, str])
     pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
     store.write_bytes(name, memoryview(sink.getvalue()))
     return name
-
-
-def _table(
-    facts: dict[str, Any],
-    splits: list[Any],
-    labels: Any,
-    probabilities: NDArray[np.float32],
-    model: ReadyEnsemble,
-    schema: pa.Schema = PREDICTIONS,
-) -> pa.Table:
-    columns = {
-        **facts,
-        "split": splits,
-        "labels": labels,
-        "probabilities": _lists(probabilities),
-        "model_id": [model.model_id] * len(splits),
-        "engine": [model.engine.name] * len(splits),
-        "precision": [model.engine.precision] * len(splits),
-    }
-    return pa.table(columns, schema=schema)
 
 
 def _lists(matrix: NDArray[np.float32]) -> pa.ListArray:

@@ -17,7 +17,7 @@ from cxr_spark.models.fusing import fuse_batch_norms
 from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.scoring.engine import Engine
 from cxr_spark.scoring.predict import predict
-from cxr_spark.scoring.ready import check_same, check_same_weights, replaced
+from cxr_spark.scoring.ready import changed_message, check_same
 
 if TYPE_CHECKING:
     from cxr_spark.scoring.shipped import ShippedModel
@@ -63,10 +63,8 @@ def load(model: ShippedModel, threads: int, *, fused: bool = True) -> TorchModel
     try:
         loaded = load_model(model.folder())
     except DataError as error:  # the driver found the folder whole: what is wrong now has happened since
-        raise RunError(f"{replaced(model.uri)}: {error}") from error
-    check_same_weights(loaded.metadata, model.model_id, model.uri)
-    if model.metadata is not None:
-        check_same(loaded.metadata, model.metadata, model.uri)
+        raise RunError(f"{changed_message(model.uri)}: {error}") from error
+    check_same(loaded.metadata, model.metadata, model.uri)
     compute = choose_to_score(model.engine.precision, _gpu())
     network = fuse_batch_norms(loaded.module) if fused else loaded.module
     return TorchModel(compute.place(network), loaded.metadata, compute)

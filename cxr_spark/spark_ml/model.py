@@ -123,7 +123,7 @@ class ChestXRayModel(Model, HasScoringColumns, MLReadable, MLWritable):
 
         udf = sf.pandas_udf(function, ArrayType(FloatType())).asNondeterministic()
         output = self.getProbabilitiesCol()
-        about = {METADATA_KEY: {"findings": list(loaded.metadata.findings), "model_id": shipped.model_id}}
+        about = {METADATA_KEY: {"findings": list(loaded.metadata.findings), "model_id": loaded.metadata.model_id}}
         result = dataset.withColumn(output, udf(column_of(dataset, name)).alias(output, metadata=about))
         return result.where(column_of(result, output).isNotNull()) if source.on_invalid == "skip" else result
 

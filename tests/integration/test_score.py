@@ -128,7 +128,7 @@ def test_a_model_that_executors_cannot_read_travels_with_the_tasks(spark, tmp_pa
     model, loaded = ship_model(spark, f"file://{tmp_path}/model")
     assert model.broadcast is None  # here they can
     files = {p.name: p.read_bytes() for p in (tmp_path / "model").iterdir()}
-    hidden = ShippedModel(model.model_id, "file:///not/there", spark.sparkContext.broadcast(files))
+    hidden = ShippedModel("file:///not/there", model.metadata, spark.sparkContext.broadcast(files))
     from cxr_spark.scoring.plan import prepared_parts
     from cxr_spark.tables.prepared import PreparedDataset
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,11 +110,12 @@ def _score(
         scorer = PartScorer(
             out=claimed.store.uri,
             tag=digest(fingerprint)[:12],
-            model=replace(Models((uri,), (metadata,), settings).ship(spark), named=str(fingerprint["model_id"])),
+            model=Models((uri,), (metadata,), settings).ship(spark),
             data=dataset.store.uri,
             labels=label_order(metadata.findings, dataset.findings, dataset.store.uri),
             threads=threads_of_a_task(spark, len(parts)),
             batch=settings.batch,
+            model_id=str(fingerprint["model_id"]),
         )
         for part in run_image_parts(spark, parts, scorer, doing=f"scoring fold {number}", done="scored"):
             names.update(part.names)

@@ -207,7 +207,7 @@ def test_a_network_that_openvino_cannot_convert_is_refused() -> None:
 def test_a_driver_without_torch_takes_what_the_folder_keeps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metadata, uri = load_metadata(Store(str(folder))), f"file://{folder}"
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert ship(Session(), uri, metadata, OPENVINO).converted is not None  # type: ignore[arg-type]
+    assert ship(Session(), uri, metadata, OPENVINO).converted_sha256 is not None  # type: ignore[arg-type]
     (folder / CONVERTED_NAME).unlink()
     with pytest.raises(UsageError, match=rf"--model {uri} holds no converted network.* needs torch: score once"):
         ship(Session(), uri, metadata, OPENVINO)  # type: ignore[arg-type]
@@ -230,7 +230,7 @@ def test_a_missing_openvino_is_told_in_one_line(folder: Path, monkeypatch: pytes
     with pytest.raises(
         RunError, match=r"pip install 'cxr-spark\[openvino\]' on every node, or score with --engine torch"
     ):
-        replace(model, model_id="y" * 64).on_worker(1)
+        replace(model, uri="file:///another").on_worker(1)
 
 
 def test_openvino_sends_nothing_and_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ready(folder: Path, engine: Engine) -> ReadyModel:
-    model_id = load_model(Store(str(folder))).metadata.model_id
-    return ShippedModel(model_id, f"file://{folder}", engine=engine).on_worker(1)
+    metadata = load_model(Store(str(folder))).metadata
+    return ShippedModel(f"file://{folder}", metadata, engine=engine).on_worker(1)
 
 
 @pytest.mark.parametrize("hardware", [True, False])

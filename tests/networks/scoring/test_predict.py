@@ -90,10 +90,10 @@ def test_probabilities_that_are_no_numbers(model):
 def test_a_worker_loads_a_model_once(tmp_path):
     first = write_model(tmp_path / "a")
     second = write_model(tmp_path / "b", seed=4)
-    a, b = (ShippedModel(m.model_id, f"file://{tmp_path}/{name}") for m, name in ((first, "a"), (second, "b")))
+    a, b = (ShippedModel(f"file://{tmp_path}/{name}", m) for m, name in ((first, "a"), (second, "b")))
     ready = a.on_worker(threads=1)
     assert a.on_worker(threads=1) is ready
-    assert ShippedModel(a.model_id, a.uri).on_worker(threads=1) is ready
+    assert ShippedModel(a.uri, a.metadata).on_worker(threads=1) is ready
     assert b.on_worker(threads=1).metadata.model_id == second.model_id
 
 

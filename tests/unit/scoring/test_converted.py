@@ -36,7 +36,7 @@ def test_what_is_kept_is_found_again(store: Store) -> None:
     assert keep(store, network().to_bytes())
     kept = kept_conversion(store, metadata())
     assert kept is not None
-    assert Converted.from_bytes(kept, "x") == network()
+    assert Converted.from_bytes(kept.data, "x") == network()
 
 
 @pytest.mark.parametrize(

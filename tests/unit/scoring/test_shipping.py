@@ -15,7 +15,7 @@ import pytest
 from pyspark import Broadcast
 
 from cxr_spark.errors import RunError
-from cxr_spark.models.metadata import ModelMetadata
+from cxr_spark.models.metadata import ModelMetadata, Preprocessing
 from cxr_spark.models.metadata_file import load_metadata
 from cxr_spark.outputs.names import CONVERTED_NAME
 from cxr_spark.scoring.converted import Converted, key_of
@@ -28,6 +28,10 @@ from tests.support.small_model import write_model
 
 LOCAL = SimpleNamespace(
     sparkContext=SimpleNamespace(master="local[1]", getConf=lambda: SimpleNamespace(get=lambda _, default: default))
+)
+
+METADATA = ModelMetadata(
+    architecture="small_cnn", findings=("Mass",), preprocessing=Preprocessing(input_size=32, stored_size=32)
 )
 
 
@@ -148,7 +152,7 @@ def test_a_kept_conversion_that_may_not_be_read_is_made_anew(
 def test_a_worker_does_not_keep_the_files_of_a_model(tmp_path: Path) -> None:
     content = {"weights": bytes(8 << 20)}
     (tmp_path / "broadcast").write_bytes(pickle.dumps(content))
-    shipped = ShippedModel("m", "file:///m", Broadcast(path=str(tmp_path / "broadcast")))
+    shipped = ShippedModel("file:///m", METADATA, Broadcast(path=str(tmp_path / "broadcast")))
     tracemalloc.start()
     try:
         assert shipped.folder().read_bytes("weights") == content["weights"]
@@ -161,5 +165,5 @@ def test_a_worker_does_not_keep_the_files_of_a_model(tmp_path: Path) -> None:
 
 def test_files_that_came_encrypted_can_be_read_twice() -> None:
     sent: Any = io.BytesIO(pickle.dumps({"weights": b"w"}))
-    shipped = ShippedModel("m", "file:///m", Broadcast(sock_file=sent))
+    shipped = ShippedModel("file:///m", METADATA, Broadcast(sock_file=sent))
     assert [shipped.folder().read_bytes("weights") for _ in range(2)] == [b"w", b"w"]

@@ -14,6 +14,7 @@ import pytest
 from cxr_spark.errors import DataError
 from cxr_spark.imaging.listing import find_images
 from cxr_spark.models.folder import load_model
+from cxr_spark.models.metadata_file import load_metadata
 from cxr_spark.scoring.ensemble import ShippedEnsemble
 from cxr_spark.scoring.plan import (
     MAX_IMAGES,
@@ -45,11 +46,11 @@ def full_precision(monkeypatch):
 
 
 def scorer(tmp_path, data=None, labels=(0, 1, 2), batch=3) -> PartScorer:
-    model_id = json.loads((tmp_path / "model" / "metadata.json").read_text())["weights_sha256"]
+    uri = f"file://{tmp_path}/model"
     return PartScorer(
         out=f"file://{tmp_path}/out",
         tag="abc",
-        model=ShippedEnsemble((ShippedModel(model_id, f"file://{tmp_path}/model"),)),
+        model=ShippedEnsemble((ShippedModel(uri, load_metadata(Store(uri))),)),
         data=data and f"file://{data}",
         labels=labels,
         threads=1,
