@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 
 import safetensors.torch
@@ -13,10 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from cxr_spark.errors import DataError
-
-#: safetensors' own limit on the length of a header, bytes.
-_MAX_HEADER = 100_000_000
-_NOTE = "cxr_spark"
+from cxr_spark.models.header_note import NOTE, read_note
 
 
 def to_bytes(tensors: Mapping[str, Tensor], note: str | None = None) -> bytes:
@@ -27,7 +23,7 @@ def to_bytes(tensors: Mapping[str, Tensor], note: str | None = None) -> bytes:
         note: text kept in the file's header. It is one entry: the order of several would vary from run to run.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return bytes(safetensors.torch.save(plain, {_NOTE: note} if note is not None else None))
+    return bytes(safetensors.torch.save(plain, {NOTE: note} if note is not None else None))
 
 
 def from_bytes(data: bytes, what: str) -> tuple[dict[str, Tensor], str | None]:
@@ -44,13 +40,9 @@ def from_bytes(data: bytes, what: str) -> tuple[dict[str, Tensor], str | None]:
         DataError: the bytes are not a whole safetensors file.
     """
     try:
-        tensors = safetensors.torch.load(data)
-        length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + min(length, _MAX_HEADER)]).get("__metadata__") or {}
+        return safetensors.torch.load(data), read_note(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{what} is not a whole safetensors file ({error}): copy or import it again") from None
-    note = metadata.get(_NOTE)
-    return tensors, note if isinstance(note, str) else None
 
 
 def sha256(data: bytes) -> str:

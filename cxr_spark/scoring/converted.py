@@ -17,11 +17,11 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from cxr_spark.errors import DataError
+from cxr_spark.models.header_note import NOTE, read_note
 from cxr_spark.models.metadata import ModelMetadata
 
 #: Rises when the way of converting changes, so that what an earlier version converted is not taken.
 _FORMAT = 1
-_NOTE = "cxr_spark"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Converted:
         """Returns the content of the file."""
         arrays = {name: np.frombuffer(getattr(self, name), np.uint8) for name in ("graph", "weights")}
         note = json.dumps({"key": self.key, "sha256": self.sha256})
-        return bytes(safetensors.numpy.save(arrays, {_NOTE: note}))
+        return bytes(safetensors.numpy.save(arrays, {NOTE: note}))
 
     @classmethod
     def from_bytes(cls, data: bytes, what: str) -> Converted:
@@ -57,8 +57,7 @@ class Converted:
         """
         try:
             arrays = safetensors.numpy.load(data)
-            length = int.from_bytes(data[:8], "little")
-            note = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_NOTE])
+            note = json.loads(read_note(data) or "{}")
             graph, weights = (arrays.pop(name).tobytes() for name in ("graph", "weights"))
             found = cls(graph, weights, dict(note["key"]))
             whole = found.sha256 == note["sha256"]

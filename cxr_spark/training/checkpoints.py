@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from cxr_spark.errors import DataError
+from cxr_spark.models.header_note import read_note
 from cxr_spark.models.tensors import check_values
 from cxr_spark.storage.store import NotJsonError, Store
 from cxr_spark.storage.typed_json import OutsideModel, RelativeName, Sha256, validated, validated_json
@@ -208,12 +209,12 @@ class Checkpoints:
 
 
 def _parse(data: bytes, what: str) -> Checkpoint:
-    length = int.from_bytes(data[:8], "little")
     try:
-        tensors = load(data)
-        note = json.loads(data[8 : 8 + length])["__metadata__"]["progress"]
+        tensors, note = load(data), read_note(data, "progress")
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{what} is not a checkpoint: {error}") from None
+    if note is None:
+        raise DataError(f"{what} is not a checkpoint: its header tells no progress")
     progress = Progress(**dict(validated_json(_ProgressNote, note, f"{what} is not a checkpoint")))
     states: dict[str, dict[str, torch.Tensor]] = {"network": {}, "optimizer": {}, "average": {}}
     for name, tensor in tensors.items():
