@@ -27,11 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-# isort: split
-from cxr_spark.models import _torchvision  # noqa: F401  # before the first import of torchvision
-
-# isort: split
-from torchvision.ops import Permute
+from cxr_spark.models._torchvision import ops
 
 
 class GradCam:
@@ -169,7 +165,7 @@ def layers_with_channels_last(module: nn.Module) -> set[str]:
     for above, block in module.named_modules():
         turned = False
         for name, layer in block.named_children() if isinstance(block, nn.Sequential) else ():
-            if isinstance(layer, Permute):
+            if isinstance(layer, ops.Permute):
                 turned = layer.dims == [0, 2, 3, 1]
             if turned:
                 found.add(f"{above}.{name}")

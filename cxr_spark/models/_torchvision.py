@@ -1,5 +1,7 @@
 """Imports torchvision without torch's compiler, which takes longer to import than torch itself.
 
+All other modules take torchvision's `models` and `ops` from here, so that this module is the first to import it.
+
 One module of torchvision takes one function from the compiler when it is imported. Nothing here is compiled, so every
 process that runs a network (each Python worker of Spark, too) would spend two seconds of processor time for nothing.
 During the import a stand-in offers that one function. Whatever else is asked of the stand-in, and each call of the
@@ -12,6 +14,8 @@ import sys
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+__all__ = ["models", "ops"]
 
 _COMPILER = "torch._dynamo.utils"
 
@@ -33,11 +37,11 @@ class _StandIn(ModuleType):
 
 
 if _COMPILER in sys.modules:
-    import torchvision
+    from torchvision import models, ops
 else:
     sys.modules[_COMPILER] = _stand_in = _StandIn(_COMPILER)
     try:
-        import torchvision  # noqa: F401
+        from torchvision import models, ops
     finally:
         if sys.modules.get(_COMPILER) is _stand_in:
             del sys.modules[_COMPILER]

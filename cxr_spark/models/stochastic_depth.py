@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from cxr_spark.models import _torchvision  # noqa: F401  # before the first import of torchvision
-
-# isort: split
-from torchvision.ops import StochasticDepth
-
 from cxr_spark.errors import ConfigError
+from cxr_spark.models._torchvision import ops
 from cxr_spark.models.timm_networks import set_drop_paths
 
 
@@ -31,7 +27,7 @@ def set_stochastic_depth(module: nn.Module, rate: float | None, architecture: st
         return
     if set_drop_paths(module, rate):  # timm's blocks, each of which knows its share
         return
-    droppable = [part for part in module.modules() if isinstance(part, StochasticDepth)]
+    droppable = [part for part in module.modules() if isinstance(part, ops.StochasticDepth)]
     if not droppable:
         raise ConfigError(
             f"model.stochastic_depth={rate:g}: {architecture} has no blocks that can be left out: leave it unset, or "

@@ -8,12 +8,7 @@ from typing import Any, cast
 
 from torch import nn
 
-# isort: split
-from cxr_spark.models import _torchvision  # noqa: F401  # before the first import of torchvision
-
-# isort: split
-from torchvision import models
-
+from cxr_spark.models._torchvision import models
 from cxr_spark.models.small_cnn import SmallCNN
 
 

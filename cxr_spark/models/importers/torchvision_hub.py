@@ -8,13 +8,9 @@ from urllib.error import URLError
 
 import torch
 
-from cxr_spark.models import _torchvision  # noqa: F401  # before the first import of torchvision
-
-# isort: split
-from torchvision import models
-
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.models import tensors as tensor_files
+from cxr_spark.models._torchvision import models
 from cxr_spark.models.architectures import TRANSFORMED_INPUT, architecture
 from cxr_spark.models.importers.torchvision_pth import from_state_dict
 from cxr_spark.models.weights import Weights
