@@ -45,9 +45,6 @@ def job(args: argparse.Namespace) -> ScoreJob:
     Raises:
         UsageError: options contradict each other, or what computes the probabilities is not installed here.
     """
-    from cxr_spark.scoring.engine import check_installed, engine_of
     from cxr_spark.scoring.job import ScoreJob
 
-    job = ScoreJob.from_options(args.settings, **values(args, (*_OWN, *SETTINGS)))
-    check_installed(engine_of(job.settings), "cxr-spark score")
-    return job
+    return ScoreJob.from_options(args.settings, **values(args, (*_OWN, *SETTINGS)))

@@ -8,9 +8,8 @@ from typing import Literal
 NumberFormat = Literal["fp32", "bf16"]
 #: A library that runs networks.
 EngineName = Literal["torch", "openvino"]
-#: What a user asks for; `auto` leaves the choice to the program.
+#: The library and the number format that a user asks for; `auto` leaves the choice to the program.
 EngineChoice = Literal["auto", "torch", "openvino"]
-#: What a user asks for; `auto` leaves the choice to the program.
 Precision = Literal["auto", "fp32", "bf16"]
 
 

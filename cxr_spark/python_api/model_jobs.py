@@ -144,7 +144,6 @@ def score(
         DataError: the images, the prepared data or the model are not what they should be.
         RunError: the work failed.
     """
-    from cxr_spark.scoring.engine import check_installed, engine_of
     from cxr_spark.scoring.job import ScoreJob
 
     job = ScoreJob.from_options(
@@ -167,8 +166,8 @@ def score(
         columns=columns,
         thresholds=thresholds,
         operating_point=operating_point,
+        user="cxr_spark.score",
     )
-    check_installed(engine_of(job.settings), "cxr_spark.score")
     return run_job(job, Execution(overwrite=overwrite, config=config))
 
 

@@ -3,10 +3,38 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 
 from cxr_spark.errors import UsageError
 
-_PACKAGES = ("torch", "torchvision")
+#: The packages that run networks by torch.
+TORCH = ("torch", "torchvision")
+#: The names of modules that are called otherwise than their package.
+_MODULES = {"scikit-learn": "sklearn"}
+
+
+def missing(packages: Sequence[str]) -> list[str]:
+    """Returns which of some packages are not installed. None is imported."""
+    return [name for name in packages if importlib.util.find_spec(_MODULES.get(name, name)) is None]
+
+
+def check_packages(user: str, packages: Sequence[str], extra: str, otherwise: str = "") -> None:
+    """Checks, without importing them, that packages are installed.
+
+    Args:
+        user: what needs them, as the message begins.
+        packages: their names.
+        extra: the extra of this program's own package that installs them.
+        otherwise: what else the user can do, as the message ends.
+
+    Raises:
+        UsageError: one is missing; the message says how to install it.
+    """
+    if gone := missing(packages):
+        raise UsageError(
+            f"{user} needs {' and '.join(gone)}, not installed in this environment: "
+            f"pip install 'cxr-spark[{extra}]'{otherwise}"
+        )
 
 
 def check_torch(user: str) -> None:
@@ -18,48 +46,7 @@ def check_torch(user: str) -> None:
     Raises:
         UsageError: one is missing; the message says how to install it.
     """
-    missing = _missing_of_torch()
-    if missing:
-        raise UsageError(
-            f"`{user}` needs {' and '.join(missing)}, not installed in this environment: pip install 'cxr-spark[torch]'"
-        )
-
-
-def check_openvino(user: str) -> None:
-    """Checks, without importing it, that openvino is installed.
-
-    Args:
-        user: the command or function that needs it, as the message quotes it.
-
-    Raises:
-        UsageError: it is missing; the message says how to install it.
-    """
-    if importlib.util.find_spec("openvino") is None:
-        raise UsageError(
-            f"`{user}` with the engine openvino needs openvino, not installed in this environment: pip install "
-            "'cxr-spark[openvino]'"
-        )
-
-
-def check_convertible(model: str, unusable: str | None = None) -> None:
-    """Checks, without importing it, that torch is installed where a model's network has to be converted first.
-
-    Args:
-        model: the URI of the model folder.
-        unusable: why the converted network that the folder holds cannot be used; None where it holds none of its
-            weights.
-
-    Raises:
-        UsageError: it is missing.
-    """
-    if _missing_of_torch():
-        found = "holds no converted network of its weights"
-        if unusable is not None:
-            found = f"holds a converted network that cannot be used ({unusable})"
-        raise UsageError(
-            f"--model {model} {found}, and converting one needs torch: score once with --engine "
-            "openvino where torch is installed and the folder can be written, or pip install 'cxr-spark[torch]' here"
-        )
+    check_packages(f"`{user}`", TORCH, "torch")
 
 
 def check_calibration(method: str) -> None:
@@ -71,11 +58,9 @@ def check_calibration(method: str) -> None:
     Raises:
         UsageError: it is missing; the message says how to install it.
     """
-    if method == "isotonic" and importlib.util.find_spec("sklearn") is None:
-        raise UsageError(
-            "evaluate.calibration=isotonic needs scikit-learn, not installed in this environment: pip install "
-            "'cxr-spark[calibration]', or say calibration=temperature"
-        )
+    if method == "isotonic":
+        otherwise = ", or say calibration=temperature"
+        check_packages("evaluate.calibration=isotonic", ("scikit-learn",), "calibration", otherwise)
 
 
 def check_mlflow(uri: str) -> None:
@@ -87,12 +72,4 @@ def check_mlflow(uri: str) -> None:
     Raises:
         UsageError: it is missing; the message says how to install it.
     """
-    if importlib.util.find_spec("mlflow") is None:
-        raise UsageError(
-            f"train.mlflow.uri={uri} needs mlflow, not installed in this environment: pip install "
-            "'cxr-spark[mlflow]', or leave train.mlflow out"
-        )
-
-
-def _missing_of_torch() -> list[str]:
-    return [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    check_packages(f"train.mlflow.uri={uri}", ("mlflow",), "mlflow", ", or leave train.mlflow out")

@@ -7,7 +7,7 @@ from typing import Any
 
 from cxr_spark.config import ScoreSettings
 from cxr_spark.config.precision import EngineName, NumberFormat, scored_by, scored_in
-from cxr_spark.runtime.requirements import check_openvino, check_torch
+from cxr_spark.runtime.requirements import check_packages, check_torch
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,6 @@ def check_installed(engine: Engine, user: str) -> None:
         UsageError: it is missing; the message says how to install it.
     """
     if engine.name == "openvino":
-        check_openvino(user)
+        check_packages(f"`{user}` with the engine openvino", ("openvino",), "openvino")
     else:
         check_torch(user)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from cxr_spark.outputs.claim import Claim, digest
 from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.outputs.results import JobResult
+from cxr_spark.scoring.engine import check_installed, engine_of
 from cxr_spark.scoring.headers import doubts_of
 from cxr_spark.scoring.incremental import score_new
 from cxr_spark.scoring.models import Models, open_models
@@ -34,8 +34,6 @@ from cxr_spark.tables.text import counted
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-log = logging.getLogger(__name__)
 
 
 class ScoreResult(JobResult):
@@ -100,12 +98,14 @@ class ScoreJob(Job[ScoreResult]):
         data: str | None = None,
         images: Sequence[str] | str | None = None,
         incremental: bool = False,
+        user: str = "cxr-spark score",
         **options: Any,
     ) -> ScoreJob:
         """Returns the job that options ask for; further ones are named as the setting of `score` that they replace.
 
         Raises:
-            UsageError: options that contradict each other.
+            UsageError: options contradict each other, or the library that is to compute, for the command or function
+                `user`, is not installed here.
             ConfigError: an option is out of range.
         """
         patterns = check_source(data, images, options.get("split"))
@@ -116,6 +116,7 @@ class ScoreJob(Job[ScoreResult]):
         if not models:
             raise UsageError("--model is missing: expected the folder of a model, or of several")
         check_form(score, incremental, options.get("operating_point"))
+        check_installed(engine_of(score), user)
         return cls(score, models, out, data, patterns, incremental)
 
     @property

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from cxr_spark.errors import DataError, RunError
+from cxr_spark.errors import DataError, RunError, UsageError
 from cxr_spark.models.limits import MAX_FILE_BYTES
 from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.outputs.names import CONVERTED_NAME
-from cxr_spark.runtime.requirements import check_convertible
+from cxr_spark.runtime.requirements import TORCH, missing
 from cxr_spark.scoring.converted import Converted, key_of
 from cxr_spark.storage.store import Store
 
@@ -42,7 +42,7 @@ def converted_network(store: Store, metadata: ModelMetadata) -> ConvertedFile:
     except (DataError, RunError) as error:
         file, unusable = None, str(error)
     if file is None:
-        check_convertible(store.uri, unusable)
+        _check_convertible(store.uri, unusable)
         if unusable is not None:
             log.warning("the network is converted anew: %s", unusable)
         from cxr_spark.scoring.converting import convert  # it needs torch, which a kept network does not
@@ -51,6 +51,27 @@ def converted_network(store: Store, metadata: ModelMetadata) -> ConvertedFile:
         file = ConvertedFile(converted.to_bytes(), converted.sha256)
         keep(store, file.data)
     return file
+
+
+def _check_convertible(model: str, unusable: str | None) -> None:
+    """Checks, without importing it, that torch is installed where a model's network has to be converted first.
+
+    Args:
+        model: the URI of the model folder.
+        unusable: why the converted network that the folder holds cannot be used; None where it holds none of its
+            weights.
+
+    Raises:
+        UsageError: it is missing.
+    """
+    if missing(TORCH):
+        found = "holds no converted network of its weights"
+        if unusable is not None:
+            found = f"holds a converted network that cannot be used ({unusable})"
+        raise UsageError(
+            f"--model {model} {found}, and converting one needs torch: score once with --engine "
+            "openvino where torch is installed and the folder can be written, or pip install 'cxr-spark[torch]' here"
+        )
 
 
 def kept_conversion(store: Store, metadata: ModelMetadata) -> ConvertedFile | None:
