@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from cxr_spark.config import Settings
 from cxr_spark.errors import ConfigError, DataError
 from cxr_spark.outputs.claim import DONE_NAME, Claim, claim
 from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
@@ -27,7 +26,7 @@ from cxr_spark.training.driver.cluster import check_cluster
 from cxr_spark.training.driver.finish import MODEL
 from cxr_spark.training.extension import extends
 from cxr_spark.training.folds import Fold, FoldAssignment, assign_images
-from cxr_spark.training.job import TrainingSetup, TrainJob, TrainResult, train_claimed
+from cxr_spark.training.job import TrainJob, TrainResult, train_claimed
 from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.start import fingerprint
 from cxr_spark.training.tracking.following import check_tracking
@@ -45,14 +44,17 @@ class CrossValidationJob(Job[CrossValidationResult]):
     Attributes:
         training: the training of which each fold is one, with the folder of the whole.
         folds: the number of folds.
-        out: folder of the whole.
     """
 
     name: ClassVar[str] = "train --folds"
     result: ClassVar[type[JobResult]] = CrossValidationResult
     training: TrainJob
     folds: int
-    out: str
+
+    @property
+    def out(self) -> str:  # type: ignore[override]
+        """The folder of the whole, as the user wrote it."""
+        return self.training.out
 
     @classmethod
     def of(cls, training: TrainJob, folds: int) -> CrossValidationJob:
@@ -66,7 +68,7 @@ class CrossValidationJob(Job[CrossValidationResult]):
         backend = training.settings.train.backend
         if backend != "torch":
             raise ConfigError(f"--folds {folds} is for train.backend=torch, and it is {backend}: leave one of them out")
-        return cls(training, folds, training.out)
+        return cls(training, folds)
 
     def execution(self, asked: Execution) -> Execution:
         """Lets the backend check the settings and say what its session needs."""
@@ -89,8 +91,7 @@ class CrossValidationJob(Job[CrossValidationResult]):
         asked = {**fingerprint(settings, dataset, teacher), "folds": self.folds}
 
         def produce(claimed: Claim) -> CrossValidationResult:
-            each = _Folds(run.spark, settings, dataset, assignment, self.folds, teacher, self.training.setup)
-            return each.run(claimed)
+            return self._produce(run.spark, dataset, assignment, teacher, claimed)
 
         def check() -> None:
             check_tracking(settings.train.mlflow)
@@ -103,77 +104,80 @@ class CrossValidationJob(Job[CrossValidationResult]):
             extends=lambda before: extends(asked, before, run.store.uri),
         )
 
-
-@dataclass(frozen=True)
-class _Folds:
-    """The trainings of a cross-validation, one after the other; see `CrossValidationJob`."""
-
-    spark: SparkSession
-    settings: Settings
-    dataset: PreparedDataset
-    assignment: FoldAssignment
-    folds: int
-    teacher: Teacher | None
-    setup: TrainingSetup
-
-    def run(self, claimed: Claim) -> CrossValidationResult:
-        """Trains, scores and sums up in a claimed folder."""
-        for name in (DONE_NAME, CROSS_VALIDATION_NAME):  # of shorter trainings that these go on with
+    def _produce(
+        self,
+        spark: SparkSession,
+        dataset: PreparedDataset,
+        assignment: FoldAssignment,
+        teacher: Teacher | None,
+        claimed: Claim,
+    ) -> CrossValidationResult:
+        """Trains the folds one after the other, scores and sums up in a claimed folder."""
+        settings = self.training.settings
+        for name in (DONE_NAME, CROSS_VALIDATION_NAME):  # left by this job with fewer epochs, which is continued
             claimed.store.delete(name)
-        for warning in self.assignment.warnings():
+        for warning in assignment.warnings():
             log.warning("%s", warning)
-        found = {FOLD.format(number=number): self._fold(claimed.store, number) for number in range(1, self.folds + 1)}
+        found = {}
+        for number in range(1, self.folds + 1):
+            name = FOLD.format(number=number)
+            _tell_fold(dataset, assignment, number)
+            run = _own_folder(claimed.store, name, TrainJob.name)
+            trained = self._train(spark, dataset, teacher, run, number)
+            found[name] = _fold_result(assignment, number, run, trained)
         scores = _own_folder(claimed.store, OUT_OF_FOLD, ScoreJob.name)
         models = [fold.model for fold in found.values()]
-        score_out_of_fold(self.spark, self.dataset, self.assignment, models, scores, self.settings.score)
+        score_out_of_fold(spark, dataset, assignment, models, scores, settings.score)
         result = CrossValidationResult(
             out=claimed.store.uri,
             folds=found,
             val_macro_auc=spread([fold.val_macro_auc for fold in found.values()]),
             out_of_fold=scores.uri,
-            images=len(self.assignment.images),
-            warnings=self.assignment.warnings(),
+            images=len(assignment.images),
+            warnings=assignment.warnings(),
         )
-        claimed.store.write_json(CROSS_VALIDATION_NAME, {**result.summary(), "seed": self.settings.train.seed})
+        claimed.store.write_json(CROSS_VALIDATION_NAME, {**result.summary(), "seed": settings.train.seed})
         tell(result)
         return result
 
-    def _fold(self, whole: Store, number: int) -> FoldResult:
-        fold = Fold(number=number, of=self.folds, seed=self.settings.train.seed)
-        train, held_out = self.assignment.training(number), self.assignment.held_out(number)
-        patients = self.assignment.patients[number - 1]
-        log.info(
-            "fold %d of %d: %d images to train on, %d of %d patients for validation",
-            number, self.folds, len(train), len(held_out), patients,
-        )  # fmt: skip
-        missing = [
-            name for name, any_ in zip(self.dataset.findings, (train.labels == 1).any(0), strict=True) if not any_
-        ]
-        if missing:
-            log.warning(
-                "fold %d has no training image of %s: its model cannot learn it", number, ", ".join(missing[:20])
-            )
-        run = _own_folder(whole, FOLD.format(number=number), TrainJob.name)
-        result = self._train(run, fold)
-        return FoldResult(
-            model=run.uri_of(MODEL),
-            model_id=result.model_id,
-            training_images=len(train),
-            images=len(held_out),
-            patients=patients,
-            epoch=result.epoch,
-            val_loss=result.val_loss,
-            val_macro_auc=result.val_macro_auc,
-        )
-
-    def _train(self, run: Store, fold: Fold) -> TrainResult:
-        asked = fingerprint(self.settings, self.dataset, self.teacher, fold)
+    def _train(
+        self, spark: SparkSession, dataset: PreparedDataset, teacher: Teacher | None, run: Store, number: int
+    ) -> TrainResult:
+        """Trains the model of a fold, unless that is done already."""
+        settings = self.training.settings
+        fold = Fold(number=number, of=self.folds, seed=settings.train.seed)
+        asked = fingerprint(settings, dataset, teacher, fold)
         with claim(run, TrainJob.name, asked, False, lambda before: extends(asked, before, run.uri)) as claimed:
             if claimed.finished is not None:
                 return finished_result(TrainResult, TrainJob.name, run.uri, claimed.finished)
-            result = train_claimed(self.spark, self.settings, self.dataset, claimed, self.setup, fold)
+            result = train_claimed(spark, settings, dataset, claimed, self.training.setup, fold)
             claimed.done(result.summary())
         return result
+
+
+def _tell_fold(dataset: PreparedDataset, assignment: FoldAssignment, number: int) -> None:
+    """Logs the sizes of a fold, and warns of findings without a training image."""
+    train, held_out = assignment.training(number), assignment.held_out(number)
+    log.info(
+        "fold %d of %d: %d images to train on, %d of %d patients for validation",
+        number, len(assignment.patients), len(train), len(held_out), assignment.patients[number - 1],
+    )  # fmt: skip
+    missing = [name for name, any_ in zip(dataset.findings, (train.labels == 1).any(0), strict=True) if not any_]
+    if missing:
+        log.warning("fold %d has no training image of %s: its model cannot learn it", number, ", ".join(missing[:20]))
+
+
+def _fold_result(assignment: FoldAssignment, number: int, run: Store, trained: TrainResult) -> FoldResult:
+    return FoldResult(
+        model=run.uri_of(MODEL),
+        model_id=trained.model_id,
+        training_images=len(assignment.training(number)),
+        images=len(assignment.held_out(number)),
+        patients=assignment.patients[number - 1],
+        epoch=trained.epoch,
+        val_loss=trained.val_loss,
+        val_macro_auc=trained.val_macro_auc,
+    )
 
 
 def _own_folder(whole: Store, name: str, job: str) -> Store:
