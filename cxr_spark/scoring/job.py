@@ -14,7 +14,6 @@ from cxr_spark.errors import DataError, UsageError
 from cxr_spark.imaging.dicom.gate import DicomGate
 from cxr_spark.outputs.claim import Claim, digest
 from cxr_spark.outputs.job import Input, Job, JobRun, ReadyJob
-from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.scoring.engine import check_installed, engine_of
 from cxr_spark.scoring.headers import doubts_of
@@ -22,7 +21,7 @@ from cxr_spark.scoring.incremental import score_new
 from cxr_spark.scoring.models import Models, open_models
 from cxr_spark.scoring.plan import Part, remedy_for_names
 from cxr_spark.scoring.request import check_form, check_source, request_of
-from cxr_spark.scoring.running import run_image_parts
+from cxr_spark.scoring.running import keep_reported, run_image_parts
 from cxr_spark.scoring.seen_images import doubts_about
 from cxr_spark.scoring.shipping import threads_of_a_task
 from cxr_spark.scoring.task import PartScorer, write_quarantine_part
@@ -228,18 +227,13 @@ def score(
         RunError: files could not be written, or were lost.
     """
     store = Store(scorer.out)
-    names: set[str] = set()
     quarantined: Counter[str] = Counter(set_aside["reason"].to_pylist())
-    if set_aside.num_rows:
-        names.add(write_quarantine_part(store, f"names-{scorer.tag}", set_aside))
+    refused = [write_quarantine_part(store, f"names-{scorer.tag}", set_aside)] if set_aside.num_rows else []
     scored = run_image_parts(spark, parts, scorer, doing="scoring", done="scored")
     for part in scored:
-        names.update(part.names)
         quarantined.update(part.quarantined)
-    images = sum(part.images for part in scored)
-    check_held()
+    images = keep_reported(store, scored, check_held, refused)
     doubts = doubts_of(part.doubts for part in scored)
-    delete_strays(store, "score", names)
     reasons = dict(sorted(quarantined.items()))
     if images == 0:
         raise DataError(

@@ -14,15 +14,14 @@ from cxr_spark.models.description import described
 from cxr_spark.models.metadata import ModelMetadata
 from cxr_spark.models.metadata_file import load_metadata
 from cxr_spark.outputs.claim import Claim, claim, digest, finished_before
-from cxr_spark.outputs.own_files import delete_strays
 from cxr_spark.scoring.engine import engine_of
 from cxr_spark.scoring.ensemble import joint_id
 from cxr_spark.scoring.job import ScoreJob, ScoreResult
 from cxr_spark.scoring.models import Models
 from cxr_spark.scoring.plan import PreparedPart, label_order
-from cxr_spark.scoring.running import run_image_parts
+from cxr_spark.scoring.running import keep_reported, run_image_parts
 from cxr_spark.scoring.shipping import threads_of_a_task
-from cxr_spark.scoring.task import PartScorer
+from cxr_spark.scoring.task import PartScorer, ScoredPart
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import VALIDATION
@@ -102,11 +101,9 @@ def _score(
     fingerprint: dict[str, Any],
 ) -> int:
     """Scores the images of each fold with its model, and returns how many there were."""
-    names: set[str] = set()
-    images = parts_so_far = 0
+    scored: list[ScoredPart] = []
     for number, (uri, metadata) in enumerate(models, start=1):
-        parts = list(held_out_parts(dataset, assignment.held_out(number), parts_so_far))
-        parts_so_far += len(parts)
+        parts = list(held_out_parts(dataset, assignment.held_out(number), first=len(scored)))
         scorer = PartScorer(
             out=claimed.store.uri,
             tag=digest(fingerprint)[:12],
@@ -117,11 +114,8 @@ def _score(
             batch=settings.batch,
             model_id=str(fingerprint["model_id"]),
         )
-        for part in run_image_parts(spark, parts, scorer, doing=f"scoring fold {number}", done="scored"):
-            names.update(part.names)
-            images += part.images
-    claimed.lock.check()
-    delete_strays(claimed.store, ScoreJob.name, names)
+        scored += run_image_parts(spark, parts, scorer, doing=f"scoring fold {number}", done="scored")
+    images = keep_reported(claimed.store, scored, claimed.lock.check)
     if images != len(assignment.images):
         raise RunError(
             f"{images} of {len(assignment.images)} images were scored: {dataset.store.uri} was changed while the job "
