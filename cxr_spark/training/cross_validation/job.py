@@ -114,7 +114,8 @@ class CrossValidationJob(Job[CrossValidationResult]):
     ) -> CrossValidationResult:
         """Trains the folds one after the other, scores and sums up in a claimed folder."""
         settings = self.training.settings
-        for name in (DONE_NAME, CROSS_VALIDATION_NAME):  # left by this job with fewer epochs, which is continued
+        # These are left by this cross-validation with fewer epochs, which is continued.
+        for name in (DONE_NAME, CROSS_VALIDATION_NAME):
             claimed.store.delete(name)
         for warning in assignment.warnings():
             log.warning("%s", warning)
