@@ -33,6 +33,8 @@ def test_the_examples_of_the_page_are_right_and_leave_the_session_as_it_was(spar
     found = doctest.testfile(str(PAGE), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert found.attempted > 15
     assert found.failed == 0
+    columns = doctest.testfile(str(PAGE.with_name("scores.md")), module_relative=False)  # of the scores made above
+    assert (columns.attempted, columns.failed) == (3, 0)
     changed = {k: v for k, v in settings_of(spark).items() if before.get(k) != v}
     if spark.version.startswith("3."):  # there `transform` lowers it: Spark 3.5 has no limit of a batch's bytes
         changed.pop("spark.sql.execution.arrow.maxRecordsPerBatch", None)

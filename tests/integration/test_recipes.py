@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
@@ -98,6 +99,37 @@ def test_covid(recipe, tmp_path: Path) -> None:
     found = metrics_of(out)["classification"]["most_probable"]["confusion_matrix"]
     assert found == {"classes": sorted(classes), "counts": expected.tolist()}
     assert (out / "exploration" / "explore.html").exists()
+
+
+def test_own_table(recipe, tmp_path: Path) -> None:
+    """The columns are those of the settings file, the table is written by pandas and has one column more."""
+    rng = np.random.default_rng(6)
+    findings = ["Effusion", "Pneumothorax", "Central line"]
+    rows = []
+    for i in range(36):
+        write_image(tmp_path / "xrays" / f"ward{i % 3}" / f"{i}.png", rng.integers(0, 255, (40, 40), dtype=np.uint8))
+        known = [rng.choice(["1", "0", "-1", ""], p=[0.4, 0.4, 0.1, 0.1]) for _ in findings]
+        rows.append([f"ward{i % 3}/{i}.png", f"case {i // 2}", "F", 40 + i, "AP", *known, 1])
+    table = pd.DataFrame(rows, columns=["file", "case", "sex", "age", "view", *findings, "on the ward"])
+    table.to_csv(tmp_path / "register.csv", sep=";", index=False)
+    out = recipe(
+        "own_table.yaml",
+        f"prepare.images={tmp_path}/xrays",
+        f"prepare.labels={tmp_path}/register.csv",
+        "prepare.size=32",
+        "model.input_size=32",
+        "model.architecture=efficientnet_b0",
+        "train.augmentations=[random_horizontal_flip]",
+        "pipeline.steps=[prepare, train, score, evaluate]",
+    )
+    scores = pd.read_parquet(out / "scores").set_index("image_index")
+    assert {f"prob_{finding}" for finding in findings} <= set(scores)
+    expected = table.set_index("file").loc[scores.index]
+    for place, finding in enumerate(findings):
+        truth = pd.to_numeric(expected[finding]).replace(-1, np.nan)  # uncertain and empty cells are not known
+        np.testing.assert_array_equal([labels[place] for labels in scores["labels"]], truth)
+    assert scores["patient_id"].tolist() == expected["case"].tolist()
+    assert list(metrics_of(out)["findings"]) == findings
 
 
 def test_kermany(recipe, tmp_path: Path) -> None:
