@@ -1,4 +1,4 @@
-"""An archive of an environment, as `make env-archive` builds it, but small: what the prepare job's tasks import."""
+"""An archive of an environment, as `make env-archive` builds it, but small: what the tasks of a job import."""
 
 from __future__ import annotations
 
@@ -16,19 +16,26 @@ from packaging.utils import canonicalize_name
 from tests.conftest import ROOT
 
 #: What a task of the prepare job imports; what these need comes along. No torch, no Spark, no plotting: a tenth of it.
-ROOTS = ("numpy", "pandas", "pyarrow", "opencv-python-headless", "isal", "numba", "pydantic", "PyYAML", "fsspec",
+TO_PREPARE = ("numpy", "pandas", "pyarrow", "opencv-python-headless", "isal", "numba", "pydantic", "PyYAML", "fsspec",
          "hdfs-native", "psutil", "pillow")  # fmt: skip
+#: What a task of the score job imports where OpenVINO is the engine.
+TO_SCORE = (*TO_PREPARE, "openvino", "safetensors")
 
 
-def small_archive(folder: Path) -> Path:
-    """Returns an archive with the package and `ROOTS`, made from the packages of this environment."""
+def small_archive(folder: Path, names: tuple[str, ...]) -> Path:
+    """Returns an archive with the package and some distributions, made from the packages of this environment.
+
+    Args:
+        folder: where it is made.
+        names: the distributions; all that they need comes along.
+    """
     packer = Path(sys.executable).with_name("venv-pack")
     if not packer.exists():
         pytest.skip("no venv-pack here: pip install venv-pack")
     environment = folder / "env"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     packages = next(environment.glob("lib/python*/site-packages"))
-    for name in _with_needs(ROOTS):
+    for name in _with_needs(names):
         _link(name, packages)
     shutil.copytree(ROOT / "cxr_spark", packages / "cxr_spark", ignore=shutil.ignore_patterns("__pycache__"))
     archive = folder / "env.tar.gz"

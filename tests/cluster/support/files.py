@@ -6,6 +6,7 @@ import gzip
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -53,12 +54,17 @@ def tables(uri: str, folder: str = "") -> list[str]:
     return [name for name in visible(uri, folder) if name.endswith(".parquet")]
 
 
-def predictions(uri: str) -> list[tuple[str, list[float]]]:
-    """Returns names and probabilities of a scores folder, in order, read without Spark."""
+def score_rows(uri: str) -> list[dict[str, Any]]:
+    """Returns the rows of a scores folder, ordered by image, read without Spark."""
     system, root = Store(uri).arrow()
     shown = [name for name in tables(uri) if name[0] not in "_."]  # to Spark's readers
     rows = [row for name in shown for row in pq.read_table(f"{root}/{name}", filesystem=system).to_pylist()]
-    return sorted((row["image_index"], row["probabilities"]) for row in rows)
+    return sorted(rows, key=lambda row: row["image_index"])
+
+
+def predictions(uri: str) -> list[tuple[str, list[float]]]:
+    """Returns names and probabilities of a scores folder, in order."""
+    return [(row["image_index"], row["probabilities"]) for row in score_rows(uri)]
 
 
 def leftovers(uri: str) -> list[str]:
