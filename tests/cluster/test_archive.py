@@ -19,7 +19,7 @@ from tests.cluster.support.submit import Submitter
 
 
 def with_archive(on_yarn: Submitter, archive: Path, hdfs: Hdfs, folder: Path) -> Submitter:
-    """Returns a submitter to workers whose Python is that of an archive, where without it they have none with packages."""
+    """Returns a submitter whose workers get their Python packages from an archive; their own Python has none."""
     bare = folder / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
     missing = subprocess.run([bare / "bin" / "python", "-c", "import numpy"], capture_output=True, text=True)
