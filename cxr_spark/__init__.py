@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cxr_spark.python_api.loading import load_model as load_model
     from cxr_spark.python_api.model_jobs import explain as explain
     from cxr_spark.python_api.model_jobs import score as score
-    from cxr_spark.python_api.model_jobs import train as train
     from cxr_spark.python_api.pipeline_job import pipeline as pipeline
+    from cxr_spark.python_api.train_job import train as train
     from cxr_spark.spark_ml.classifier import ChestXRayClassifier as ChestXRayClassifier
     from cxr_spark.spark_ml.evaluator import ChestXRayEvaluator as ChestXRayEvaluator
     from cxr_spark.spark_ml.evaluator import patient_folds as patient_folds
@@ -53,7 +53,8 @@ _STAGES = (
 _MODULES = MappingProxyType(
     {
         **dict.fromkeys(("prepare", "explore"), "python_api.data_jobs"),
-        **dict.fromkeys(("train", "score", "explain"), "python_api.model_jobs"),
+        **dict.fromkeys(("score", "explain"), "python_api.model_jobs"),
+        "train": "python_api.train_job",
         "evaluate": "python_api.evaluation_job",
         "pipeline": "python_api.pipeline_job",
         **dict.fromkeys(_STAGES, "spark_ml.stages"),

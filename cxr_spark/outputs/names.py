@@ -62,6 +62,7 @@ _NOTES = rf"_cxr_spark\.json|_done\.json|_status\.json|_lock\.[^/]+|_written/{_H
 #: The converted network that a score job keeps in a model folder.
 CONVERTED_NAME = "openvino.safetensors"
 _CONVERSION = f"model/{CONVERTED_NAME}"
+_CHECKPOINT = rf"step-\d{{8,}}-{_HEX}{{16}}\.safetensors"
 _TRAIN = OutputNames(
     fixed=frozenset(
         {
@@ -75,7 +76,7 @@ _TRAIN = OutputNames(
             "model/weights.safetensors",
         }
     ),
-    made=re.compile(rf"checkpoints/step-\d{{8,}}-{_HEX}{{16}}\.safetensors|model/metadata/{_SPARK_TEXT}"),
+    made=re.compile(rf"checkpoints/{_CHECKPOINT}|model/metadata/{_SPARK_TEXT}"),
     added=re.compile(re.escape(_CONVERSION)),
     folders=re.compile(r"checkpoints|model(/metadata)?|tensorboard"),
 )
@@ -87,6 +88,8 @@ _SCORE = OutputNames(
 #: The folder of each training of a cross-validation, and the folder of the scores that they make together.
 FOLD, OUT_OF_FOLD = "fold_{number}", "out_of_fold"
 _FOLD = FOLD.format(number=r"[1-9]\d*")
+#: The rates that a range test tried, and its picture.
+RANGE_TEST_NAME, RANGE_PICTURE_NAME = "learning_rates.json", "learning_rates.png"
 #: What a cross-validation is known by: its summary.
 CROSS_VALIDATION_NAME = "cross_validation.json"
 
@@ -113,6 +116,13 @@ OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
             made=re.compile(f"{_below(_FOLD, _TRAIN)}|{_below(OUT_OF_FOLD, _SCORE)}"),
             added=re.compile(f"{_FOLD}/{re.escape(_CONVERSION)}"),
             folders=re.compile(rf"{_FOLD}(/({_TRAIN.folders.pattern}|_written))?|{OUT_OF_FOLD}(/_written)?"),
+        ),
+        "train --find-rate": OutputNames(
+            fixed=frozenset(
+                {RANGE_TEST_NAME, RANGE_PICTURE_NAME, "checkpoints/manifest.json", "checkpoints/failure.json"}
+            ),
+            made=re.compile(rf"checkpoints/{_CHECKPOINT}"),
+            folders=re.compile(r"checkpoints"),
         ),
         "score": _SCORE,
         "evaluate": OutputNames(

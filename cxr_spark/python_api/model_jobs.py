@@ -1,11 +1,11 @@
-"""The jobs that train, run and explain a model, as functions.
+"""The jobs that run and explain a model, as functions.
 
 Arguments, settings and errors follow the rules of `cxr_spark.python_api`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from cxr_spark.outputs.job import Execution
 from cxr_spark.outputs.run_job import run_job
@@ -15,79 +15,6 @@ from cxr_spark.runtime.requirements import check_torch
 if TYPE_CHECKING:
     from cxr_spark.explanation.job import ExplainResult
     from cxr_spark.scoring.job import ScoreResult
-    from cxr_spark.training.cross_validation.results import CrossValidationResult
-    from cxr_spark.training.job import TrainResult
-
-
-@overload
-def train(
-    *,
-    data: str,
-    out: str,
-    backend: str | None = ...,
-    workers: int | None = ...,
-    folds: None = ...,
-    model: Group | None = ...,
-    train: Group | None = ...,
-    config: str | None = ...,
-    overwrite: bool = ...,
-) -> TrainResult: ...
-
-
-@overload
-def train(
-    *,
-    data: str,
-    out: str,
-    backend: str | None = ...,
-    workers: int | None = ...,
-    folds: int,
-    model: Group | None = ...,
-    train: Group | None = ...,
-    config: str | None = ...,
-    overwrite: bool = ...,
-) -> CrossValidationResult: ...
-
-
-def train(
-    *,
-    data: str,
-    out: str,
-    backend: str | None = None,
-    workers: int | None = None,
-    folds: int | None = None,
-    model: Group | None = None,
-    train: Group | None = None,
-    config: str | None = None,
-    overwrite: bool = False,
-) -> TrainResult | CrossValidationResult:
-    """Fine-tunes a network on prepared data, and goes on where a run that was stopped left off.
-
-    Args:
-        data: output of `prepare`.
-        out: folder of the run: model, checkpoints, history.json and curves.png.
-        backend: torch or bigdl.
-        workers: training processes (ranks).
-        folds: number of folds of a cross-validation by patient, each with a run in `out/fold_1` and so on; None for one
-            training.
-        model: settings of the group `model`, such as `{"architecture": "resnet50_v1"}`.
-        train: settings of the group `train`, such as `{"epochs": 3, "schedule": {"kind": "cosine"}}`.
-        config: URI of a settings file.
-        overwrite: whether to start anew, whatever is there.
-
-    Raises:
-        UsageError: an argument or setting cannot work.
-        DataError: the prepared data or the weights are damaged.
-        RunError: the training failed.
-    """
-    check_torch("cxr_spark.train")
-    from cxr_spark.spark_ml.training import train_job
-    from cxr_spark.training.cross_validation.job import CrossValidationJob
-
-    settings = settings_of(config, {"model": model, "train": train})
-    job = train_job(settings, data=data, out=out, backend=backend, workers=workers)
-    execution = Execution(overwrite=overwrite, config=config)
-    return run_job(job, execution) if folds is None else run_job(CrossValidationJob.of(job, folds), execution)
 
 
 def score(

@@ -13,6 +13,7 @@ from cxr_spark.models.metadata import BuildArguments
 from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.folds import Fold
+from cxr_spark.training.range_test.plan import RangePlan
 
 CHECKPOINTS = "checkpoints"
 
@@ -35,6 +36,7 @@ class TrainingSpec(BaseModel):
         soft_labels: URI and hash of the output of score whose probabilities are mixed into the labels, see
             `soft_labels.Teacher`; None where there are none.
         fold: the training's part in a cross-validation, which decides its images; None for the splits of the dataset.
+        range_plan: the rates to try in a range test; None for a training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +54,7 @@ class TrainingSpec(BaseModel):
     lock_token: str | None = None
     soft_labels: tuple[str, str] | None = None
     fold: Fold | None = None
+    range_plan: RangePlan | None = None
 
     @property
     def run(self) -> Store:

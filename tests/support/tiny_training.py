@@ -15,9 +15,9 @@ from cxr_spark.models.head import Head
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
 from cxr_spark.training.rank.process_group import ProcessGroup
+from cxr_spark.training.rank.range_test import RangeTester
 from cxr_spark.training.rank.sampler import Sampler
 from cxr_spark.training.rank.shards import bounds, load_images, load_shard, read_index
-from cxr_spark.training.rank.trainer import Trainer
 from cxr_spark.training.specification import TrainingSpec
 
 FINDINGS = ("Effusion", "Mass", "No Finding")
@@ -68,13 +68,13 @@ def tiny_spec(
     )
 
 
-def tiny_trainer(spec: TrainingSpec, group: ProcessGroup | None = None) -> Trainer:
-    """Makes the trainer of a rank."""
+def tiny_trainer(spec: TrainingSpec, group: ProcessGroup | None = None) -> RangeTester:
+    """Makes the trainer of a rank, as the ranks do."""
     group = group or ProcessGroup()
     compute, dataset = choose("fp32", group.local_rank), spec.dataset()
     index, held_out = read_index(dataset, TRAIN), read_index(dataset, VALIDATION)
     sampler = Sampler(spec.train, index.labels, group.rank, group.world)
-    return Trainer(
+    return RangeTester(
         spec=spec,
         module=compute.place(TinyNetwork(spec.model.architecture == "normed")),
         group=group,

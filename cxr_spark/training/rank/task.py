@@ -17,6 +17,7 @@ import torch
 from cxr_spark.models.device import choose
 from cxr_spark.models.freezing import freeze
 from cxr_spark.models.stochastic_depth import set_stochastic_depth
+from cxr_spark.outputs.names import RANGE_TEST_NAME
 from cxr_spark.tables.schema import TRAIN, VALIDATION
 from cxr_spark.training.balance import describe
 from cxr_spark.training.checkpoints import Checkpoints
@@ -24,9 +25,9 @@ from cxr_spark.training.folds import images_of
 from cxr_spark.training.rank.failure import refuse_to_repeat, report_failure
 from cxr_spark.training.rank.process import read_start
 from cxr_spark.training.rank.process_group import ProcessGroup
+from cxr_spark.training.rank.range_test import RangeTester
 from cxr_spark.training.rank.sampler import Sampler
 from cxr_spark.training.rank.shards import bounds, check_one_label_each, load_images, load_shard
-from cxr_spark.training.rank.trainer import Trainer
 from cxr_spark.training.rank.watchdog import watch
 from cxr_spark.training.specification import TrainingSpec
 
@@ -80,7 +81,7 @@ def train(spec: TrainingSpec, group: ProcessGroup) -> None:
     module = spec.network()
     set_stochastic_depth(module, spec.model.stochastic_depth, spec.model.architecture)
     freeze(module, spec.model.freeze)
-    trainer = Trainer(
+    trainer = RangeTester(  # a Trainer that can try rates, too
         spec=spec,
         module=compute.place(module),
         group=group,
@@ -105,7 +106,12 @@ def train(spec: TrainingSpec, group: ProcessGroup) -> None:
         balanced = describe(spec.train, spec.model.task, index.labels, spec.findings)
         if balanced:
             log.info("%s", balanced)
-    trainer.run(start)
+    if spec.range_plan is None:
+        trainer.run(start)
+    else:
+        tried = trainer.try_rates(start, spec.range_plan)
+        if group.rank == 0:
+            spec.run.write_json(RANGE_TEST_NAME, {"tried": [each.model_dump() for each in tried]})
     group.wait_for_all()
 
 

@@ -1,0 +1,47 @@
+"""The rates of a range test, and the rate that its losses speak for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxr_spark.training.range_test.plan import RangePlan, TriedRate, best_place, has_diverged, smoothed
+
+
+def tried(losses: list[float]) -> list[TriedRate]:
+    return [TriedRate(learning_rate=rate, loss=loss) for rate, loss in zip(rates(len(losses)), losses, strict=True)]
+
+
+def rates(steps: int) -> list[float]:
+    plan = RangePlan(steps=steps)
+    return [plan.rate(step) for step in range(steps)]
+
+
+def test_the_rates_are_those_of_numpys_geometric_sequence() -> None:
+    np.testing.assert_allclose(rates(100), np.geomspace(1e-7, 1.0, 100), rtol=1e-12)
+
+
+def test_the_smoothed_loss_is_that_of_pandas() -> None:
+    losses = np.random.default_rng(2).random(60)
+    np.testing.assert_allclose(smoothed(losses.tolist()), pd.Series(losses).ewm(alpha=0.1).mean(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("last", "ended"), [(1.9, False), (2.1, True)])
+def test_four_times_the_lowest_loss_is_the_end(last: float, ended: bool) -> None:
+    assert has_diverged([0.5] * 40 + [last]) == ended
+
+
+def test_the_best_place_is_where_the_loss_turns() -> None:
+    exponents = np.log10(rates(100))
+    losses = 0.7 - 0.4 * np.exp(-((exponents + 2.5) ** 2))  # a valley at 10**-2.5
+    place = best_place(tried(losses.tolist()))
+    assert place is not None
+    # A moving average lags behind by nine steps, and the rate doubles every four to five.
+    assert -2.5 <= exponents[place] <= -1.8
+
+
+@pytest.mark.parametrize("losses", [[], [0.7], np.linspace(0.7, 2.0, 50).tolist(), [0.7] * 50])
+def test_no_rate_is_best_where_none_lowers_the_loss(losses: list[float]) -> None:
+    steps = [TriedRate(learning_rate=1e-7 * 2**i, loss=loss) for i, loss in enumerate(losses)]
+    assert best_place(steps) is None
