@@ -51,6 +51,15 @@ WRITTEN: dict[str, tuple[list[str], list[str]]] = {
         ],
         [],
     ),
+    "train --find-rate": (
+        [
+            "learning_rates.json",
+            "learning_rates.png",
+            "checkpoints/step-00000000-0123456789abcdef.safetensors",
+            "checkpoints/manifest.json",
+        ],
+        [],
+    ),
     "score": (
         [
             "part-00000-0123456789ab.parquet",
