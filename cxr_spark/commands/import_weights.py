@@ -1,7 +1,8 @@
 """Turns pretrained weights of other tools into one safetensors file that takes ImageNet-mean BGR input.
 
 SOURCE is a .pth of torchvision or timm, a Keras .h5, a TensorFlow.js model.json (its shards beside it) or a safetensors
-file of torchvision's or timm's layout. The result goes into the setting model.weights.
+file of torchvision's or timm's layout, or of DINOv2 as transformers saves it, such as RAD-DINO's model.safetensors. The
+result goes into the setting model.weights.
 """
 
 from __future__ import annotations
@@ -36,6 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for a network of torchvision's layout whose input has one channel: the values of a black and a white "
         "pixel that it was trained with; -1024 1024 for torchxrayvision's",
     )
+    for option, what in (("--mean", "means"), ("--std", "standard deviations")):
+        parser.add_argument(
+            option,
+            nargs=3,
+            type=float,
+            metavar=("R", "G", "B"),
+            help=f"for a network of timm: the {what} that it was trained with, for pixels of 0 to 1; default: those of "
+            "its name, and for a file of transformers those of the preprocessor_config.json beside it",
+        )
     parser.add_argument("--out", required=True, metavar="F.safetensors", help="URI of the file to write")
     parser.set_defaults(out_is_file=True)
 
@@ -49,6 +59,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     """
     # These load torch, which may be missing: that is told, and the help is shown, before they are imported.
     from cxr_spark.models.importers import import_weights
+    from cxr_spark.models.importers.normalisation import from_options
     from cxr_spark.models.tensors import sha256
     from cxr_spark.models.weights import Weights
 
@@ -60,7 +71,8 @@ def run(args: argparse.Namespace) -> dict[str, object]:
     store, name = parent_and_name(out)
     if contains(out, source) or contains(source, out):
         raise UsageError(f"--out {out} is SOURCE itself, or lies in it: choose another name")
-    weights = import_weights(source, args.architecture, tuple(args.grey_range) if args.grey_range else None)
+    grey_range = tuple(args.grey_range) if args.grey_range else None
+    weights = import_weights(source, args.architecture, grey_range, from_options(args.mean, args.std))
     data = weights.to_bytes()
     if store.exists(name) and not args.overwrite and store.read_bytes(name) != data:
         raise UsageError(f"--out {out} is there already and differs: choose another name, or say --overwrite")

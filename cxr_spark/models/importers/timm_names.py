@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cxr_spark.errors import DataError
 from cxr_spark.models.architectures import architecture, batch_norm_epsilon_of, build_empty
+from cxr_spark.models.importers.normalisation import Normalisation
 from cxr_spark.models.limits import MAX_OUTPUTS
 from cxr_spark.models.timm_networks import input_buffers
 from cxr_spark.models.weights import Weights, WeightsHeader
@@ -23,10 +24,11 @@ def from_timm(
     what: str,
     source_kind: Literal["torchvision", "safetensors"],
     source_sha256: str,
+    normalisation: Normalisation | None = None,
 ) -> Weights:
     """Turns weights of one of timm's networks into the program's own form.
 
-    The mean and std of timm's configuration of that name and tag go with them. Files of older releases of timm, and of
+    The mean and std that they expect go with them. Files of older releases of timm, and of
     the makers of some networks, have other names: those are put right by timm's own code.
 
     Args:
@@ -35,6 +37,7 @@ def from_timm(
         what: the name of the file that they are from, for messages and the record.
         source_kind: the kind of that file, for the record.
         source_sha256: the SHA-256 of that file, for the record.
+        normalisation: the mean and std that the weights expect; default: those of timm's name and tag.
 
     Raises:
         ConfigError: timm has no such network, or is not installed.
@@ -44,7 +47,7 @@ def from_timm(
     network = build_empty(architecture_name, 1)
     epsilon = batch_norm_epsilon_of(network)
     head = f"{spec.classifier}."
-    constants = input_buffers(spec.rgb_mean, spec.rgb_std)
+    constants = input_buffers(*(normalisation or (spec.rgb_mean, spec.rgb_std)))
     own = {name for name in network.state_dict() if not name.startswith(head) and name not in constants}
     if not own <= state.keys() or any(name not in own and not name.startswith(head) for name in state):
         state = _by_timm(state, spec.create(), what)
