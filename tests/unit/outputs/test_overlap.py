@@ -32,7 +32,7 @@ NOT_INPUTS = {
     *("--out", "--dataset", "--split", "--resize", "--image-index", "--finding", "--layers", "--only", "--task"),
     *("--set", "--master", "--spark", "--architecture", "--backend", "--seed", "--size", "--batch", "--limit"),
     *("--val-fraction", "--test-fraction", "--max-bad-fraction", "--box-side", "--threshold", "--replicates"),
-    *("--grey-range", "--calibration", "--method", "--sanity"),
+    *("--grey-range", "--mean", "--std", "--calibration", "--method", "--sanity"),
     *("--workers", "--input-size", "source", "--index-column", "--prob-prefix"),
     *("--format", "--columns", "--operating-point", "--pictures", "--precision", "--engine"),
     "uri",
