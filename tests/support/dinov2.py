@@ -21,9 +21,10 @@ pytest.importorskip("timm")
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.vision_transformer import VisionTransformer
 
-from cxr_spark.models import Weights, build
-from cxr_spark.models import load_initial_weights as load_initial
+from cxr_spark.models.architectures import build
 from cxr_spark.models.importers.normalisation import Normalisation
+from cxr_spark.models.initial_weights import load_initial_weights as load_initial
+from cxr_spark.models.weights import Weights
 from tests.support.timm_networks import as_bgr, images
 
 #: A network like timm's of DINOv2, but small: two layers of width 64 with two heads, for images of 28 pixels.

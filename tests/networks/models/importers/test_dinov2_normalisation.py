@@ -11,9 +11,9 @@ import torch
 
 from cxr_spark.commands.main import main
 from cxr_spark.errors import DataError, UsageError
-from cxr_spark.models import Weights
 from cxr_spark.models.importers import import_weights
 from cxr_spark.models.importers.normalisation import Normalisation
+from cxr_spark.models.weights import Weights
 from tests.support.dinov2 import COLOURS, TINY, check_features, encoder, save
 
 #: RAD-DINO's.
