@@ -235,4 +235,4 @@ test-spark-%:
 
 audit: $(STAMP)  ## look the pinned versions up in the list of known holes (needs the internet); see conf/advisories.md
 	@$(PY) -m venv --without-pip .venvs/audit && $(PY) -m pip --python .venvs/audit/bin/python install --quiet pip-audit
-	for pins in $(LOCKS) conf/constraints-bigdl.txt; do .venvs/audit/bin/pip-audit --no-deps --disable-pip -r $$pins; done
+	for pins in $(LOCKS) conf/constraints-bigdl.txt conf/constraints-mlflow.txt; do .venvs/audit/bin/pip-audit --no-deps --disable-pip -r $$pins; done

@@ -103,5 +103,5 @@ def _group(model: type[BaseModel], name: str) -> type[BaseModel] | None:
 
 
 def _short(value: Any) -> str:
-    text = reprlib.repr(without_credentials(value) if isinstance(value, str) else value)
+    text = without_credentials(reprlib.repr(without_credentials(value) if isinstance(value, str) else value))
     return text if len(text) <= 80 else text[:77] + "..."

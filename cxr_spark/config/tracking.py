@@ -48,6 +48,7 @@ class MlflowSettings(Section):
         try:
             parts = urlsplit(uri)
             scheme, host, path = parts.scheme, parts.hostname, parts.path
+            _ = parts.port  # raises where it is no number
         except ValueError:
             scheme, host, path = "", None, ""
         on_server = scheme in ("http", "https") and host

@@ -112,7 +112,7 @@ OUTPUT_NAMES: Mapping[str, OutputNames] = MappingProxyType(
         ),
         "train": _TRAIN,
         "train --folds": OutputNames(
-            fixed=frozenset({CROSS_VALIDATION_NAME}),
+            fixed=frozenset({CROSS_VALIDATION_NAME, "mlflow.json"}),
             made=re.compile(f"{_below(_FOLD, _TRAIN)}|{_below(OUT_OF_FOLD, _SCORE)}"),
             added=re.compile(f"{_FOLD}/{re.escape(_CONVERSION)}"),
             folders=re.compile(rf"{_FOLD}(/({_TRAIN.folders.pattern}|_written))?|{OUT_OF_FOLD}(/_written)?"),

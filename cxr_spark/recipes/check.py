@@ -10,6 +10,7 @@ from cxr_spark.config import Settings
 from cxr_spark.datasets.registry import dataset_named
 from cxr_spark.errors import ConfigError, CxrError, DataError, UsageError
 from cxr_spark.evaluation.reading.explanations import Explanations
+from cxr_spark.outputs.claim import DONE_NAME
 from cxr_spark.outputs.ownership import check_ownership
 from cxr_spark.recipes.child_jobs import ChildJob
 from cxr_spark.recipes.overlaps import overlaps
@@ -17,6 +18,7 @@ from cxr_spark.runtime.requirements import check_calibration
 from cxr_spark.scoring.engine import check_installed, engine_of
 from cxr_spark.storage.store import Store, parent_and_name
 from cxr_spark.tables.prepared import PreparedDataset
+from cxr_spark.training.tracking import following
 
 _GLOB = re.compile(r"[*?\[{]")
 
@@ -85,6 +87,7 @@ class PipelineCheck:
         self._check_explanations()
         if "explain" in self._jobs:
             self._check_explain()
+        self._check_tracking()
         if self._problems:
             kinds = (UsageError, DataError)
             first = next((p for kind in kinds for p in self._problems if isinstance(p, kind)), self._problems[0])
@@ -204,6 +207,13 @@ class PipelineCheck:
         if self._settings.train.backend == "bigdl":
             with self._collected():
                 limits.check_settings(self._settings)
+
+    def _check_tracking(self) -> None:
+        """Checks that MLflow answers, which makes the experiment, so that all else must be in order."""
+        train = None if self._problems else self._jobs.get("train")
+        if train and not Store(self._resolve(train.out)).exists(DONE_NAME):
+            with self._collected():
+                following.check_tracking(self._settings.train.mlflow)
 
     def _check_explain(self) -> None:
         explain, model = self._settings.explain, self._settings.model

@@ -11,7 +11,9 @@ from cxr_spark.errors import UsageError
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 _CONTROL = re.compile(r"[\0\n\r]")
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+#: User and password before a host. A password with a slash is no valid one, and not to be shown all the same; what
+#: follows a port is a path, which may have an @.
+_CREDENTIALS = re.compile(r"(?<=://)(?:[^/\s]*|[^/\s@:]*:(?!\d+/)[^\s@]*)@")
 
 
 def scheme_of(uri: str) -> str:

@@ -158,6 +158,7 @@ def train_claimed(
     claimed: Claim,
     setup: TrainingSetup,
     fold: Fold | None = None,
+    parent: str | None = None,
 ) -> TrainResult:
     """Trains in a folder that is claimed, from its last checkpoint if there is one, and makes the model.
 
@@ -168,6 +169,7 @@ def train_claimed(
         claimed: the run's folder.
         setup: the backend, and what completes the model folder.
         fold: the training's part in a cross-validation; None for one training on the splits of the dataset.
+        parent: the ID of the run in MLflow of the whole cross-validation.
 
     Raises:
         CxrError: the settings or the data cannot work, or the training failed.
@@ -183,7 +185,8 @@ def train_claimed(
     )
     claimed.store.delete(DONE_NAME)  # of a shorter training that this one goes on with
     model = claimed.store.uri_of(MODEL)
-    with tracked(settings.train.mlflow, claimed.store, lambda: described(settings, dataset, claimed.store.uri, fold)):
+    uri = claimed.store.uri
+    with tracked(settings.train.mlflow, claimed.store, lambda: described(settings, dataset, uri, fold, parent)):
         setup.backend.launch(spark, spec)
         metadata = finish(spec, dataset.manifest)
         setup.save_params(spark, model)

@@ -17,6 +17,7 @@ import pytest
 
 from cxr_spark.training import job
 from cxr_spark.training.tracking import following
+from cxr_spark.training.tracking.service import Service
 from tests.mlflow.tracked import artifacts, client, epochs, history, runs
 from tests.support.trainings import SMALL, train
 
@@ -81,6 +82,35 @@ def test_a_killed_training_goes_on_in_the_same_run(data, server, tmp_path, spark
 def _steps(uri, experiment):
     (run,) = runs(uri, experiment)
     return [step for name, step, _ in epochs(uri, run.info.run_id) if name == "train_loss"]
+
+
+def test_the_folds_of_a_cross_validation_are_runs_below_one(data, server, tmp_path, spark):
+    out = tmp_path / "cv"
+    assert train(data, out, "--folds", "2", *options(server.uri, "folds", "train.epochs=1")) == 0
+    found = {run.info.run_name: run for run in runs(server.uri, "folds")}
+    assert found.keys() == {"cv", "cv/fold_1", "cv/fold_2"}
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    whole = found["cv"]
+    told = json.loads((out / "cross_validation.json").read_text())
+    assert whole.data.params["folds"] == "2"
+    assert whole.data.metrics["val_macro_auc_mean"] == told["val_macro_auc"]["mean"]
+    assert whole.data.metrics["val_macro_auc_standard_deviation"] == told["val_macro_auc"]["standard_deviation"]
+    kept = artifacts(server.uri, whole.info.run_id, tmp_path / "whole")
+    assert kept == {"cross_validation.json": (out / "cross_validation.json").read_bytes()}
+    for number in (1, 2):
+        fold = found[f"cv/fold_{number}"]
+        assert fold.data.tags["mlflow.parentRunId"] == whole.info.run_id
+        assert fold.data.params["fold.number"] == str(number)
+        assert epochs(server.uri, fold.info.run_id) == history(out / f"fold_{number}")
+
+
+def test_the_client_reports_nothing(server):
+    from mlflow.telemetry.client import get_telemetry_client
+    from mlflow.telemetry.utils import is_telemetry_disabled
+
+    Service(server.uri)
+    assert is_telemetry_disabled()
+    assert get_telemetry_client() is None
 
 
 def test_a_finished_training_goes_on_in_its_run_when_it_is_made_longer(data, server, tmp_path, spark):

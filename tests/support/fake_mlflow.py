@@ -62,5 +62,8 @@ class FakeMlflow:
             self.takes_metrics -= 1
             held.append(metric)
 
+    def log_results(self, run: str, results: Mapping[str, float]) -> None:
+        self._run(run).setdefault("results", {}).update(results)
+
     def log_file(self, run: str, path: Path, folder: str) -> None:
         self._run(run)["files"][f"{folder}/{path.name}".lstrip("/")] = path.read_bytes()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from cxr_spark.errors import ConfigError, DataError
@@ -29,7 +30,8 @@ from cxr_spark.training.folds import Fold, FoldAssignment, assign_images
 from cxr_spark.training.job import TrainJob, TrainResult, train_claimed
 from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.start import fingerprint
-from cxr_spark.training.tracking.following import check_tracking
+from cxr_spark.training.tracking.description import described
+from cxr_spark.training.tracking.following import check_tracking, tracked
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -91,7 +93,12 @@ class CrossValidationJob(Job[CrossValidationResult]):
         asked = {**fingerprint(settings, dataset, teacher), "folds": self.folds}
 
         def produce(claimed: Claim) -> CrossValidationResult:
-            return self._produce(run.spark, dataset, assignment, teacher, claimed)
+            numbers: dict[str, float] = {}
+            describe = partial(described, settings, dataset, claimed.store.uri, folds=self.folds)
+            with tracked(settings.train.mlflow, claimed.store, describe, numbers) as parent:
+                result = self._produce(run.spark, dataset, assignment, teacher, claimed, parent)
+                numbers.update(_numbers(result))
+            return result
 
         def check() -> None:
             check_tracking(settings.train.mlflow)
@@ -111,8 +118,12 @@ class CrossValidationJob(Job[CrossValidationResult]):
         assignment: FoldAssignment,
         teacher: Teacher | None,
         claimed: Claim,
+        parent: str | None,
     ) -> CrossValidationResult:
-        """Trains the folds one after the other, scores and sums up in a claimed folder."""
+        """Trains the folds one after the other, scores and sums up in a claimed folder.
+
+        In MLflow the folds are below the run `parent`, if there is one.
+        """
         settings = self.training.settings
         # These are left by this cross-validation with fewer epochs, which is continued.
         for name in (DONE_NAME, CROSS_VALIDATION_NAME):
@@ -124,7 +135,7 @@ class CrossValidationJob(Job[CrossValidationResult]):
             name = FOLD.format(number=number)
             _tell_fold(dataset, assignment, number)
             run = _own_folder(claimed.store, name, TrainJob.name)
-            trained = self._train(spark, dataset, teacher, run, number)
+            trained = self._train(spark, dataset, teacher, run, number, parent)
             found[name] = _fold_result(assignment, number, run, trained)
         scores = _own_folder(claimed.store, OUT_OF_FOLD, ScoreJob.name)
         models = [fold.model for fold in found.values()]
@@ -142,7 +153,13 @@ class CrossValidationJob(Job[CrossValidationResult]):
         return result
 
     def _train(
-        self, spark: SparkSession, dataset: PreparedDataset, teacher: Teacher | None, run: Store, number: int
+        self,
+        spark: SparkSession,
+        dataset: PreparedDataset,
+        teacher: Teacher | None,
+        run: Store,
+        number: int,
+        parent: str | None,
     ) -> TrainResult:
         """Trains the model of a fold, unless that is done already."""
         settings = self.training.settings
@@ -151,7 +168,7 @@ class CrossValidationJob(Job[CrossValidationResult]):
         with claim(run, TrainJob.name, asked, False, lambda before: extends(asked, before, run.uri)) as claimed:
             if claimed.finished is not None:
                 return finished_result(TrainResult, TrainJob.name, run.uri, claimed.finished)
-            result = train_claimed(spark, settings, dataset, claimed, self.training.setup, fold)
+            result = train_claimed(spark, settings, dataset, claimed, self.training.setup, fold, parent)
             claimed.done(result.summary())
         return result
 
@@ -179,6 +196,12 @@ def _fold_result(assignment: FoldAssignment, number: int, run: Store, trained: T
         val_loss=trained.val_loss,
         val_macro_auc=trained.val_macro_auc,
     )
+
+
+def _numbers(result: CrossValidationResult) -> dict[str, float]:
+    """Returns how the macro AUC differs between the folds, as metrics for MLflow."""
+    found = result.val_macro_auc.model_dump(exclude={"folds"}) if result.val_macro_auc else {}
+    return {f"val_macro_auc_{name}": value for name, value in found.items() if value is not None}
 
 
 def _own_folder(whole: Store, name: str, job: str) -> Store:

@@ -16,11 +16,20 @@ from cxr_spark.training.driver.finish import versions
 from cxr_spark.training.folds import Fold
 from cxr_spark.training.tracking.run import Description
 
-#: A setting that is another way to reach the same result need not be told; this one holds a password, too.
+#: MLflow knows where it is, and a password may stand there.
 _NOT_TOLD = {"mlflow"}
+#: The numbers of images that are told, by split.
+_COUNTED = {"training_images": TRAIN, "validation_images": VALIDATION}
 
 
-def described(settings: Settings, dataset: PreparedDataset, run_uri: str, fold: Fold | None = None) -> Description:
+def described(
+    settings: Settings,
+    dataset: PreparedDataset,
+    run_uri: str,
+    fold: Fold | None = None,
+    parent: str | None = None,
+    folds: int | None = None,
+) -> Description:
     """Returns the name, the parameters and the tags of a training.
 
     Args:
@@ -28,6 +37,8 @@ def described(settings: Settings, dataset: PreparedDataset, run_uri: str, fold: 
         dataset: the prepared dataset to train on.
         run_uri: URI of the run's folder.
         fold: the training's part in a cross-validation.
+        parent: the ID of the run of the whole cross-validation.
+        folds: the number of folds, where this is the whole cross-validation.
     """
     facts: dict[str, Any] = {
         "model": settings.model.model_dump(mode="json"),
@@ -37,18 +48,19 @@ def described(settings: Settings, dataset: PreparedDataset, run_uri: str, fold: 
             "manifest_sha256": digest(dataset.manifest),
             "findings": list(dataset.findings),
             "size": dataset.size,
-            "training_images": dataset.images(TRAIN),
-            "validation_images": dataset.images(VALIDATION),
+            # A cross-validation divides the images of both splits in other ways.
+            **({} if fold or folds else {name: dataset.images(split) for name, split in _COUNTED.items()}),
         },
         "version": {**versions(), "cxr-spark": __version__},
         **({"fold": {"number": fold.number, "of": fold.of}} if fold else {}),
+        **({"folds": folds} if folds else {}),
     }
-    if fold:  # it divides the images of train and val in another way
-        del facts["data"]["training_images"], facts["data"]["validation_images"]
     name = settings.train.mlflow.run_name or _last_part(run_uri, 2 if fold else 1)
     if fold and settings.train.mlflow.run_name:
         name = f"{name} fold {fold.number}"
     tags = {"mlflow.source.name": "cxr-spark train", "mlflow.source.type": "JOB", "cxr_spark.out": run_uri}
+    if parent:
+        tags["mlflow.parentRunId"] = parent
     return Description(without_credentials(name), _texts(flat(facts)), _texts(tags))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from cxr_spark.config.tracking import MlflowSettings
@@ -38,7 +39,12 @@ def check_tracking(settings: MlflowSettings) -> None:
 
 
 @contextlib.contextmanager
-def tracked(settings: MlflowSettings, folder: Store, describe: Callable[[], Description]) -> Iterator[None]:
+def tracked(
+    settings: MlflowSettings,
+    folder: Store,
+    describe: Callable[[], Description],
+    results: Mapping[str, float] | None = None,
+) -> Iterator[str | None]:
     """Tracks the training that the body of the `with` statement runs, if the settings say so.
 
     Once the training runs, nothing that happens to MLflow ends it: a warning tells of it once, and what was missed is
@@ -48,12 +54,16 @@ def tracked(settings: MlflowSettings, folder: Store, describe: Callable[[], Desc
         settings: the settings.
         folder: the folder of the training.
         describe: returns what MLflow is told before the first epoch.
+        results: numbers of the whole training, by name; filled in by the body of the `with` statement.
+
+    Yields:
+        The ID of the run in MLflow; None where nothing is tracked.
 
     Raises:
         CxrError: MLflow cannot be used at the start.
     """
     if not settings.uri:
-        yield
+        yield None
         return
     service, experiment = connect(settings.uri, settings.experiment)
     run = TrackedRun(service, settings.uri, experiment, folder)
@@ -71,11 +81,11 @@ def tracked(settings: MlflowSettings, folder: Store, describe: Callable[[], Desc
     follower = Follower(run, folder, shown)
     follower.start()
     try:
-        yield
+        yield run.id
     except BaseException as error:
         follower.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    follower.end("FINISHED")
+    follower.end("FINISHED", results or {})
 
 
 class Follower:
@@ -104,11 +114,12 @@ class Follower:
         """Begins to follow, in a thread of its own: MLflow may take its time to answer."""
         self._thread.start()
 
-    def end(self, status: str) -> None:
+    def end(self, status: str, results: Mapping[str, float] = MappingProxyType({})) -> None:
         """Logs what is left and ends the run.
 
         Args:
             status: FINISHED, with the files of the training; else FAILED or KILLED.
+            results: numbers of the whole training, by name.
         """
         self._ending.set()
         self._thread.join(self._patience)
@@ -118,7 +129,7 @@ class Follower:
         for attempt in range(_ATTEMPTS if status == "FINISHED" else 1):
             if attempt:
                 threading.Event().wait(self._every)
-            if self._tried(lambda: self._log_end(status)):
+            if self._tried(lambda: self._log_end(status, results)):
                 return
         log.warning("MLflow at %s lacks the end of this training, which is whole in %s", self._shown, self._folder.uri)
 
@@ -151,8 +162,10 @@ class Follower:
             self._run.log_epochs(history)
             self._epochs = len(history)
 
-    def _log_end(self, status: str) -> None:
+    def _log_end(self, status: str, results: Mapping[str, float]) -> None:
         self._run.log_epochs(self._history())
+        if results:
+            self._run.log_results(results)
         if status == "FINISHED":
             self._run.log_files()
         self._run.end(status)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from cxr_spark.errors import DataError
-from cxr_spark.outputs.names import names_of
+from cxr_spark.outputs.names import CROSS_VALIDATION_NAME, names_of
 from cxr_spark.storage.store import NotJsonError, Store
 from cxr_spark.storage.typed_json import OutsideModel, validated
 from cxr_spark.storage.uris import without_credentials
@@ -29,7 +29,7 @@ NOTE = "mlflow.json"
 KEY_TAG = "cxr_spark.key"
 HISTORY = "history.json"
 #: The files that are logged at the end, beside those of the model folder.
-_FILES = (HISTORY, "curves.png")
+_FILES = (HISTORY, "curves.png", CROSS_VALIDATION_NAME)
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,12 @@ class TrackedRun:
             self._service.log_metrics(self._run, new)
         self._logged = logged | {(metric.name, metric.step) for metric in new}
 
+    def log_results(self, results: Mapping[str, float]) -> None:
+        """Logs numbers of the whole training as metrics, those that the run does not have with the same value."""
+        self._service.log_results(self._run, results)
+
     def log_files(self) -> None:
-        """Logs the files of the finished training: its history and curves, and the model folder."""
+        """Logs the files of the finished training: history, curves and model, or the summary of folds."""
         names = [info.name for info in self._folder.files() if _is_logged(info.name)]
         for name in sorted(names):
             folder, _, file = name.rpartition("/")

@@ -16,17 +16,17 @@ from cxr_spark.storage.uris import without_credentials
 
 #: MLflow takes so many parameters in one request.
 _MOST_PARAMETERS = 100
-#: What MLflow's client would do by itself and is not to: report its use, print addresses, and set up logging.
-_NEVER = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
+#: MLflow's client is never to report its use.
+_NEVER = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+#: What the user's environment may say otherwise: that the client prints no addresses, leaves logging alone and still
+#: writes folders. Requests that fail are tried again here, and not by the client, which would take minutes to tell.
+_BY_DEFAULT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_CONFIGURE_LOGGING": "false",
     "MLFLOW_ALLOW_FILE_STORE": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
-#: What the user's environment may say otherwise. Requests that fail are tried again here, and not by the client, which
-#: would take minutes before it tells.
-_BY_DEFAULT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 #: Characters that the name of a parameter may not have, and the slash, which would make folders of it.
 _NOT_IN_NAMES = re.compile(r"[^\w\-. :]")
 #: MLflow servers of all versions take values of so many characters.
@@ -146,6 +146,13 @@ class Service:
 
         entries = [Entry(each.name, each.value, int(each.time * 1000), each.step) for each in metrics]
         self._client.log_batch(run, metrics=entries)
+
+    def log_results(self, run: str, results: Mapping[str, float]) -> None:
+        """Logs metrics that have no step, but for those whose latest value is the same."""
+        there = self._client.get_run(run).data.metrics
+        for name, value in results.items():
+            if there.get(name) != value:
+                self._client.log_metric(run, name, value)
 
     def log_file(self, run: str, path: Path, folder: str) -> None:
         """Logs a file into a folder of the run's artifacts; the empty name is their root."""

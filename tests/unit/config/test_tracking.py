@@ -30,7 +30,8 @@ def test_the_kinds_of_uris_and_what_lies_on_the_drivers_disk(uri, place, tmp_pat
 @pytest.mark.parametrize(
     "uri",
     ["mlruns", "/runs/mlflow", "http://", "http:///path", "file://host/path", "file:/runs", "sqlite://", "sqlite:x.db",
-     "databricks", "postgresql://anna:secret@host/db", "http://[anna:secret@host", ""],
+     "databricks", "postgresql://anna:secret@host/db", "http://[anna:secret@host", "http://anna:se/cret@host",
+     "http://host:port", ""],
 )  # fmt: skip
 def test_other_uris_are_refused_without_telling_a_password(uri):
     with pytest.raises(
@@ -38,6 +39,7 @@ def test_other_uris_are_refused_without_telling_a_password(uri):
     ) as told:
         load_settings(None, [f"train.mlflow.uri='{uri}'"])
     assert "secret" not in str(told.value)
+    assert "cret@" not in str(told.value)
 
 
 def test_shown_settings_have_no_password(capsys):

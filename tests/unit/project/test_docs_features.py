@@ -19,7 +19,7 @@ def test_every_test_that_is_named_is_there() -> None:
     for row in ROWS:
         path = None
         for file, function in re.findall(
-            r"`((?:unit|networks|integration)/[\w/]+\.py)?(?:::(\w+))?`", row.split("|")[-2]
+            r"`((?:unit|networks|integration|mlflow)/[\w/]+\.py)?(?:::(\w+))?`", row.split("|")[-2]
         ):
             path = ROOT / "tests" / file if file else path
             if path is None or not path.is_file() or (function and f"\ndef {function}(" not in path.read_text()):

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "robustness.md").read_text()
 ROWS = [row for row in PAGE.splitlines() if row.startswith("| ") and not row.startswith("| situation")]
 #: A test by file and function; the file may be left out where it is that of the test before.
-NAMED = re.compile(r"`((?:unit|networks|integration)/[\w/]+\.py)?(?:::(\w+))?`")
+NAMED = re.compile(r"`((?:unit|networks|integration|mlflow)/[\w/]+\.py)?(?:::(\w+))?`")
 
 
 def missing(row: str) -> list[tuple[str, str]]:

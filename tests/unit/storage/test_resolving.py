@@ -9,6 +9,7 @@ import pytest
 from cxr_spark.errors import UsageError
 from cxr_spark.storage.places import contains
 from cxr_spark.storage.store import Store, parent_and_name, read_uri, resolve
+from cxr_spark.storage.uris import without_credentials
 
 HDFS = "hdfs://namenode:8020"
 
@@ -112,3 +113,20 @@ def test_names_are_taken_literally(tmp_path: Path, name: str) -> None:
     assert store.names() == [name]
     store.delete(name)
     assert list(store.files()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://anna:secret@host:5000/a", "http://***@host:5000/a"),
+        ("at https://token@host, and http://b:c@host", "at https://***@host, and http://***@host"),
+        ("http://anna:se@cret@host/a", "http://***@host/a"),
+        ("http://anna:se/cret@host/a", "http://***@host/a"),
+        ("hdfs://namenode:8020/data/a@b", "hdfs://namenode:8020/data/a@b"),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("file:///data/a@b", "file:///data/a@b"),
+        ("anna@example.org", "anna@example.org"),
+    ],
+)
+def test_users_and_passwords_are_taken_out_of_texts(text: str, expected: str) -> None:
+    assert without_credentials(text) == expected

@@ -39,7 +39,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         trained = []
 
         def train(
-            spark: None, settings: Settings, dataset: PreparedDataset, claimed: Claim, setup: None, fold: Fold
+            spark: None,
+            settings: Settings,
+            dataset: PreparedDataset,
+            claimed: Claim,
+            setup: None,
+            fold: Fold,
+            parent: None,
         ) -> TrainResult:
             if fold.number == killed_in:
                 raise RunError("killed")

@@ -57,7 +57,15 @@ def test_a_fold_is_named_and_does_not_tell_counts_of_other_splits():
     assert made.name == "whole/fold_2"
     assert (made.parameters["fold.number"], made.parameters["fold.of"]) == ("2", "5")
     assert "data.training_images" not in made.parameters
-    assert described(settings("train.mlflow.run_name=mine"), dataset(), "file:///a/b", fold).name == "mine fold 2"
+    assert "mlflow.parentRunId" not in made.tags
+    mine = described(settings("train.mlflow.run_name=mine"), dataset(), "file:///a/b", fold, parent="0abc")
+    assert (mine.name, mine.tags["mlflow.parentRunId"]) == ("mine fold 2", "0abc")
+
+
+def test_a_whole_cross_validation_tells_the_number_of_folds():
+    made = described(settings(), dataset(), "file:///runs/whole", folds=5)
+    assert (made.name, made.parameters["folds"]) == ("whole", "5")
+    assert "data.training_images" not in made.parameters
 
 
 def test_tracking_is_in_no_fingerprint():

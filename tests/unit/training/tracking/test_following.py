@@ -61,6 +61,14 @@ def test_epochs_are_logged_while_the_training_runs_and_files_at_its_end(mlflow, 
     assert mlflow.runs["run0"]["status"][-1] == "FINISHED"
 
 
+def test_numbers_that_the_training_fills_in_are_logged_at_its_end(mlflow, folder):
+    numbers = {}
+    with following.tracked(SETTINGS, folder, lambda: DESCRIPTION, numbers) as run:
+        assert run == "run0"
+        numbers["val_macro_auc_mean"] = 0.75
+    assert mlflow.runs["run0"]["results"] == {"val_macro_auc_mean": 0.75}
+
+
 @pytest.mark.parametrize(("error", "status"), [(DataError("bad"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
 @pytest.mark.parametrize("down", [False, True])
 def test_a_training_that_ends_badly_keeps_its_error(mlflow, folder, error, status, down):
