@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from torchvision.transforms.v2.functional import normalize
 
 from cxr_spark.commands.main import main
 from cxr_spark.errors import DataError, UsageError
+from cxr_spark.models.architectures import build
 from cxr_spark.models.importers import import_weights
 from cxr_spark.models.importers.normalisation import Normalisation
 from cxr_spark.models.weights import Weights
 from tests.support.dinov2 import COLOURS, TINY, check_features, encoder, save
+from tests.support.timm_networks import as_bgr, images, own_network
 
 #: RAD-DINO's.
 MEAN, STD = (0.5307, 0.5307, 0.5307), (0.2583, 0.2583, 0.2583)
@@ -121,3 +124,15 @@ def test_options_that_belong_to_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("{}")
     with pytest.raises(UsageError, match="--mean and --std are for networks of timm"):
         import_weights(str(tmp_path / "model.json"), "resnet50_v1", normalisation=COLOURS)
+
+
+def test_a_file_with_timms_names_takes_the_mean_and_std_of_the_options(tmp_path: Path) -> None:
+    own = own_network("resnet10t", 5)
+    weights = import_weights(save(dict(own.state_dict()), tmp_path / "a.pth"), "timm/resnet10t", normalisation=COLOURS)
+    network = build("timm/resnet10t", 5, batch_norm_epsilon=weights.header.batch_norm_epsilon).eval()
+    network.load_state_dict(weights.tensors)
+    rgb = images(64)
+    with torch.inference_mode():
+        wanted = own(normalize(rgb / 255, list(COLOURS.mean), list(COLOURS.std)))
+        found = network(as_bgr(rgb))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5 * max(1.0, float(wanted.std())))
