@@ -12,6 +12,7 @@ from torch import nn
 
 from cxr_spark.errors import DataError, RunError
 from cxr_spark.models.device import Compute, choose_to_score
+from cxr_spark.models.exact_input import compute_first_layer_in_float32
 from cxr_spark.models.folder import load_model
 from cxr_spark.models.fusing import fuse_batch_norms
 from cxr_spark.models.metadata import ModelMetadata
@@ -67,6 +68,8 @@ def load(model: ShippedModel, threads: int, *, fused: bool = True) -> TorchModel
     check_same(loaded.metadata, model.metadata, model.uri)
     compute = choose_to_score(model.engine.precision, _gpu())
     network = fuse_batch_norms(loaded.module) if fused else loaded.module
+    if compute.bf16:
+        compute_first_layer_in_float32(network)
     return TorchModel(compute.place(network), loaded.metadata, compute)
 
 

@@ -3,9 +3,10 @@
     python -m tests.benchmarks.precision --data PREPARED --model RUN/model --out precision.json
 
 What torch's autocast does to a network is imitated in float32: the factors of convolutions and of the last layer are
-rounded to bfloat16, products are added in float32, and the sums are rounded again. `autocast` is torch itself, which
-needs no hardware for bfloat16 and is slow without it. The other variants round less. For each the table says how far
-logits moved, how many images have a probability that moved by more than 0.05, and the largest change of an AUC.
+rounded to bfloat16, products are added in float32, and the sums are rounded again. Other variants round less.
+`autocast` is torch itself, which needs no hardware for bfloat16 and is slow without it, and `score --precision bf16`
+is what the program computes. For each the table says how far logits moved, how many images have a probability that
+moved by more than 0.05, and the largest change of an AUC.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import nn
 from torchvision.models.resnet import Bottleneck
 
 from cxr_spark.augmentation.kernels import imagenet_bgr
+from cxr_spark.models.exact_input import compute_first_layer_in_float32
 from cxr_spark.models.folder import load_model
 from cxr_spark.models.fusing import fuse_batch_norms
 from cxr_spark.storage.store import Store
@@ -63,18 +65,23 @@ def imitate(
     return network
 
 
+def part_of(layer: str) -> str:
+    """Returns the part of the network that a layer belongs to: `conv1`, `layer1` to `layer4`, or `fc`."""
+    return layer.split(".")[0]
+
+
 def variants(network: nn.Module) -> dict[str, nn.Module]:
     """Returns the networks that are compared with the one that does not round, by what they round."""
     found = {
         "imitated: all": imitate(network, lambda _: True),
         "but the first convolution": imitate(network, lambda name: name != "conv1"),
-        "but the last layer": imitate(network, lambda name: name != "fc"),
-        "but these two": imitate(network, lambda name: name not in ("conv1", "fc")),
+        "but the last layer": imitate(network, lambda name: part_of(name) != "fc"),
+        "but these two": imitate(network, lambda name: part_of(name) not in ("conv1", "fc")),
         "weights alone": imitate(network, lambda _: True, inputs=False, sums=False),
         "factors, not sums": imitate(network, lambda _: True, sums=False),
     }
     for part in ("conv1", "layer1", "layer2", "layer3", "layer4", "fc"):
-        found[f"{part} alone"] = imitate(network, lambda name, part=part: name.split(".")[0] == part)  # type: ignore[misc]
+        found[f"{part} alone"] = imitate(network, lambda name, part=part: part_of(name) == part)  # type: ignore[misc]
     return found
 
 
@@ -123,8 +130,9 @@ def main() -> None:
     spread = float(exact.std(axis=0).mean())
     print(f"{len(images)} images; the standard deviation of a finding's logits is {spread:.3f}")
     found: dict[str, object] = {"images": len(images), "logit_deviation": spread}
-    for name, variant in {**variants(network), "autocast": network}.items():
-        found[name] = compared(logits_of(variant, images, name == "autocast"), exact, labels, findings)
+    half = {"autocast": network, "score --precision bf16": compute_first_layer_in_float32(copy.deepcopy(network))}
+    for name, variant in {**variants(network), **half}.items():
+        found[name] = compared(logits_of(variant, images, name in half), exact, labels, findings)
         print(name, {key: round(value, 5) for key, value in found[name].items() if key != "auc_changes"}, flush=True)  # type: ignore[attr-defined]
     args.out.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -16,6 +16,7 @@ from cxr_spark.augmentation.kinds import BatchAugmentation
 from cxr_spark.errors import DivergedError
 from cxr_spark.evaluation.counting.auc import macro_micro_auc
 from cxr_spark.models.device import Compute
+from cxr_spark.models.exact_input import compute_first_layer_in_float32
 from cxr_spark.models.fusing import fuse_batch_norms
 from cxr_spark.scoring.predict import activate
 from cxr_spark.training.rank.loss import Objective
@@ -79,6 +80,8 @@ def predict_logits(
 ) -> NDArray[np.float32]:
     """Returns the logits, float32 (N, n_outputs), of images uint8 (N, S, S), computed as the score job does."""
     network = fuse_batch_norms(copy.deepcopy(module).eval())
+    if compute.bf16:
+        compute_first_layer_in_float32(network)
     results = [np.empty((0, n_outputs), np.float32)]
     for start in range(0, len(pixels), batch):
         images = torch.from_numpy(np.ascontiguousarray(pixels[start : start + batch])).to(compute.device)
