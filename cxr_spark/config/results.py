@@ -35,8 +35,8 @@ class ScoreSettings(Section):
     )
     precision: Precision = Field(
         "auto",
-        description="number format of the computation; bf16: faster where the hardware has it, but single AUCs may "
-        "differ by more than 0.01; auto: fp32, so that all machines give the same AUCs",
+        description="number format of the computation; bf16: faster where the hardware has it, but single AUCs "
+        "differ by a few thousandths; auto: fp32, so that all machines give the same AUCs",
     )
     image_index: Literal["name", "path"] = Field(
         "name",
