@@ -59,6 +59,8 @@ _TABLES = (
 #: The program's own notes on a run, in an output that lies in the output of another job.
 _NOTES = rf"_cxr_spark\.json|_done\.json|_status\.json|_lock\.[^/]+|_written/{_HEX}{{32}}\.json"
 
+#: The metrics of a training by epoch, as numbers, as a picture and as a page.
+HISTORY_NAME, CURVES_NAME, TRAINING_PAGE_NAME = "history.json", "curves.png", "training.html"
 #: The converted network that a score job keeps in a model folder.
 CONVERTED_NAME = "openvino.safetensors"
 _CONVERSION = f"model/{CONVERTED_NAME}"
@@ -66,8 +68,9 @@ _CHECKPOINT = rf"step-\d{{8,}}-{_HEX}{{16}}\.safetensors"
 _TRAIN = OutputNames(
     fixed=frozenset(
         {
-            "history.json",
-            "curves.png",
+            HISTORY_NAME,
+            CURVES_NAME,
+            TRAINING_PAGE_NAME,
             "mlflow.json",
             "tensorboard/events.out.tfevents.cxr_spark",
             "checkpoints/manifest.json",

@@ -84,7 +84,7 @@ def train(
 
     Args:
         data: output of `prepare`.
-        out: folder of the run: model, checkpoints, history.json and curves.png.
+        out: folder of the run: model, checkpoints, history.json, curves.png and the page training.html.
         backend: torch or bigdl.
         workers: training processes (ranks).
         folds: number of folds of a cross-validation by patient, each with a run in `out/fold_1` and so on; None for one

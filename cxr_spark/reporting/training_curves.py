@@ -19,25 +19,24 @@ _MOST_MARKED = 40
 
 
 def training_curves(
-    history: Sequence[Mapping[str, Any]], target: str | Path | IO[bytes], best_by: str = "val_macro_auc"
+    history: Sequence[Mapping[str, Any]],
+    target: str | Path | IO[bytes],
+    best_by: str = "val_macro_auc",
+    vector: IO[bytes] | None = None,
 ) -> None:
-    """Draws the history of a training as PNG.
+    """Draws the history of a training as PNG, and as SVG where that is wanted.
 
     Args:
         history: one entry for each epoch, as in `history.json`: `epoch`, `train_loss`, `val_loss`, `val_macro_auc`,
             `val_accuracy`, `learning_rate`; a value may be missing or None.
         target: a path or a binary file.
         best_by: the metric whose best epoch is marked; `epoch` marks the last epoch.
+        vector: a binary file for the SVG; None for no SVG.
     """
-    epochs = np.array([entry.get("epoch", i + 1) for i, entry in enumerate(history)], dtype=np.float64)
-    series = {
-        name: np.array([_number(entry.get(name)) for entry in history], dtype=np.float64)
-        for name in ("train_loss", "val_loss", "val_macro_auc", "val_accuracy", "learning_rate")
-    }
-    series["epoch"] = epochs
-    best = _best(series, best_by)
+    series = _series(history)
+    epochs, best = series["epoch"], _best(series, best_by)
     accurate = bool(np.isfinite(series["val_accuracy"]).any())
-    with figure(13 if accurate else 9, 5.4, target) as drawing:
+    with figure(13 if accurate else 9, 5.4, target, vector) as drawing:
         rows = drawing.add_gridspec(2, 3 if accurate else 2, height_ratios=(3.2, 1))
         loss, auc = drawing.add_subplot(rows[0, 0]), drawing.add_subplot(rows[0, 1])
         rate = drawing.add_subplot(rows[1, :])
@@ -61,6 +60,19 @@ def training_curves(
         for axes in measured:
             if axes.lines:
                 axes.legend(loc="best")
+
+
+def best_epoch(history: Sequence[Mapping[str, Any]], best_by: str) -> int | None:
+    """Returns the place of the epoch that `training_curves` marks, from 0; None where no metric is defined."""
+    return _best(_series(history), best_by)
+
+
+def _series(history: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.float64]]:
+    """Returns the values of each metric by epoch, NaN where there is none."""
+    names = ("train_loss", "val_loss", "val_macro_auc", "val_accuracy", "learning_rate")
+    series = {name: np.array([_number(entry.get(name)) for entry in history], dtype=np.float64) for name in names}
+    series["epoch"] = np.array([entry.get("epoch", i + 1) for i, entry in enumerate(history)], dtype=np.float64)
+    return series
 
 
 def _number(value: Any) -> float:

@@ -22,6 +22,7 @@ from cxr_spark.training.driver.cluster import check_cluster, rank_threads
 from cxr_spark.training.driver.finish import MODEL, finish
 from cxr_spark.training.extension import extends
 from cxr_spark.training.folds import Fold
+from cxr_spark.training.live.following import live_page
 from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.start import fingerprint, start_training
 from cxr_spark.training.tracking.description import described
@@ -187,7 +188,8 @@ def train_claimed(
     model = claimed.store.uri_of(MODEL)
     uri = claimed.store.uri
     with tracked(settings.train.mlflow, claimed.store, lambda: described(settings, dataset, uri, fold, parent)):
-        setup.backend.launch(spark, spec)
+        with live_page(spec):
+            setup.backend.launch(spark, spec)
         metadata = finish(spec, dataset.manifest)
         setup.save_params(spark, model)
     facts: dict[str, Any] = {"model": model, "model_id": metadata.model_id, **metadata.metrics}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cxr_spark.config import TrainSettings
+from cxr_spark.outputs.names import HISTORY_NAME
 from cxr_spark.training import checkpoints as saved
 from cxr_spark.training import schedule
 from cxr_spark.training.checkpoints import Checkpoint, Checkpoints, Progress
@@ -113,7 +114,7 @@ class Record:
 
     def _save(self, state: Checkpoint, roles: tuple[str, ...]) -> None:
         self._checkpoints.save(state, roles)
-        self._spec.run.write_json("history.json", list(state.progress.history))
+        self._spec.run.write_json(HISTORY_NAME, list(state.progress.history))
 
 
 def _words(entry: Mapping[str, Any]) -> str:

@@ -153,6 +153,7 @@ def test_the_command_writes_all_that_it_promises_and_leaves_finished_work_alone(
     weights = load_file(out / "model" / "weights.safetensors")
     assert all(torch.isfinite(t).all() for t in weights.values())
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "finished, 2 of 2 epochs done" in (out / "training.html").read_text(encoding="utf-8")
     before = (out / "model" / "weights.safetensors").stat().st_mtime_ns
     capsys.readouterr()
     assert train(data, out, "--set", "train.epochs=2", "--workers", "2") == 0

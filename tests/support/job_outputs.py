@@ -24,6 +24,7 @@ WRITTEN: dict[str, tuple[list[str], list[str]]] = {
             "checkpoints/manifest.json",
             "history.json",
             "curves.png",
+            "training.html",
             "tensorboard/events.out.tfevents.cxr_spark",
             "model/weights.safetensors",
             "model/metadata.json",

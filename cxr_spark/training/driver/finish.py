@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import platform
-import tempfile
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from cxr_spark.errors import RunError
@@ -14,15 +12,16 @@ from cxr_spark.models.folder import save_model
 from cxr_spark.models.metadata import ModelMetadata, Preprocessing
 from cxr_spark.models.names import is_timm
 from cxr_spark.outputs.claim import digest
-from cxr_spark.reporting.training_curves import training_curves
-from cxr_spark.training.checkpoints import BEST, LAST, Checkpoints
+from cxr_spark.outputs.names import HISTORY_NAME
+from cxr_spark.training.checkpoints import LAST, Checkpoints
+from cxr_spark.training.live.following import write_page
 from cxr_spark.training.specification import TrainingSpec
 
 MODEL = "model"
 
 
 def finish(spec: TrainingSpec, manifest: Mapping[str, Any]) -> ModelMetadata:
-    """Writes `history.json`, `curves.png` and the model folder of a finished training.
+    """Writes `history.json`, `curves.png`, `training.html` and the model folder of a finished training.
 
     The model is that of the epoch which `train.final_model` names, or of the last one where the metric is not defined.
 
@@ -43,11 +42,8 @@ def finish(spec: TrainingSpec, manifest: Mapping[str, Any]) -> ModelMetadata:
         raise RunError(f"the training in {spec.run_uri} has not come to its end: run the same command again")
     best = checkpoints.load(spec.train.final_model) or last
     history = list(last.progress.history)
-    spec.run.write_json("history.json", history)
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder, "curves.png")
-        training_curves(history, picture, BEST.get(spec.train.final_model, "epoch"))
-        spec.run.write_bytes("curves.png", picture.read_bytes())
+    spec.run.write_json(HISTORY_NAME, history)
+    write_page(spec, history, "finished")
     module = spec.network()
     module.load_state_dict(best.model)
     entry: dict[str, Any] = best.progress.history[-1]

@@ -11,9 +11,10 @@ from typing import Any
 
 from cxr_spark.config.tracking import MlflowSettings
 from cxr_spark.errors import CxrError, RunError
+from cxr_spark.outputs.names import HISTORY_NAME
 from cxr_spark.storage.store import Store
 from cxr_spark.storage.uris import without_credentials
-from cxr_spark.training.tracking.run import HISTORY, Description, TrackedRun
+from cxr_spark.training.tracking.run import Description, TrackedRun
 from cxr_spark.training.tracking.service import connect, told
 
 log = logging.getLogger(__name__)
@@ -172,7 +173,7 @@ class Follower:
 
     def _history(self) -> list[dict[str, Any]]:
         try:
-            history = self._folder.read_json(HISTORY)
+            history = self._folder.read_json(HISTORY_NAME)
         except FileNotFoundError:
             return []
         return history if isinstance(history, list) else []

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from cxr_spark.errors import DataError
-from cxr_spark.outputs.names import CROSS_VALIDATION_NAME, names_of
+from cxr_spark.outputs.names import CROSS_VALIDATION_NAME, CURVES_NAME, HISTORY_NAME, TRAINING_PAGE_NAME, names_of
 from cxr_spark.storage.store import NotJsonError, Store
 from cxr_spark.storage.typed_json import OutsideModel, validated
 from cxr_spark.storage.uris import without_credentials
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 NOTE = "mlflow.json"
 #: The tag by which a run is found again whose ID could not be noted.
 KEY_TAG = "cxr_spark.key"
-HISTORY = "history.json"
+
 #: The files that are logged at the end, beside those of the model folder.
-_FILES = (HISTORY, "curves.png", CROSS_VALIDATION_NAME)
+_FILES = (HISTORY_NAME, CURVES_NAME, TRAINING_PAGE_NAME, CROSS_VALIDATION_NAME)
 
 
 @dataclass(frozen=True)

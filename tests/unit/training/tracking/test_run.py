@@ -130,7 +130,7 @@ def test_the_files_are_those_that_the_training_wrote(mlflow, folder):
     files = {
         name: name.encode()
         for name in (
-            *("history.json", "curves.png", "model/metadata.json", "model/weights.safetensors"),
+            *("history.json", "curves.png", "training.html", "model/metadata.json", "model/weights.safetensors"),
             *("model/metadata/part-00000", "model/metadata/_SUCCESS"),
         )
     }

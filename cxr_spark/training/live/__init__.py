@@ -1,0 +1,1 @@
+"""The page and the curves of a training, renewed by the driver after every epoch."""
