@@ -16,7 +16,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 def scored_in(precision: Precision) -> NumberFormat:
     """Returns the number format that probabilities are computed in: by itself float32, whatever the hardware.
 
-    bfloat16 keeps 8 bits of each number. On the same weights single AUCs moved by more than 0.01 with it, so that the
+    bfloat16 keeps 8 bits of each number. On the same weights single AUCs moved by up to 0.002 with it, so that the
     AUCs of a machine that computes in it could not be compared with those of another one.
 
     >>> scored_in("auto"), scored_in("bf16")
