@@ -25,8 +25,8 @@ def compute_first_layer_in_float32(network: nn.Module) -> nn.Module:
     moves AUCs, far more than the rounding of all other layers together.
 
     Args:
-        network: a network of `models.architectures` for inference; it is changed. A first layer of another class than
-            torch's own convolution, which some of timm's networks have, is left as it is.
+        network: a network of `models.architectures` for inference; it is changed. Only its first convolution is, and
+            only one of torch's own class: some of timm's networks begin with several, or with a class of their own.
 
     Returns:
         The network.

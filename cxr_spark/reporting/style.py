@@ -5,6 +5,7 @@ Figures are made without pyplot, so no global state changes and no display is ne
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE)
 #: The pixels per inch of every picture.
 DPI = 150
 _LONGEST_NAME = 34
+#: matplotlib's settings are the process's own, so one thread draws at a time.
+_ALONE = threading.RLock()
 
 _STYLE: Mapping[Any, Any] = MappingProxyType(
     {
@@ -130,7 +133,7 @@ def _figure(
     layout: Literal["constrained"] | None,
 ) -> Iterator[Figure]:
     """See `figure`; without a layout the caller gives the places of the plots."""
-    with matplotlib.rc_context(dict(_STYLE)):
+    with _ALONE, matplotlib.rc_context(dict(_STYLE)):
         drawing = Figure(figsize=(width, height), layout=layout)
         FigureCanvasAgg(drawing)
         yield drawing

@@ -21,7 +21,7 @@ _MOST_MARKED = 40
 def training_curves(
     history: Sequence[Mapping[str, Any]],
     target: str | Path | IO[bytes],
-    best_by: str = "val_macro_auc",
+    best: int | None = None,
     vector: IO[bytes] | None = None,
 ) -> None:
     """Draws the history of a training as PNG, and as SVG where that is wanted.
@@ -30,11 +30,11 @@ def training_curves(
         history: one entry for each epoch, as in `history.json`: `epoch`, `train_loss`, `val_loss`, `val_macro_auc`,
             `val_accuracy`, `learning_rate`; a value may be missing or None.
         target: a path or a binary file.
-        best_by: the metric whose best epoch is marked; `epoch` marks the last epoch.
+        best: the place, from 0, of the epoch that is marked; None for none.
         vector: a binary file for the SVG; None for no SVG.
     """
     series = _series(history)
-    epochs, best = series["epoch"], _best(series, best_by)
+    epochs = series["epoch"]
     accurate = bool(np.isfinite(series["val_accuracy"]).any())
     with figure(13 if accurate else 9, 5.4, target, vector) as drawing:
         rows = drawing.add_gridspec(2, 3 if accurate else 2, height_ratios=(3.2, 1))
@@ -62,11 +62,6 @@ def training_curves(
                 axes.legend(loc="best")
 
 
-def best_epoch(history: Sequence[Mapping[str, Any]], best_by: str) -> int | None:
-    """Returns the place of the epoch that `training_curves` marks, from 0; None where no metric is defined."""
-    return _best(_series(history), best_by)
-
-
 def _series(history: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.float64]]:
     """Returns the values of each metric by epoch, NaN where there is none."""
     names = ("train_loss", "val_loss", "val_macro_auc", "val_accuracy", "learning_rate")
@@ -77,15 +72,6 @@ def _series(history: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.float6
 
 def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
-
-
-def _best(series: Mapping[str, NDArray[np.float64]], by: str) -> int | None:
-    """Returns the place of the best epoch by a metric, or by the next metric where that one is never defined."""
-    for name in dict.fromkeys((by, "val_macro_auc", "val_loss")):
-        values = -series[name] if name.endswith("loss") else series[name]
-        if np.isfinite(values).any():
-            return int(np.nanargmax(np.where(np.isfinite(values), values, np.nan)))
-    return None
 
 
 def _line(axes: Axes, epochs: NDArray[np.float64], values: NDArray[np.float64], label: str, colour: str) -> None:

@@ -184,10 +184,11 @@ def train_claimed(
         default_fs=default_fs(spark),
         fold=fold,
     )
-    claimed.store.delete(DONE_NAME)  # of a shorter training that this one goes on with
     model = claimed.store.uri_of(MODEL)
     uri = claimed.store.uri
-    with tracked(settings.train.mlflow, claimed.store, lambda: described(settings, dataset, uri, fold, parent)):
+    tracking = settings.train.mlflow
+    with tracked(tracking, claimed.store, lambda: described(settings, dataset, uri, fold, parent), whole=not parent):
+        claimed.store.delete(DONE_NAME)  # of a shorter training that this one goes on with
         with live_page(spec):
             setup.backend.launch(spark, spec)
         metadata = finish(spec, dataset.manifest)

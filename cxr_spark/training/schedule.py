@@ -139,6 +139,18 @@ def is_best(metric: str, history: History) -> bool:
     return _beats(history[-1], best, metric)
 
 
+def best_place(metric: str | None, history: History) -> int | None:
+    """Returns the place, from 0, of the epoch that becomes the model; None before the first epoch has ended.
+
+    Args:
+        metric: the metric that decides; None for the last epoch, which also decides where the metric is never defined.
+        history: the finished epochs.
+    """
+    places = range(len(history))
+    best = [place for place in places if metric is not None and is_best(metric, history[: place + 1])]
+    return max(best, default=len(history) - 1 if history else None)
+
+
 def _beats(entry: Mapping[str, Any], best: Mapping[str, Any] | None, metric: str) -> bool:
     """Returns whether an epoch is better than the best one before it."""
     value, before = entry[metric], None if best is None else best[metric]

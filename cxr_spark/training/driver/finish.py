@@ -13,8 +13,9 @@ from cxr_spark.models.metadata import ModelMetadata, Preprocessing
 from cxr_spark.models.names import is_timm
 from cxr_spark.outputs.claim import digest
 from cxr_spark.outputs.names import HISTORY_NAME
+from cxr_spark.storage.uris import without_credentials
 from cxr_spark.training.checkpoints import LAST, Checkpoints
-from cxr_spark.training.live.following import write_page
+from cxr_spark.training.live.following import TrainingPage
 from cxr_spark.training.specification import TrainingSpec
 
 MODEL = "model"
@@ -43,7 +44,6 @@ def finish(spec: TrainingSpec, manifest: Mapping[str, Any]) -> ModelMetadata:
     best = checkpoints.load(spec.train.final_model) or last
     history = list(last.progress.history)
     spec.run.write_json(HISTORY_NAME, history)
-    write_page(spec, history, "finished")
     module = spec.network()
     module.load_state_dict(best.model)
     entry: dict[str, Any] = best.progress.history[-1]
@@ -63,14 +63,21 @@ def finish(spec: TrainingSpec, manifest: Mapping[str, Any]) -> ModelMetadata:
         training={
             "data": spec.data_uri,
             "data_manifest": digest(manifest),
-            "model": spec.model.model_dump(mode="json"),
-            "train": spec.train.model_dump(mode="json", exclude={"mlflow"}),
+            "model": _without_passwords(spec.model.model_dump(mode="json")),
+            "train": _without_passwords(spec.train.model_dump(mode="json", exclude={"mlflow"})),
             **({"fold": spec.fold.model_dump()} if spec.fold else {}),
         },
         metrics={name: entry[name] for name in ("epoch", "val_loss", "val_macro_auc", "val_micro_auc", "val_accuracy")},
         versions=versions(*_packages(spec)),
     )
-    return save_model(spec.run.child(MODEL), module, metadata)
+    saved = save_model(spec.run.child(MODEL), module, metadata)
+    TrainingPage(spec).renew("finished", history)
+    return saved
+
+
+def _without_passwords(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings with the passwords left out that URIs among them may have, such as that of the weights."""
+    return {name: without_credentials(value) if isinstance(value, str) else value for name, value in settings.items()}
 
 
 def _packages(spec: TrainingSpec) -> Iterator[str]:

@@ -5,101 +5,102 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cxr_spark.errors import CxrError
 from cxr_spark.outputs.names import CURVES_NAME, HISTORY_NAME, TRAINING_PAGE_NAME
+from cxr_spark.storage.uris import without_credentials
 from cxr_spark.training.checkpoints import BEST
-from cxr_spark.training.live.page import render
+from cxr_spark.training.live.page import State, render
+from cxr_spark.training.schedule import best_place
 from cxr_spark.training.specification import TrainingSpec
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the history of the training.
 LOOK_EVERY = 5.0
+#: Seconds to wait for a storage that does not answer when the training ends.
+_PATIENCE = 30.0
+
+
+class TrainingPage:
+    """The page of a training, and its curves. Nothing that goes wrong with them ends the training.
+
+    Args:
+        spec: the training.
+    """
+
+    def __init__(self, spec: TrainingSpec) -> None:
+        self._spec, self._run = spec, spec.run
+        self._shown: tuple[int, State] | None = None
+        self._fails = False
+
+    def renew(self, state: State, history: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """Writes page and curves, if there is something new to show; a warning tells once where that fails.
+
+        Args:
+            state: the state of the training.
+            history: the finished epochs; None to read them.
+        """
+        try:
+            entries = self._history() if history is None else history
+            if self._shown != (len(entries), state):
+                self._write(entries, state)
+                self._shown = len(entries), state
+            self._fails = False
+        except Exception as error:  # of many classes
+            if not self._fails:
+                log.warning("%s is not renewed (%s), which changes nothing else", TRAINING_PAGE_NAME, error)
+            self._fails = True
+
+    def _write(self, history: Sequence[Mapping[str, Any]], state: State) -> None:
+        train = self._spec.train
+        best = best_place(BEST.get(train.final_model), history)
+        page, picture = render(history, _facts(self._spec), epochs=train.epochs, best=best, state=state)
+        self._run.write_bytes(CURVES_NAME, picture)
+        self._run.write_bytes(TRAINING_PAGE_NAME, page.encode())
+
+    def _history(self) -> list[dict[str, Any]]:
+        try:
+            history = self._run.read_json(HISTORY_NAME)
+        except FileNotFoundError:
+            return []
+        return history if isinstance(history, list) else []
 
 
 @contextlib.contextmanager
 def live_page(spec: TrainingSpec) -> Iterator[None]:
     """Renews page and curves after every epoch of the training that the body of the `with` statement runs.
 
-    Nothing that goes wrong with the page ends the training: a warning tells of it once.
-
     Args:
         spec: the training.
     """
-    ending = threading.Event()
-    thread = threading.Thread(target=_follow, args=(spec, ending), name="live page", daemon=True)
+    page, ending = TrainingPage(spec), threading.Event()
+
+    def follow() -> None:
+        page.renew("running")
+        while not ending.wait(LOOK_EVERY):
+            page.renew("running")
+
+    thread = threading.Thread(target=follow, name="live page", daemon=True)
     thread.start()
     try:
         yield
     except BaseException:
-        _stop(thread, ending)
-        _renew(spec, _history(spec), "stopped")
+        ending.set()
+        thread.join(_PATIENCE)
+        if not thread.is_alive():
+            page.renew("stopped")
         raise
-    _stop(thread, ending)
-
-
-def write_page(spec: TrainingSpec, history: list[dict[str, Any]], state: str) -> None:
-    """Writes `training.html` and `curves.png`.
-
-    Args:
-        spec: the training.
-        history: the finished epochs.
-        state: `running`, `finished` or `stopped`.
-    """
-    page, picture = render(
-        history,
-        _facts(spec),
-        epochs=spec.train.epochs,
-        best_by=BEST.get(spec.train.final_model, "epoch"),
-        state=state,
-    )
-    spec.run.write_bytes(CURVES_NAME, picture)
-    spec.run.write_bytes(TRAINING_PAGE_NAME, page.encode())
-
-
-def _follow(spec: TrainingSpec, ending: threading.Event) -> None:
-    shown = -1
-    while True:
-        history = _history(spec)
-        if len(history) != shown and not _renew(spec, history, "running"):
-            return
-        shown = len(history)
-        if ending.wait(LOOK_EVERY):
-            return
-
-
-def _stop(thread: threading.Thread, ending: threading.Event) -> None:
     ending.set()
-    thread.join()
-
-
-def _renew(spec: TrainingSpec, history: list[dict[str, Any]], state: str) -> bool:
-    """Writes the page; returns whether that worked, and tells where it did not."""
-    try:
-        write_page(spec, history, state)
-    except Exception as error:  # of many classes; none may end a training
-        log.warning("%s is not renewed (%s); the training goes on", spec.run.uri_of(TRAINING_PAGE_NAME), error)
-        return False
-    return True
-
-
-def _history(spec: TrainingSpec) -> list[dict[str, Any]]:
-    """Returns the finished epochs; none where the storage does not answer now."""
-    try:
-        history = spec.run.read_json(HISTORY_NAME)
-    except (CxrError, OSError):
-        return []
-    return history if isinstance(history, list) else []
+    thread.join(_PATIENCE)
 
 
 def _facts(spec: TrainingSpec) -> list[tuple[str, str]]:
     train = spec.train
     batch = f"{train.global_batch} images a step, over {train.workers} {'rank' if train.workers == 1 else 'ranks'}"
     fold = [] if spec.fold is None else [("Fold", f"{spec.fold.number} of {spec.fold.of}")]
-    return [
+    facts = [
         ("Network", f"{spec.model.architecture}, {len(spec.findings)} findings, input side {spec.input_size}"),
         ("Weights before", spec.model.weights),
         ("Data", spec.data_uri),
@@ -107,3 +108,4 @@ def _facts(spec: TrainingSpec) -> list[tuple[str, str]]:
         *fold,
         ("Global batch", batch),
     ]
+    return [(name, without_credentials(value)) for name, value in facts]

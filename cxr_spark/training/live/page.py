@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from cxr_spark import __version__
 from cxr_spark.reporting.numbers import count, three
 from cxr_spark.reporting.page import environment
 from cxr_spark.reporting.tables import Column, Row, Table
-from cxr_spark.reporting.training_curves import best_epoch, training_curves
+from cxr_spark.reporting.training_curves import training_curves
 from cxr_spark.reporting.vector import themed
 
+State = Literal["running", "finished", "stopped"]
 #: Seconds after which a browser reads the page of a training that runs anew.
 REFRESH = 15
+_SPEED = Column("Images per second", "count", "images_per_second")
 _COLUMNS = (
     Column("Epoch", "count", "epoch"),
     Column("Training loss", "three", "train_loss"),
@@ -23,7 +25,7 @@ _COLUMNS = (
     Column("Micro AUC", "three", "val_micro_auc"),
     Column("Accuracy", "three", "val_accuracy"),
     Column("Learning rate", "threshold", "learning_rate"),
-    Column("Images per second", "count", "images_per_second"),
+    _SPEED,
     Column("Seconds", "count", "seconds"),
 )
 
@@ -33,8 +35,8 @@ def render(
     facts: Sequence[tuple[str, str]],
     *,
     epochs: int,
-    best_by: str,
-    state: str,
+    best: int | None,
+    state: State,
 ) -> tuple[str, bytes]:
     """Renders the page of a training. Every value in it is escaped.
 
@@ -42,29 +44,28 @@ def render(
         history: the finished epochs, as in `history.json`.
         facts: what the page says at its top, names and values.
         epochs: the number of epochs of the whole training.
-        best_by: the metric whose best epoch is marked, see `training_curves`.
-        state: `running`, `finished` or `stopped`.
+        best: the place, from 0, of the epoch that becomes the model; None before the first epoch has ended.
+        state: whether it runs, has come to its end, or has failed.
 
     Returns:
         The page as HTML, and its curves as PNG.
     """
     picture, vector = io.BytesIO(), io.BytesIO()
-    training_curves(history, picture, best_by, vector)
+    training_curves(history, picture, best, vector)
     page = environment("cxr_spark.training.live").get_template("training.html.j2").render(
         title="Training",
         refresh=REFRESH if state == "running" else None,
         facts=[*facts, ("State", _state(state, history, epochs))],
-        tiles=_tiles(history, best_by),
+        tiles=_tiles(history, best),
         curves=themed(vector.getvalue()),
-        table=Table("epochs", _COLUMNS, _rows(history, best_by)),
+        table=Table("epochs", _COLUMNS, _rows(history, best)),
         footer=f"cxr_spark {__version__}",
     )  # fmt: skip
     return page, picture.getvalue()
 
 
-def _rows(history: Sequence[Mapping[str, Any]], best_by: str) -> list[Row]:
+def _rows(history: Sequence[Mapping[str, Any]], best: int | None) -> list[Row]:
     """Returns a row for every epoch; the best one is marked."""
-    best = best_epoch(history, best_by)
     return [
         Row(tuple(_cell(entry, column) for column in _COLUMNS), marked=place == best)
         for place, entry in enumerate(history)
@@ -76,20 +77,19 @@ def _cell(entry: Mapping[str, Any], column: Column) -> Any:
     return round(value) if column.form == "count" and value is not None else value
 
 
-def _tiles(history: Sequence[Mapping[str, Any]], best_by: str) -> list[tuple[str, str, str]]:
+def _tiles(history: Sequence[Mapping[str, Any]], best: int | None) -> list[tuple[str, str, str]]:
     """Returns name, number and remark of what the reader looks for first."""
-    if not history:
+    if best is None:
         return []
-    best = best_epoch(history, best_by)
-    chosen, last = history[-1 if best is None else best], history[-1]
+    chosen, last = history[best], history[-1]
     return [
         ("Macro AUC, best epoch", three(chosen.get("val_macro_auc")), f"validation images, epoch {chosen['epoch']}"),
         ("Validation loss", three(last.get("val_loss")), f"epoch {last['epoch']}"),
-        ("Images per second", count(_cell(last, _COLUMNS[7])), "training, without validation"),
+        ("Images per second", count(_cell(last, _SPEED)), "training, without validation"),
     ]
 
 
-def _state(state: str, history: Sequence[Mapping[str, Any]], epochs: int) -> str:
+def _state(state: State, history: Sequence[Mapping[str, Any]], epochs: int) -> str:
     done = f"{len(history)} of {epochs} epochs"
     if state == "running" and history:
         left = (epochs - len(history)) * float(history[-1].get("seconds") or 0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cxr_spark.errors import ConfigError, RunError
 from cxr_spark.outputs.claim import Claim
 from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
-from cxr_spark.outputs.names import RANGE_PICTURE_NAME, RANGE_TEST_NAME
+from cxr_spark.outputs.names import RANGE_PICTURE_NAME, RANGE_TEST_NAME, names_of
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.reporting.range_curve import range_curve
 from cxr_spark.runtime.session import default_fs
@@ -116,13 +116,15 @@ class RangeTestJob(Job[RangeTestResult]):
         )
         store.delete(RANGE_TEST_NAME)  # of a run that was stopped
         self.training.setup.backend.launch(spark, spec.model_copy(update={"range_plan": self.plan}))
-        result = _finish(spec)
-        for info in list(store.files(CHECKPOINTS)):  # the network before its first step
-            store.delete(info.name)
+        result = _finish(spec, self.plan)
+        for info in list(store.child(CHECKPOINTS).files(recursive=False)):  # the network before its first step
+            name = f"{CHECKPOINTS}/{info.name}"
+            if names_of(self.name).is_fixed_or_made(name) and name not in claimed.foreign:
+                store.delete(name)
         return result
 
 
-def _finish(spec: TrainingSpec) -> RangeTestResult:
+def _finish(spec: TrainingSpec, plan: RangePlan) -> RangeTestResult:
     """Reads what the ranks tried, completes `learning_rates.json`, draws it, and suggests a rate."""
     try:
         written = spec.run.read_json(RANGE_TEST_NAME)
@@ -136,7 +138,7 @@ def _finish(spec: TrainingSpec) -> RangeTestResult:
     lowest = None if place is None else tried[place].learning_rate
     suggested = None if lowest is None else float(f"{lowest / _BELOW:.1e}")
     facts: dict[str, Any] = {"suggested": suggested, "lowest_loss_at": lowest, "steps": len(tried)}
-    warnings = tuple(_doubts(tried, place))
+    warnings = tuple(_doubts(tried, place, plan))
     steps = [{**each.model_dump(), "smoothed_loss": mean} for each, mean in zip(tried, curve, strict=True)]
     spec.run.write_json(RANGE_TEST_NAME, {**facts, "warnings": list(warnings), "tried": steps})
     with tempfile.TemporaryDirectory() as folder:
@@ -150,14 +152,14 @@ def _finish(spec: TrainingSpec) -> RangeTestResult:
     return RangeTestResult(out=spec.run_uri, **facts, **({"warnings": warnings} if warnings else {}))
 
 
-def _doubts(tried: list[TriedRate], place: int | None) -> list[str]:
+def _doubts(tried: list[TriedRate], place: int | None, plan: RangePlan) -> list[str]:
     """Says in words what puts the suggestion into doubt."""
     if place is None:
         return [
             f"no rate lowered the loss in {len(tried)} steps, so none is suggested: try more steps (--find-rate 300), "
             "and look at learning_rates.png"
         ]
-    if place == len(tried) - 1:
+    if place == plan.steps - 1:
         return [
             f"the loss was still falling at the highest rate, {tried[-1].learning_rate:g}: the suggestion is a lower "
             "bound"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 _LOWEST, _HIGHEST = 1e-7, 1.0
 #: The weight of the past in the smoothed loss.
 _SMOOTHING = 0.9
-#: A loss of so many times the lowest smoothed one has diverged (as in fastai's range test).
+#: A smoothed loss of so many times the lowest one has diverged (as in fastai's range test).
 _DIVERGED = 4.0
 #: The largest part of the loss at the beginning that counts as a lower loss.
 _FALLEN = 0.99
@@ -61,9 +61,13 @@ def smoothed(losses: Sequence[float]) -> list[float]:
     return found
 
 
-def has_diverged(losses: Sequence[float]) -> bool:
-    """Returns whether the last of some finite losses tells that no higher rate need be tried."""
-    return losses[-1] > _DIVERGED * min(smoothed(losses))
+def has_diverged(losses: Sequence[float], plan: RangePlan) -> bool:
+    """Returns whether the smoothed loss tells that no higher rate need be tried.
+
+    In the first tenth of the plan it never does: there the average is of few steps, and the rates change nothing.
+    """
+    curve = smoothed(losses)
+    return len(curve) > plan.steps // 10 and curve[-1] > _DIVERGED * min(curve)
 
 
 def best_place(tried: Sequence[TriedRate]) -> int | None:

@@ -27,8 +27,8 @@ class RangeTester(Trainer):
         tried: list[TriedRate] = []
         for step in range(plan.steps):
             epoch, place = divmod(step, self.steps_per_epoch)
-            if place == 0:
-                order = self._order(epoch)
+            if place == 0:  # this rank holds the images of the training's epochs alone
+                order = self._order(epoch % self._settings.epochs)
             rate = plan.rate(step)
             set_rate(self._optimizer, rate)
             chosen = order[place * self._local_batch : (place + 1) * self._local_batch]
@@ -37,6 +37,6 @@ class RangeTester(Trainer):
             if not math.isfinite(loss):
                 break
             tried.append(TriedRate(learning_rate=rate, loss=loss))
-            if has_diverged([each.loss for each in tried]):
+            if has_diverged([each.loss for each in tried], plan):
                 break
         return tried

@@ -45,6 +45,8 @@ def tracked(
     folder: Store,
     describe: Callable[[], Description],
     results: Mapping[str, float] | None = None,
+    *,
+    whole: bool = True,
 ) -> Iterator[str | None]:
     """Tracks the training that the body of the `with` statement runs, if the settings say so.
 
@@ -56,6 +58,8 @@ def tracked(
         folder: the folder of the training.
         describe: returns what MLflow is told before the first epoch.
         results: numbers of the whole training, by name; filled in by the body of the `with` statement.
+        whole: whether this is all of the job. Else it is a fold of a cross-validation that runs already, which MLflow
+            does not end: where it cannot be used when the fold begins, the fold is not tracked, and a warning says so.
 
     Yields:
         The ID of the run in MLflow; None where nothing is tracked.
@@ -66,18 +70,15 @@ def tracked(
     if not settings.uri:
         yield None
         return
-    service, experiment = connect(settings.uri, settings.experiment)
-    run = TrackedRun(service, settings.uri, experiment, folder)
     shown = without_credentials(settings.uri)
     try:
-        run.begin(describe())
-    except CxrError:
-        raise
-    except Exception as error:  # of many classes
-        raise RunError(
-            f"train.mlflow.uri={shown}: MLflow does not take the training ({told(error)}): mend that, or leave "
-            "train.mlflow out"
-        ) from None
+        run = _begun(settings, settings.uri, folder, describe)
+    except CxrError as error:
+        if whole:
+            raise
+        log.warning("%s: the training goes on, and MLflow lacks this fold", error)
+        yield None
+        return
     log.info("MLflow at %s has this training as the run %s", shown, run.id)
     follower = Follower(run, folder, shown)
     follower.start()
@@ -87,6 +88,29 @@ def tracked(
         follower.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     follower.end("FINISHED", results or {})
+
+
+def _begun(settings: MlflowSettings, uri: str, folder: Store, describe: Callable[[], Description]) -> TrackedRun:
+    """Returns the run of a training in MLflow, which has the description.
+
+    Raises:
+        CxrError: MLflow cannot be used.
+    """
+    service, experiment = connect(uri, settings.experiment)
+    run = TrackedRun(service, uri, experiment, folder)
+    try:
+        run.begin(describe())
+    except CxrError:
+        raise
+    except Exception as error:  # of many classes
+        if run.id:
+            with contextlib.suppress(Exception):  # else the run seems to go on
+                run.end("FAILED")
+        raise RunError(
+            f"train.mlflow.uri={without_credentials(uri)}: MLflow does not take the training ({told(error)}): mend "
+            "that, or leave train.mlflow out"
+        ) from None
+    return run
 
 
 class Follower:
@@ -133,6 +157,8 @@ class Follower:
             if self._tried(lambda: self._log_end(status, results)):
                 return
         log.warning("MLflow at %s lacks the end of this training, which is whole in %s", self._shown, self._folder.uri)
+        with contextlib.suppress(Exception):  # where its files alone are refused, the run has ended nevertheless
+            self._run.end(status)
 
     def _follow(self) -> None:
         while not self._ending.wait(self._every):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cxr_spark.config import EarlyStopSettings, ScheduleSettings
-from cxr_spark.training.schedule import is_best, learning_rate, should_stop
+from cxr_spark.training.schedule import best_place, is_best, learning_rate, should_stop
 
 
 def losses(*values):
@@ -114,3 +114,21 @@ def test_the_first_of_equals_is_the_best():
     assert is_best("val_loss", losses(0.7, 0.6))
     assert not is_best("val_loss", losses(0.6, 0.7))
     assert not is_best("val_macro_auc", aucs(0.7, None))
+
+
+@pytest.mark.parametrize(("metric", "place"), [("val_macro_auc", 1), ("val_loss", 0), ("val_accuracy", 2), (None, 3)])
+def test_the_epoch_that_becomes_the_model_is_the_best_by_the_metric_that_is_asked_for(metric, place):
+    values = {
+        "val_macro_auc": [0.7, 0.9, None, 0.8],
+        "val_loss": [0.1, 0.2, 0.3, None],
+        "val_accuracy": [None, 0.5, 0.9, 0.8],
+    }
+    history = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    assert best_place(metric, history) == place
+
+
+def test_of_equal_epochs_the_lower_loss_becomes_the_model_and_without_a_metric_the_last():
+    equal = [{"val_macro_auc": 0.9, "val_loss": loss} for loss in (0.3, 0.2, 0.4)]
+    assert best_place("val_macro_auc", equal) == 1
+    assert best_place("val_macro_auc", [{"val_macro_auc": None, "val_loss": 0.1}] * 3) == 2
+    assert best_place("val_macro_auc", []) is None

@@ -14,7 +14,7 @@ from sklearn.metrics import auc
 
 from cxr_spark.evaluation.report.plots import RocCurve, auc_bars, macro_curve, roc_curves
 from cxr_spark.reporting.style import display_name
-from cxr_spark.reporting.training_curves import _best, training_curves
+from cxr_spark.reporting.training_curves import training_curves
 
 POINTS = np.array([[0.0, 0.4, 0.9, 1.0], [0.0, 0.1, 0.4, 1.0]])
 HOSTILE = ["$x^{$", "_hidden", "<b>", "x" * 300, "two\nlines", "\\frac", "", "胸水"]
@@ -117,6 +117,9 @@ def epoch(number, auc=0.7, val_loss=0.2):
 )
 def test_training_curves_of_any_history(history):
     assert picture(training_curves, history).shape[1] > 1000
+    if history:
+        marked = picture(lambda target: training_curves(history, target, len(history) - 1))
+        assert marked.shape[1] > 1000
 
 
 def test_accuracy_has_axes_of_its_own_beside_the_auc():
@@ -124,19 +127,6 @@ def test_accuracy_has_axes_of_its_own_beside_the_auc():
     alone, both = (picture(training_curves, history) for history in ([epoch(1), epoch(2), epoch(3)], with_accuracy))
     assert both.shape[0] == alone.shape[0]
     assert both.shape[1] > 1.3 * alone.shape[1]
-
-
-@pytest.mark.parametrize(
-    ("best_by", "place"), [("val_macro_auc", 1), ("val_loss", 0), ("val_accuracy", 2), ("epoch", 3)]
-)
-def test_the_marked_epoch_is_the_best_by_the_metric_that_is_asked_for(best_by, place):
-    series = {
-        "val_macro_auc": np.array([0.7, 0.9, np.nan, 0.8]),
-        "val_loss": np.array([0.1, 0.2, 0.3, np.nan]),
-        "val_accuracy": np.array([np.nan, 0.5, 0.9, 0.8]),
-        "epoch": np.arange(1.0, 5.0),
-    }
-    assert _best(series, best_by) == place
 
 
 def test_plots_leave_matplotlib_as_it_was(tmp_path):

@@ -27,9 +27,15 @@ def test_the_smoothed_loss_is_that_of_pandas() -> None:
     np.testing.assert_allclose(smoothed(losses.tolist()), pd.Series(losses).ewm(alpha=0.1).mean(), rtol=1e-12)
 
 
-@pytest.mark.parametrize(("last", "ended"), [(1.9, False), (2.1, True)])
-def test_four_times_the_lowest_loss_is_the_end(last: float, ended: bool) -> None:
-    assert has_diverged([0.5] * 40 + [last]) == ended
+@pytest.mark.parametrize(("last", "ended"), [(15.0, False), (16.0, True)])
+def test_four_times_the_lowest_smoothed_loss_is_the_end(last: float, ended: bool) -> None:
+    """After 40 losses of 0.5 the smoothed one is 0.45 and a tenth of the last, which is 2 at 15.5."""
+    assert has_diverged([0.5] * 40 + [last], RangePlan(steps=100)) == ended
+
+
+def test_a_few_odd_steps_at_the_beginning_are_not_the_end() -> None:
+    assert not has_diverged([0.5, 9.0], RangePlan(steps=100))
+    assert not has_diverged([0.0, 0.7], RangePlan(steps=100))
 
 
 def test_the_best_place_is_where_the_loss_turns() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -21,10 +23,10 @@ def data(tmp_path_factory):
 
 
 def by_torch(spec, rates):
-    """The losses of torch's own steps with these rates; the images of epoch after epoch."""
+    """The losses of torch's own steps with these rates; the images of the training's epochs, again and again."""
     network = TinyNetwork(normed=False).to(memory_format=torch.channels_last).train()
     losses = []
-    for (pixels, labels), rate in zip(batches(spec), rates, strict=False):
+    for (pixels, labels), rate in zip(itertools.cycle(list(batches(spec))), rates, strict=False):
         known = ~torch.isnan(labels)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(network(pixels)[known], labels[known])
         network.zero_grad()
@@ -41,8 +43,10 @@ def try_rates(spec):
     return tiny_trainer(spec).try_rates(start, RangePlan(steps=STEPS))
 
 
-def test_losses_are_those_of_a_plain_loop_with_the_same_rates(data, tmp_path):
-    spec = tiny_spec(data, tmp_path / "run", **{**SGD, "epochs": 4})  # three steps an epoch
+@pytest.mark.parametrize("balancing", ["none", "upsample"])
+@pytest.mark.parametrize("epochs", [1, 4])  # of three steps and more: the test is as long as four, or longer
+def test_losses_are_those_of_a_plain_loop_with_the_same_rates(data, tmp_path, balancing, epochs):
+    spec = tiny_spec(data, tmp_path / "run", **{**SGD, "epochs": epochs, "balancing": balancing})
     found = try_rates(spec)
     assert [each.learning_rate for each in found] == pytest.approx(np.geomspace(1e-7, 1, STEPS)[: len(found)].tolist())
     expected = by_torch(spec, [each.learning_rate for each in found])

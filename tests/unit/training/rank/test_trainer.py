@@ -33,7 +33,8 @@ def batches(spec):
     sampler = Sampler(spec.train, index.labels, 0, 1)
     shard = load_images(dataset, index, sampler.held(), SIZE)
     for epoch in range(spec.train.epochs):
-        for chosen in np.split(sampler.images(epoch), sampler.steps):
+        for images in np.split(sampler.images(epoch), sampler.steps):
+            chosen = np.searchsorted(sampler.held(), images)  # where these images are among those that are held
             pixels = imagenet_bgr(torch.from_numpy(shard.pixels[chosen]), torch.channels_last)
             yield pixels, torch.from_numpy(shard.labels[chosen])
 

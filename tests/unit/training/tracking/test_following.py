@@ -98,6 +98,14 @@ def test_mlflow_that_is_down_at_the_start_is_told_before_the_training(mlflow, fo
     assert "\n" not in told
 
 
+def test_mlflow_that_is_down_when_a_fold_begins_does_not_end_the_cross_validation(mlflow, folder, caplog):
+    mlflow.down = True
+    with following.tracked(SETTINGS, folder, lambda: DESCRIPTION, whole=False) as run:
+        assert run is None
+    assert "the training goes on, and MLflow lacks this fold" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_mlflow_that_dies_and_comes_back_is_told_once_and_gets_what_it_missed(mlflow, folder, caplog):
     caplog.set_level(logging.INFO)
     with track(folder):
