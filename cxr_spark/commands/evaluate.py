@@ -56,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def job(args: argparse.Namespace) -> EvaluateJob:
     """Returns the job that the options ask for."""
     from cxr_spark.evaluation.job import EvaluateJob
+    from cxr_spark.training.tracking.report import report_logger
 
-    labelling = values(args, LABELLING)
-    return EvaluateJob.from_options(args.settings, labelling=labelling, **values(args, (*_OWN, "scores", *SETTINGS)))
+    options = values(args, (*_OWN, "scores", *SETTINGS))
+    log_report = report_logger(args.settings.train.mlflow)
+    return EvaluateJob.from_options(args.settings, labelling=values(args, LABELLING), log_report=log_report, **options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -28,6 +28,7 @@ from cxr_spark.outputs.job import Execution, Input, Job, JobRun, ReadyJob
 from cxr_spark.outputs.results import JobResult
 from cxr_spark.reporting.provenance import Provenance
 from cxr_spark.runtime.requirements import check_calibration
+from cxr_spark.storage.store import Store
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.schema import TEST, TRAIN
 
@@ -53,6 +54,7 @@ class EvaluateJob(Job[EvaluateResult]):
         predictions: URI of the predictions.
         out: folder of metrics.json, the plots and the page.
         labels: label files, for predictions that carry no labels.
+        log_report: is called with the output folder and the result once the report is written; it raises nothing.
     """
 
     name: ClassVar[str] = "evaluate"
@@ -62,6 +64,7 @@ class EvaluateJob(Job[EvaluateResult]):
     predictions: str
     out: str
     labels: tuple[str, ...] = ()
+    log_report: Callable[[Store, EvaluateResult], None] | None = None
 
     @classmethod
     def from_options(
@@ -72,6 +75,7 @@ class EvaluateJob(Job[EvaluateResult]):
         out: str,
         labels: Sequence[str] | str | None = None,
         labelling: Mapping[str, Any] | None = None,
+        log_report: Callable[[Store, EvaluateResult], None] | None = None,
         **options: Any,
     ) -> EvaluateJob:
         """Returns the job that options ask for; further ones are named as the setting of `evaluate` that they replace.
@@ -82,6 +86,7 @@ class EvaluateJob(Job[EvaluateResult]):
             out: the output folder.
             labels: label files.
             labelling: options that replace settings of `prepare`, by their names.
+            log_report: see the attribute.
             options: options that replace settings of `evaluate`, by their names.
 
         Raises:
@@ -94,7 +99,7 @@ class EvaluateJob(Job[EvaluateResult]):
         files = (labels,) if isinstance(labels, str) else tuple(labels or ())
         check_lists(whole.evaluate, bool(files))
         check_calibration(whole.evaluate.calibration)
-        return cls(whole.evaluate, whole.prepare, predictions, out, files)
+        return cls(whole.evaluate, whole.prepare, predictions, out, files, log_report)
 
     def execution(self, asked: Execution) -> Execution:
         """Asks for larger Arrow batches, where the user does not say otherwise."""
@@ -145,7 +150,10 @@ class EvaluateJob(Job[EvaluateResult]):
         def produce(claimed: Claim) -> EvaluateResult:
             evaluation = illustrated(self._evaluate(run, truth, label_uris, list_uris), data, maps)
             write(claimed.store, evaluation)
-            return result_of(claimed.store, evaluation.metrics)
+            result = result_of(claimed.store, evaluation.metrics)
+            if self.log_report is not None:
+                self.log_report(claimed.store, result)
+            return result
 
         return ReadyJob(fingerprint, produce)
 

@@ -93,9 +93,12 @@ def evaluate(
         RunError: the work failed.
     """
     from cxr_spark.evaluation.job import EvaluateJob
+    from cxr_spark.training.tracking.report import report_logger
 
+    settings = settings_of(config, {"evaluate": evaluate, "prepare": prepare})
     job = EvaluateJob.from_options(
-        settings_of(config, {"evaluate": evaluate, "prepare": prepare}),
+        settings,
+        log_report=report_logger(settings.train.mlflow),
         predictions=predictions,
         out=out,
         labels=labels,

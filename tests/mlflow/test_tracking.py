@@ -15,6 +15,7 @@ import time
 
 import pytest
 
+from cxr_spark.commands.main import main
 from cxr_spark.training import job
 from cxr_spark.training.tracking import following
 from cxr_spark.training.tracking.service import Service
@@ -54,6 +55,21 @@ def test_a_training_is_in_mlflow_as_its_folder_tells_it(kind, data, server, tmp_
     assert {"history.json", "curves.png", "model/metadata.json", "model/weights.safetensors"} <= found.keys()
     for name, content in found.items():
         assert hashlib.sha256(content).hexdigest() == hashlib.sha256((out / name).read_bytes()).hexdigest(), name
+
+
+def test_the_report_of_an_evaluation_is_in_the_run_of_its_model(data, tmp_path, spark):
+    uri = f"file://{tmp_path}/store"
+    given = options(uri, "reports")
+    assert train(data, tmp_path / "run", *given, "--set", "train.epochs=1") == 0
+    model = ["--data", str(data), "--model", str(tmp_path / "run" / "model"), "--split", "all"]
+    assert main(["score", *model, "--out", str(tmp_path / "scores")]) == 0
+    out = tmp_path / "evaluation"
+    assert main(["evaluate", "--predictions", str(tmp_path / "scores"), "--out", str(out), *given]) == 0
+    (run,) = runs(uri, "reports")
+    found = artifacts(uri, run.info.run_id, tmp_path / "downloaded")
+    assert found["evaluation/report.html"] == (out / "report.html").read_bytes()
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert run.data.metrics["evaluation_micro_auc"] == metrics["micro"]["auc"]
 
 
 def test_a_killed_training_goes_on_in_the_same_run(data, server, tmp_path, spark):

@@ -48,6 +48,9 @@ class FakeMlflow:
     def set_status(self, run: str, status: str) -> None:
         self._run(run)["status"].append(status)
 
+    def set_tag(self, run: str, tag: str, value: str) -> None:
+        self._run(run)["tags"][tag] = value
+
     def log_parameters(self, run: str, parameters: Mapping[str, str]) -> None:
         self._run(run)["parameters"].update(parameters)
 

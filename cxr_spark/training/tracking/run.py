@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 NOTE = "mlflow.json"
 #: The tag by which a run is found again whose ID could not be noted.
 KEY_TAG = "cxr_spark.key"
+#: The tag with the hash of the model that the training made, by which its evaluations find the run.
+MODEL_TAG = "cxr_spark.model_id"
 
 #: The files that are logged at the end, beside those of the model folder.
 _FILES = (HISTORY_NAME, CURVES_NAME, TRAINING_PAGE_NAME, CROSS_VALIDATION_NAME)
@@ -126,10 +128,21 @@ class TrackedRun:
                 path = Path(local, file)
                 path.write_bytes(self._folder.read_bytes(name))
                 self._service.log_file(self._run, path, folder)
+        if model_id := self._model_id():
+            self._service.set_tag(self._run, MODEL_TAG, model_id)
 
     def end(self, status: str) -> None:
         """Ends the run as FINISHED, FAILED or KILLED."""
         self._service.set_status(self._run, status)
+
+    def _model_id(self) -> str | None:
+        """Returns the hash of the model in the folder; None where there is none."""
+        try:
+            found = self._folder.read_json("model/metadata.json")
+        except (FileNotFoundError, NotJsonError):
+            return None
+        model_id = found.get("weights_sha256") if isinstance(found, dict) else None
+        return model_id if isinstance(model_id, str) else None
 
     def _note(self) -> dict[str, Any]:
         """Returns the note of the folder, if it is of this MLflow; else a new one."""

@@ -123,6 +123,10 @@ class Service:
         else:
             self._client.set_terminated(run, status)
 
+    def set_tag(self, run: str, tag: str, value: str) -> None:
+        """Sets a tag of a run."""
+        self._client.set_tag(run, tag, value)
+
     def log_parameters(self, run: str, parameters: Mapping[str, str]) -> None:
         """Logs the parameters that a run does not have. MLflow changes none, so others of now become tags."""
         from mlflow.entities import Param
