@@ -50,7 +50,7 @@ class Evaluation:
         micro: the ROC curve of all (image, finding) pairs; None where they are of one class.
         compared: the ROC curves of both models, where there is a baseline.
         prepared: what is known of the prepared data, see `Provenance.prepared`.
-        pictures: the pictures of the worst mistakes; None where no prepared data was given.
+        pictures: the pictures of the worst mistakes; None where neither prepared data nor maps were given.
     """
 
     metrics: dict[str, Any]

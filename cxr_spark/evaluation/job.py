@@ -130,7 +130,7 @@ class EvaluateJob(Job[EvaluateResult]):
         data = PreparedDataset.open(data_uri) if data_uri is not None else None
         maps = Explanations.open(explained) if explained is not None else None
         if maps is not None:
-            maps.check_model(Provenance.of(predictions).model_id)
+            maps.check_scores(Provenance.of(predictions))
         if truth is not None:
             truth = with_splits(truth, lists)
         fingerprint = {
@@ -148,7 +148,8 @@ class EvaluateJob(Job[EvaluateResult]):
         }
 
         def produce(claimed: Claim) -> EvaluateResult:
-            evaluation = illustrated(self._evaluate(run, truth, label_uris, list_uris), data, maps)
+            evaluation = self._evaluate(run, truth, label_uris, list_uris)
+            evaluation = illustrated(evaluation, data, maps, Provenance.of(predictions).images)
             write(claimed.store, evaluation)
             result = result_of(claimed.store, evaluation.metrics)
             if self.log_report is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cxr_spark.errors import CxrError
 from cxr_spark.outputs.claim import DONE_NAME
 from cxr_spark.outputs.own_files import finished_files
+from cxr_spark.reporting.images_read import ImagesRead
 from cxr_spark.storage.store import Store, parent_and_name
 from cxr_spark.tables.notice import NOTICE_NAME
 from cxr_spark.tables.prepared import MANIFEST_NAME
@@ -21,10 +22,12 @@ class Provenance:
     Attributes:
         summary: the result of the score job; empty where it is not known.
         manifest: the manifest of the prepared data that the score job read; empty where it is not known.
+        inputs: the settings and inputs of the score job; empty where they are not known.
     """
 
     summary: dict[str, Any]
     manifest: dict[str, Any]
+    inputs: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, predictions: str) -> Provenance:
@@ -34,7 +37,8 @@ class Provenance:
             predictions: the URI of predictions: a folder, or a file that the score job wrote into one.
         """
         done = _json(predictions, DONE_NAME) or _done_of_file(predictions)
-        return cls(_object(done, "summary"), _json(_object(done, "inputs").get("data"), MANIFEST_NAME))
+        inputs = _object(done, "inputs")
+        return cls(_object(done, "summary"), _json(inputs.get("data"), MANIFEST_NAME), inputs)
 
     def is_synthetic(self, labels: Sequence[str] = ()) -> bool:
         """Whether the labels of the prepared data, or other label files, lie beside the notice of the sample-data job.
@@ -61,6 +65,17 @@ class Provenance:
         """The `model_id` of the models that made the predictions; None where the score job does not say."""
         found = self.summary.get("model_id")
         return found if isinstance(found, str) else None
+
+    @property
+    def is_out_of_fold(self) -> bool:
+        """Whether each image was scored by the one model of a cross-validation that has not seen it."""
+        model = _object(self.summary, "model")
+        return any(model.get(name) is not None for name in ("models_by_fold", "folds"))
+
+    @property
+    def images(self) -> ImagesRead | None:
+        """The images that were scored; None where that is not known."""
+        return ImagesRead.of(self.inputs)
 
     @property
     def warnings(self) -> list[str]:

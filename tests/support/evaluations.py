@@ -111,12 +111,13 @@ class Page(HTMLParser):
             self.text.append(data)
 
 
-def page(curves, **changes):
+def page(curves, pictures=None, **changes):
     numbers = all_metrics(curves, **changes)
     drawn = [RocCurve(name, each.auc, each.roc) for name, each in curves.items() if each.auc is not None]
     panels = panels_of(drawn, None, numbers)
     compared = compared_panels([(each, each) for each in drawn]) if numbers["comparison"] else []
-    text = render(numbers, panels=panels, compared=compared, tables=tables_of(numbers), created="2020-01-01")
+    tables = tables_of(numbers)
+    text = render(numbers, panels=panels, compared=compared, tables=tables, created="2020-01-01", pictures=pictures)
     parsed = Page(text)
     assert not parsed.open
     allowed = re.findall(r"script-src 'sha256-([^']*)'", text)

@@ -18,7 +18,12 @@ LEFT, TOP = 37, 21
 
 
 def write_explanation(
-    folder: Path, maps: Mapping[tuple[str, str], np.ndarray], *, model_id: str = "a" * 64, method: str = "gradcam"
+    folder: Path,
+    maps: Mapping[tuple[str, str], np.ndarray],
+    *,
+    model_id: str = "a" * 64,
+    method: str = "gradcam",
+    inputs: Mapping[str, object] | None = None,
 ) -> Path:
     """Writes pictures of which a part is the image under its map, the record of where, and localization.json.
 
@@ -27,9 +32,10 @@ def write_explanation(
         maps: uint8 (S, S, 3), RGB, by the name of the image and the finding.
         model_id: the explained model.
         method: how the maps were made.
+        inputs: what the job says of its settings and inputs.
     """
     rows = []
-    with claim(Store(f"file://{folder}"), "explain", {}, False) as claimed:
+    with claim(Store(f"file://{folder}"), "explain", dict(inputs or {}), False) as claimed:
         (folder / "_explained").mkdir(parents=True, exist_ok=True)
         for number, ((image, finding), pixels) in enumerate(maps.items()):
             picture = np.random.default_rng(number).integers(0, 255, (len(pixels) + 60, len(pixels) + 90, 3), np.uint8)

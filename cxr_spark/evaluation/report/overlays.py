@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_spark.errors import CxrError
+from cxr_spark.errors import DataError
 from cxr_spark.evaluation.reading.explanations import Explanations
 from cxr_spark.imaging.decode import MAX_FILE_BYTES, decode_grey
 from cxr_spark.imaging.png import SIGNATURE
@@ -29,6 +29,7 @@ class Overlays:
         absent: how many mistakes explain has drawn no map of.
         damaged: what is wrong with each picture that cannot be read, in a line.
         left_out: how many pictures were left out to keep the page small.
+        models: how many models made the scores together. The maps are of one of them.
     """
 
     by_mistake: Mapping[tuple[str, str], str]
@@ -36,6 +37,7 @@ class Overlays:
     absent: int = 0
     damaged: tuple[str, ...] = ()
     left_out: int = 0
+    models: int = 1
 
 
 def overlays_of(
@@ -68,7 +70,7 @@ def overlays_of(
             continue
         try:
             address = coloured_thumbnail(_cut_out(explanations.store, places[named[mistake]]), side)
-        except (CxrError, OSError, ValueError) as error:
+        except (DataError, ValueError) as error:  # storage that cannot be read ends the job
             damaged.append(str(error))
             continue
         if len(address) <= left:

@@ -9,6 +9,7 @@ from cxr_spark.evaluation.reading.explanations import Explanations
 from cxr_spark.evaluation.report.mistakes import KINDS, Pictures
 from cxr_spark.evaluation.report.overlays import overlays_of, told_of_overlays
 from cxr_spark.evaluation.report.rows import Numbers
+from cxr_spark.reporting.images_read import ImagesRead
 from cxr_spark.reporting.thumbnails import in_turn, thumbnails, uses_in_turn
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.tables.prepared_pixels import find_pixels
@@ -47,7 +48,9 @@ def pictures_of(metrics: Numbers, dataset: PreparedDataset | None, explanations:
     if explanations is None:
         return pictures
     own_names = {called: own for own, called in metrics["findings_called"].items()}
-    return replace(pictures, overlays=overlays_of(explanations, in_turn(lists), _SIDE, left, own_names))
+    overlays = overlays_of(explanations, in_turn(lists), _SIDE, left, own_names)
+    models = len(metrics["model_id"].split("+")) if metrics["model_id"] else 1
+    return replace(pictures, overlays=replace(overlays, models=models))
 
 
 def told_missing(pictures: Pictures, data: str) -> list[str]:
@@ -68,17 +71,21 @@ def told_missing(pictures: Pictures, data: str) -> list[str]:
 
 
 def illustrated(
-    evaluation: Evaluation, dataset: PreparedDataset | None, explanations: Explanations | None
+    evaluation: Evaluation,
+    dataset: PreparedDataset | None,
+    explanations: Explanations | None,
+    scored: ImagesRead | None = None,
 ) -> Evaluation:
     """Returns an evaluation with the pictures of its mistakes, and with warnings of those that are not there.
 
     Maps of another model than that of the predictions are left out, and told; where the predictions do not say which
-    model made them, they are shown with a warning.
+    model made them, or the maps are of one of several models or of other images, they are shown with a warning.
 
     Args:
         evaluation: the evaluation, whose warnings are added to.
         dataset: the prepared data; None where none were given.
         explanations: the output of explain; None where none was given.
+        scored: the images that the predictions are of; None where that is not known.
 
     Raises:
         DataError: see `pictures_of`.
@@ -90,6 +97,8 @@ def illustrated(
     if explanations is not None and not explanations.is_of(metrics["model_id"]):
         metrics["warnings"].append(f"--explanations: {explanations.told_other(metrics['model_id'])}")
         explanations = explanations if metrics["model_id"] is None else None
+    if explanations is not None:
+        metrics["warnings"] += [f"--explanations: {told}" for told in explanations.doubts(metrics["model_id"], scored)]
     pictures = pictures_of(metrics, dataset, explanations)
     metrics["warnings"] += told_missing(pictures, dataset.store.uri if dataset else "")
     if explanations is not None and pictures.overlays is not None:
