@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cxr_spark.datasets.csv_table import read_csv, shorten
+from cxr_spark.datasets.csv_table import CsvTable, read_csv, shorten
 from cxr_spark.datasets.findings import finding_named
 from cxr_spark.datasets.image_lists import read_image_list
 from cxr_spark.errors import DataError
@@ -65,13 +65,25 @@ def read_images_to_explain(uri: str | None, findings: Sequence[str]) -> ImageLis
     digest = hashlib.sha256(data).hexdigest()
     try:
         return ImageList(dict.fromkeys(read_image_list(data, uri), ()), digest)
-    except DataError:  # it has columns, then, or is no list at all, which reading it as a table tells
-        return ImageList(_of_table(data, uri, findings), digest)
+    except DataError as no_list:  # it has columns, then, or a line that is no name
+        table = _table(data, uri, no_list)
+    return ImageList(_of_table(table, uri, findings), digest)
 
 
-def _of_table(data: bytes, uri: str, findings: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    csv = read_csv(data, uri).with_index(_INDEX).spelled([_FINDING])
-    csv.require([_INDEX], "a list of images: one name a line, or a table such as tables/mistakes.csv of an evaluation")
+def _table(data: bytes, uri: str, no_list: DataError) -> CsvTable:
+    """Reads a table with a column that names images; where it is none, tells also why it is no list of one column."""
+    expected = "a list of images: one name a line, or a table such as tables/mistakes.csv of an evaluation"
+    try:
+        csv = read_csv(data, uri).with_index(_INDEX).spelled([_FINDING])
+        csv.require([_INDEX], expected)
+    except DataError as no_table:
+        if str(no_table) == str(no_list):
+            raise
+        raise DataError(f"{no_table}; read as a list of one name a line: {no_list}") from None
+    return csv
+
+
+def _of_table(csv: CsvTable, uri: str, findings: Sequence[str]) -> dict[str, tuple[str, ...]]:
     names = csv.parsed(_INDEX, _not_empty)
     if _FINDING not in csv.columns:
         return dict.fromkeys(names, ())

@@ -17,7 +17,7 @@ from cxr_spark.explanation.images import ImageSource
 from cxr_spark.explanation.layers import check_layers
 from cxr_spark.explanation.network import check_finding
 from cxr_spark.explanation.page import render
-from cxr_spark.explanation.plan import NOT_LISTED, ChosenPart, choose
+from cxr_spark.explanation.plan import NOT_LISTED, NOT_LISTED_WITH_BOX, ChosenPart, choose
 from cxr_spark.explanation.running import check_maps, explain
 from cxr_spark.explanation.sanity import UNREAD, by_block
 from cxr_spark.explanation.summary import localization
@@ -214,7 +214,8 @@ class ExplainJob(Job[ExplainResult]):
         if listed is None:
             return choose(parts, source.names, boxed, self.settings.limit)
         wanted = listed if boxed is None else {name for name in boxed if name in listed}
-        chosen = choose(parts, source.names, wanted, self.settings.limit, NOT_LISTED)
+        none_left = NOT_LISTED if boxed is None else NOT_LISTED_WITH_BOX
+        chosen = choose(parts, source.names, wanted, self.settings.limit, none_left)
         lacking = len(listed) - sum(one.images for one in chosen)
         if boxed is None and self.settings.limit is None and lacking > 0:
             log.warning("%d of %d images of --image-list are not among the images", lacking, len(listed))

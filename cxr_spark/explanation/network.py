@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -37,6 +37,26 @@ def shown_finding(probabilities: NDArray[np.float32], findings: Sequence[str], w
         return list(findings).index(wanted)
     order = np.argsort(-probabilities, kind="stable")
     return next((int(i) for i in order if findings[i] != NO_FINDING), int(order[0]))
+
+
+def first_finding(
+    image_index: str,
+    probabilities: NDArray[np.float32],
+    findings: Sequence[str],
+    wanted: str,
+    listed: Mapping[str, Sequence[str]],
+) -> int:
+    """Returns the number of the finding whose map an image is shown with first: the one it is listed with, if any.
+
+    Args:
+        image_index: the name of the image.
+        probabilities: float32 (K,).
+        findings: the K names.
+        wanted: the name of a finding, or `TOP`, for images that are listed with none.
+        listed: the findings that images are listed with, by the name of the image.
+    """
+    named = listed.get(image_index, ())
+    return list(findings).index(named[0]) if named else shown_finding(probabilities, findings, wanted)
 
 
 def check_finding(name: str, findings: Sequence[str]) -> None:

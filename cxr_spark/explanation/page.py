@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cxr_spark import __version__
-from cxr_spark.explanation.sanity import STILL_ALIKE, in_words
+from cxr_spark.explanation.sanity import FEWEST, in_words
 from cxr_spark.explanation.shown import CALLED_FROM, MAX_LISTED, NOT_KNOWN, VERDICTS, ShownFinding, ShownImage
 from cxr_spark.reporting.numbers import words
 from cxr_spark.reporting.page import environment
@@ -66,7 +66,7 @@ def render(
         table=_table(localization) if boxed else None,
         sanity=sanity,
         sanity_in_words=None if sanity is None else in_words(sanity),
-        still_alike=STILL_ALIKE,
+        fewest=FEWEST,
         warnings=localization["warnings"],
         called_from=CALLED_FROM,
         most=MAX_LISTED,

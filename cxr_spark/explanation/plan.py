@@ -36,6 +36,10 @@ class ChosenPart:
 
 #: What is told where none of the images is wanted.
 NO_BOX = "none of the images has a box: check that --boxes belongs to them, or leave out --only boxed"
+NOT_LISTED_WITH_BOX = (
+    "none of the images is in --image-list and has a box, too: leave out --only boxed or --image-list, or check that "
+    "both lists belong to these images"
+)
 NOT_LISTED = "none of the images is in --image-list: check that it belongs to them, and names them in the same way"
 
 

@@ -94,6 +94,7 @@ def check_maps(
         threads_of_a_task(spark, 1),
         explainer.batch,
         settings.seed,
+        explainer.listed,
     )
     (checked,) = run_image_parts(spark, [drawn], check, doing="comparing maps", done="compared the maps of")
     return None if not checked.images else summary_of(checked, {**about, "seed": settings.seed})

@@ -18,6 +18,8 @@ import numpy as np
 DRAWS = 4
 #: Maps of a network with random weights that correlate by more than this with those of the model are warned of.
 STILL_ALIKE = 0.5
+#: With fewer pairs of maps than this the mean says too little to warn by.
+FEWEST = 5
 #: What is told where nothing could be compared.
 UNREAD = "Maps were not compared with those of random weights: none of the images drawn for that could be read."
 DEFINITIONS = {
@@ -25,9 +27,12 @@ DEFINITIONS = {
     "random": "fraction of the parameters that are random",
     "mean_abs_correlation": "mean over images of the absolute value of Spearman's rank correlation, over the cells of "
     "the map, between the map of the model and that of the network with random weights (Adebayo et al., NeurIPS 2018)",
-    "images": "images whose two maps have ranks: neither is the same everywhere, as one without any evidence is",
-    "by_chance": "about the same mean for maps that have nothing in common, sqrt(2 / (pi (cells - 1))); neighbouring "
-    "cells are alike in all maps, so that it can be higher",
+    "images": "images whose two maps have ranks: neither is the same everywhere, as one without any evidence is, and "
+    "neither holds what is no finite number",
+    "by_chance": "about the same mean for maps whose cells have nothing to do with each other, sqrt(2 / (pi (cells - "
+    "1))); in real maps neighbouring cells are alike, so that maps that have nothing in common give more",
+    "limit": f"the mean of the last stage is warned of above it, where there are {FEWEST} images or more: "
+    f"{STILL_ALIKE}, or twice what chance gives if that is more; null where no correlation can be above it",
 }
 
 
@@ -76,8 +81,9 @@ def summary_of(checked: CheckedMaps, about: dict[str, Any]) -> dict[str, Any]:
         }
         for place, (name, finding) in enumerate(zip(checked.names, checked.findings, strict=True))
     ]
-    found = {**about, "cells": list(checked.cells), "by_chance": by_chance, "stages": stages}
-    return {**found, "warning": _warning(stages, by_chance), "definitions": DEFINITIONS, "images": images}
+    limit = _limit(by_chance)
+    found = {**about, "cells": list(checked.cells), "by_chance": by_chance, "limit": limit, "stages": stages}
+    return {**found, "warning": _warning(stages[-1], limit), "definitions": DEFINITIONS, "images": images}
 
 
 def by_block(summary: Mapping[str, Any]) -> dict[str, float | None]:
@@ -93,10 +99,14 @@ def in_words(summary: Mapping[str, Any]) -> str:
         return "The maps of this network have one cell, so that there is nothing to compare."
     if mean is None:
         return (
-            "With random weights in the whole network no map shows any evidence, so that there is nothing to compare."
+            "With random weights in the whole network there is nothing to compare: of each image, one of the two maps "
+            "is the same everywhere or holds what is no finite number."
         )
-    told = f"With random weights in the whole network, the correlation is {mean:.2f}"
-    told += f"; maps that have nothing in common give about {chance:.2f}."
+    told = f"With random weights in the whole network, the correlation is {mean:.2f} in the mean over "
+    told += f"{_images(last['images'])}. Maps whose cells have nothing to do with each other give about {chance:.2f}; "
+    told += "neighbouring cells are alike in all maps, so that maps that have nothing in common give more."
+    if last["images"] < FEWEST:
+        told += f" That is too few maps to judge by: expected {FEWEST} at least, so ask for more by --sanity."
     if _few(chance):
         cells = math.prod(summary["cells"])
         told += f" Maps of {cells} cells are too coarse to say more: images of a larger size have finer ones."
@@ -113,12 +123,22 @@ def _few(by_chance: float) -> bool:
     return 2 * by_chance > STILL_ALIKE
 
 
-def _warning(stages: Sequence[dict[str, Any]], by_chance: float | None) -> str | None:
-    mean = stages[-1]["mean_abs_correlation"]
-    if mean is None or by_chance is None or mean <= max(STILL_ALIKE, 2 * by_chance):
+def _limit(by_chance: float | None) -> float | None:
+    """Returns the correlation above which is warned; None where none can be above it."""
+    limit = 1.0 if by_chance is None else max(STILL_ALIKE, 2 * by_chance)
+    return limit if limit < 1 else None
+
+
+def _images(number: int) -> str:
+    return "1 image" if number == 1 else f"{number:,} images"
+
+
+def _warning(last: Mapping[str, Any], limit: float | None) -> str | None:
+    mean, images = last["mean_abs_correlation"], last["images"]
+    if mean is None or limit is None or images < FEWEST or mean <= limit:
         return None
     return (
-        f"The maps hardly depend on what the model has learnt: with random weights in the whole network they still "
-        f"correlate by {mean:.2f} with those of the model (more than {STILL_ALIKE} is too much): do not take them for "
-        "the model's reasons."
+        f"The maps hardly depend on what the model has learnt: with random weights in the whole network those of "
+        f"{_images(images)} still correlate by {mean:.2f} with those of the model (more than {limit:.2f} is too much): "
+        "do not take them for the model's reasons."
     )

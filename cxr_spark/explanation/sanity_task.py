@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cxr_spark.explanation.gradcam import GradCam
 from cxr_spark.explanation.images import ImageSource, ViewedImage
 from cxr_spark.explanation.layers import gradcam_layer
-from cxr_spark.explanation.network import input_of, shown_finding
+from cxr_spark.explanation.network import first_finding, input_of
 from cxr_spark.explanation.plan import ChosenPart
 from cxr_spark.explanation.random_weights import Stage, compare_maps
 from cxr_spark.explanation.sanity import DRAWS, CheckedMaps
@@ -30,10 +30,11 @@ class SanityCheck:
         model: the model that is explained.
         source: where the images come from.
         finding: the name of the finding that is explained, or `TOP`.
-        method: one of `names.METHODS`.
+        method: a key of `tables.explained.METHODS`.
         threads: the number of CPU threads of the task.
         batch: the number of images in a forward pass.
         seed: the seed of the random weights.
+        listed: the findings that single images are explained for, by image_index: the first one is compared.
     """
 
     model: ShippedModel
@@ -43,6 +44,7 @@ class SanityCheck:
     threads: int
     batch: int
     seed: int
+    listed: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
 
     def __call__(self, groups: Iterable[Sequence[ChosenPart]]) -> Iterator[CheckedMaps]:
         """Compares the maps of the images of each group; raw images that cannot be read are left out.
@@ -67,7 +69,7 @@ class SanityCheck:
                     squares.append(image.pixels)
         if not names:
             return CheckedMaps((), (), (0, 0), (), ())
-        shown, cells = self._shown(squares, model)
+        shown, cells = self._shown(names, squares, model)
         trained = {name: tensor.clone() for name, tensor in model.module.state_dict().items()}
         found: list[tuple[list[int], list[Stage]]] = []
         for draw in range(min(DRAWS, len(names))):
@@ -95,7 +97,9 @@ class SanityCheck:
         findings = tuple(metadata.findings[place] for place in shown)
         return CheckedMaps(tuple(names), findings, cells, blocks, tuple(map(tuple, correlations)))
 
-    def _shown(self, squares: list[NDArray[np.uint8]], model: TorchModel) -> tuple[list[int], tuple[int, int]]:
+    def _shown(
+        self, names: list[str], squares: list[NDArray[np.uint8]], model: TorchModel
+    ) -> tuple[list[int], tuple[int, int]]:
         """Returns the number of the finding that is shown of each image, and the height and width of a map."""
         shown: list[int] = []
         metadata = model.metadata
@@ -103,6 +107,9 @@ class SanityCheck:
             for start in range(0, len(squares), self.batch):
                 logits = cam.logits(input_of(squares[start : start + self.batch], model))
                 probabilities = activate(logits, metadata.task).cpu().numpy()
-                shown += [shown_finding(row, metadata.findings, self.finding) for row in probabilities]
+                shown += [
+                    first_finding(name, row, metadata.findings, self.finding, self.listed)
+                    for name, row in zip(names[start : start + self.batch], probabilities, strict=True)
+                ]
             height, width = cam.maps([0], [0])[0].shape
         return shown, (height, width)

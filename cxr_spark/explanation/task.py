@@ -66,7 +66,7 @@ class PartExplainer:
         source: where the images come from.
         resize: how the images were made square.
         finding: the name of the finding that is explained, or `TOP`.
-        method: one of `names.METHODS`.
+        method: a key of `tables.explained.METHODS`.
         layers: the names of the layers whose maps are drawn.
         boxes: the boxes by image_index and finding, in pixels of the image that they were drawn on.
         box_side: the side of that image in pixels; None where it is the original image.

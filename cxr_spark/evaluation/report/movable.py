@@ -27,7 +27,8 @@ class MovablePoint:
         true: the number of true positives at each threshold.
         false: the number of false positives at each threshold.
         start: the place of the threshold that the page shows first: the lowest that calls no image present which the
-            threshold of the decisions does not.
+            threshold of the decisions does not; the highest where there is no such one. Where the decisions have no
+            threshold, as for all pairs together, that of Youden's index stands in its place.
         finding: the name of the finding in the data.
         pooled: whether this is no finding but all pairs of image and finding together, which are then what is counted
             instead of images.

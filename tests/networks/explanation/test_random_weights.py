@@ -206,7 +206,8 @@ def test_what_chance_gives_is_the_mean_of_random_maps() -> None:
 
 
 def test_coarse_maps_are_not_warned_of_for_what_chance_gives() -> None:
-    told = summary_of(CheckedMaps(("a",), ("Mass",), (2, 2), (("fc", 1.0),), ((0.8,),)), {})
+    images = tuple("abcde"), ("Mass",) * 5
+    told = summary_of(CheckedMaps(*images, (2, 2), (("fc", 1.0),), ((0.8,) * 5,)), {})
     assert told["warning"] is None
     assert "too coarse" in in_words(told)
-    assert summary_of(CheckedMaps(("a",), ("Mass",), (7, 7), (("fc", 1.0),), ((0.8,),)), {})["warning"]
+    assert summary_of(CheckedMaps(*images, (7, 7), (("fc", 1.0),), ((0.8,) * 5,)), {})["warning"]

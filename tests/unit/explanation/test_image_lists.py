@@ -71,6 +71,12 @@ def test_lists_that_cannot_be_meant_are_refused(tmp_path: Path, text: str, told:
     assert "\n" not in str(error.value)
 
 
+def test_a_faulty_line_of_a_plain_list_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 3: 'c.png;Mass' has columns") as error:
+        listed(tmp_path, "a.png\nb.png\nc.png;Mass\nd.png\n")
+    assert "\n" not in str(error.value)
+
+
 def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--image-list .*: no such file"):
         read_images_to_explain(f"file://{tmp_path}/list", FINDINGS)

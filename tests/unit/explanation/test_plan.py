@@ -1,7 +1,15 @@
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 
+import pytest
+
+from cxr_spark.config import Settings
+from cxr_spark.errors import DataError
+from cxr_spark.explanation.boxes import Box, BoxList
+from cxr_spark.explanation.image_lists import ImageList
+from cxr_spark.explanation.job import ExplainJob
 from cxr_spark.explanation.plan import ChosenPart, draw, with_listing
 from cxr_spark.explanation.shown import MAX_LISTED
 
@@ -28,3 +36,24 @@ def test_images_are_drawn_the_same_however_they_are_cut_into_parts() -> None:
     assert [part.names for part in draw(kept, lambda part: part.names, 10, seed=3)] == [frozenset(names[:4])]
     whole = [ChosenPart(SimpleNamespace(names=names))]
     assert draw(whole, lambda part: part.names, 10, seed=4) != draw(whole, lambda part: part.names, 10, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("only", "listed", "told"),
+    [
+        ("boxed", "a.png", "in --image-list and has a box, too: leave out --only boxed or --image-list"),
+        ("boxed", "elsewhere.png", "in --image-list and has a box, too"),
+        ("all", "elsewhere.png", "none of the images is in --image-list: check"),
+    ],
+)
+def test_an_empty_choice_tells_what_made_it_empty(only: str, listed: str, told: str) -> None:
+    """The images a.png and b.png, of which b.png has a box."""
+    settings = Settings().updated({"explain.only": only, "explain.boxes": "/boxes.csv"})
+    job = ExplainJob(settings.explain, "/model", "/out", "/data")
+    source = SimpleNamespace(names=lambda part: part.names)
+    boxes = BoxList({"b.png": {"Mass": (Box(1, 1, 2, 2),)}}, Counter(Mass=1))
+    parts = [SimpleNamespace(names=["a.png", "b.png"])]
+    with pytest.raises(DataError, match=told):
+        job._chosen(parts, source, boxes, ImageList({listed: ()}, "ab"))
+    both = job._chosen(parts, source, boxes, ImageList({"b.png": ()}, "ab"))
+    assert [part.names for part in both] == [frozenset({"b.png"})]

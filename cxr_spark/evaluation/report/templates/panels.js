@@ -17,6 +17,7 @@
       const places = finding.thresholds.map((_, i) => points.at[kind](finding, i));
       return { places, start: finding.start, texts: (i) => points.texts(finding, i) };
     }
+    // Only an ROC curve comes without points of its own: see `pointed` in report.html.j2.
     const drawn = figure.querySelector(".curve").getAttribute("d").slice(1).split(" ");
     const places = drawn.map((pair) => pair.split(",").map(Number));
     const youden = places.map(([x, y]) => -x - y);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,10 @@ from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curv
 
 from cxr_spark.evaluation.decisions.operating_points import POINTS
 from cxr_spark.evaluation.report import metrics
-from cxr_spark.evaluation.report.panels import precision_recall_path, roc_path
+from cxr_spark.evaluation.report.movable import MovablePoint
+from cxr_spark.evaluation.report.page import render
+from cxr_spark.evaluation.report.panels import panels_of, precision_recall_path, roc_path
+from cxr_spark.evaluation.report.plots import RocCurve
 from cxr_spark.evaluation.report.tables import tables_of
 from cxr_spark.reporting.tables import as_csv
 from tests.support.evaluations import HOSTILE, all_metrics, calibration, curve, page, subgroup
@@ -133,3 +137,17 @@ def test_subgroups_that_differ_are_marked_and_small_ones_faint():
     assert "Findings that differ" in text
     assert "-0.050 to +0.000" in text
     assert "Findings that differ" not in page(curves)[1]
+
+
+def test_only_roc_curves_can_be_pointed_at_where_there_are_no_thresholds():
+    """Without operating points the script takes what is drawn for an ROC curve: of precision-recall it would be wrong."""
+    curves = {"Mass": curve(), "Edema": curve(auc=0.7)}
+    numbers = all_metrics(curves)
+    drawn = [RocCurve(name, each.auc, each.roc) for name, each in curves.items()]
+    given = {"panels": panels_of(drawn, None, numbers), "compared": [], "tables": tables_of(numbers), "created": "now"}
+    figures = re.findall(r'<figure class="panel[^>]*>', render(numbers, **given))
+    assert [figure.count('data-curve="roc"') for figure in figures[:3]] == [1, 1, 1]  # with the mean
+    assert not [figure for figure in figures[3:] if "data-curve" in figure]
+    assert len(figures) >= 5
+    points = [MovablePoint(name, 1, 1, [0.5], [1], [0], 0, name) for name in curves]
+    assert render(numbers, **given, movable=points).count('data-curve="recall" data-place="') == 2
