@@ -140,7 +140,7 @@ def test_subgroups_that_differ_are_marked_and_small_ones_faint():
 
 
 def test_only_roc_curves_can_be_pointed_at_where_there_are_no_thresholds():
-    """Without operating points the script takes what is drawn for an ROC curve: of precision-recall it would be wrong."""
+    """Without operating points the script takes what is drawn for an ROC curve."""
     curves = {"Mass": curve(), "Edema": curve(auc=0.7)}
     numbers = all_metrics(curves)
     drawn = [RocCurve(name, each.auc, each.roc) for name, each in curves.items()]
