@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from cxr_spark.errors import RunError, StorageAwayError
+from cxr_spark.evaluation.computation import Evaluation
 from cxr_spark.evaluation.reading.explanations import Explanations
 from cxr_spark.evaluation.report.mistakes import Pictures
 from cxr_spark.evaluation.report.overlays import Overlays, overlays_of
+from cxr_spark.evaluation.report.pictures import illustrated
+from cxr_spark.reporting.images_read import ImagesRead
 from tests.support.evaluations import curve, page
 from tests.support.explanations import write_explanation
 from tests.support.storage_faults import FAULTS, break_reads
@@ -18,9 +21,9 @@ from tests.support.storage_faults import FAULTS, break_reads
 PAIRS = [("a.png", "Mass"), ("b.png", "Mass")]
 
 
-def written(folder: Path) -> Explanations:
+def written(folder: Path, **inputs: str) -> Explanations:
     maps = {pair: np.full((32, 32, 3), 90, np.uint8) for pair in PAIRS}
-    return Explanations.open(f"file://{write_explanation(folder / 'explained', maps)}")
+    return Explanations.open(f"file://{write_explanation(folder / 'explained', maps, inputs=inputs)}")
 
 
 @pytest.mark.parametrize(("fault", "error"), [("refused", StorageAwayError), ("EIO", RunError)])
@@ -52,3 +55,18 @@ def test_the_page_says_whose_maps_are_shown_where_several_models_made_the_scores
         mistakes={"rule": "0.5", "count": 1, "findings": {"Mass": wrong}},
     )
     assert ("Each map is of one of the 3 models that made the scores together" in text) == (models == 3)
+
+
+def test_doubts_of_maps_are_warnings_of_the_report(tmp_path) -> None:
+    maps = written(tmp_path, data="file:///one", manifest="1" * 64)
+    wrong = {"false_positives": [{"image_index": "a.png", "probability": 0.9}], "false_negatives": []}
+    metrics = {"mistakes": {"findings": {"Mass": wrong}}, "findings_called": {}, "warnings": []}
+    metrics["model_id"] = "a" * 64 + "+" + "b" * 64
+    shown = illustrated(Evaluation(metrics, [], None, []), None, maps, ImagesRead("file:///two", "2" * 64))
+    several, other = shown.metrics["warnings"]
+    assert "one of the 2 models" in several
+    assert "other data (file:///one) than the predictions (file:///two)" in other
+    assert shown.pictures is not None
+    assert shown.pictures.overlays is not None
+    assert shown.pictures.overlays.models == 2
+    assert list(shown.pictures.overlays.by_mistake) == [("a.png", "Mass")]
