@@ -237,23 +237,3 @@ def test_pictures_are_filtered_by_what_one_map_shows(browser, explained, chosen,
     seen = browser.value("[...document.querySelectorAll('.pictured')].map((each) => each.checkVisibility())")
     assert seen == shown
     assert browser.value("document.querySelector('output').textContent") == f"{sum(shown)} of 3 pictures"
-
-
-@pytest.mark.parametrize(
-    ("body", "found"),
-    [
-        ("<p>plain</p>", (0, False, 0)),
-        ("<script>missing()</script>", (1, False, 0)),
-        ("<img src='https://example.invalid/x.png'>", (1, False, 0)),
-        ("<div style='width: 900px'>wide</div>", (0, True, 0)),
-        ("<p style='margin: 0'>one</p><p style='margin: -1.2em 0 0'>other</p>", (0, False, 1)),
-        ("<details><summary>closed</summary><p>one</p></details>", (0, False, 0)),
-    ],
-    ids=["plain", "error", "network", "wide", "overlap", "closed"],
-)
-def test_the_browser_sees_what_it_is_asked_for(browser, tmp_path, body, found):
-    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-    page = tmp_path / "page.html"
-    page.write_text(f"<!DOCTYPE html><meta http-equiv='Content-Security-Policy' content=\"{policy}\"><body>{body}")
-    look = browser.look(page, 400)
-    assert (len(look.errors), look.sideways > 0, len(look.overlaps)) == found

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from cxr_spark.config import MlflowSettings, load_settings
-from cxr_spark.errors import ConfigError, CxrError, DataError, RunError, UsageError
+from cxr_spark.config import load_settings
+from cxr_spark.errors import ConfigError, CxrError, DataError, UsageError
 from cxr_spark.recipes.check import PipelineCheck
 from cxr_spark.recipes.child_jobs import child_jobs
 from cxr_spark.storage.store import resolve
-from cxr_spark.training.tracking import following
 
 
 @pytest.fixture
@@ -215,39 +213,3 @@ def test_overlaps_of_every_job_are_told_before_the_first(
     assert f"{name} file://{tmp_path}/out" in found
     assert "lies in" in found
     assert not (tmp_path / "out").exists()
-
-
-def test_a_missing_openvino_is_told_before_the_first_job(inputs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    check(*inputs)
-    (problem,) = problems(*inputs, "score.engine=openvino")
-    assert problem.endswith("pip install 'cxr-spark[openvino]'")
-    check(*inputs, "score.engine=openvino", "pipeline.steps=[prepare, train]")
-
-
-def test_mlflow_is_asked_before_the_first_job_where_all_else_is_in_order(
-    inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
-
-    def down(settings: MlflowSettings) -> None:
-        asked.append(settings.uri)
-        raise RunError("MLflow is down")
-
-    monkeypatch.setattr(following, "check_tracking", down)
-    tracked = [*inputs, "train.mlflow.uri=http://host:5000"]
-    assert problems(*tracked, kind=RunError) == ["MLflow is down"]
-    problems(*tracked, "prepare.labels=/no/such.csv")
-    check(*tracked, "pipeline.steps=[prepare]")
-    assert asked == ["http://host:5000"]
-    (tmp_path / "out" / "run").mkdir(parents=True)
-    (tmp_path / "out" / "run" / "_done.json").write_text("{}")  # a finished training is not tracked any more
-    assert not [problem for problem in _found(*tracked) if "MLflow" in problem]
-
-
-def _found(*overrides: str) -> list[str]:
-    try:
-        check(*overrides)
-    except CxrError as error:
-        return str(error).split("; ")
-    return []
