@@ -8,8 +8,8 @@ from cxr_spark.errors import UsageError
 from cxr_spark.storage.places import contains, glob_reaches, links_below
 from cxr_spark.storage.uris import resolve
 
-#: Settings and options that name something that a job reads. `tests/unit/outputs/test_overlap_known.py` fails when a setting
-#: or an option is neither here nor known not to be a path.
+#: Settings and options that name something that a job reads. `tests/unit/outputs/test_overlap_known.py` fails when a
+#: setting or an option is neither here nor known not to be a path.
 INPUT_SETTINGS = (
     "prepare.images",
     "prepare.labels",
