@@ -12,6 +12,14 @@ import pytest
 
 import cxr_spark
 from cxr_spark.commands.main import parse
+from cxr_spark.evaluation.result import EvaluateResult
+from cxr_spark.explanation.job import ExplainResult
+from cxr_spark.exploration.job import ExploreResult
+from cxr_spark.preparation.job import PrepareResult
+from cxr_spark.scoring.job import ScoreResult
+from cxr_spark.training.cross_validation.results import CrossValidationResult
+from cxr_spark.training.job import TrainResult
+from cxr_spark.training.range_test.job import RangeTestResult
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "python_api.md").read_text(encoding="utf-8")
@@ -24,6 +32,21 @@ LEAST = {
     "explore": ["--data", "d", "--out", "o"],
     "explain": ["--data", "d", "--model", "m", "--out", "o"],
 }
+
+
+RESULTS = {
+    "prepare": PrepareResult, "train": TrainResult, "train(folds=5)": CrossValidationResult,
+    "train(find_rate=100)": RangeTestResult, "score": ScoreResult, "evaluate": EvaluateResult,
+    "explore": ExploreResult, "explain": ExplainResult,
+}  # fmt: skip
+
+
+def test_the_page_lists_every_attribute_of_the_results():
+    table = dict(re.findall(r"^  \| `([^`]+)` \| (.+) \|$", PAGE, re.MULTILINE))
+    listed = {function: set(re.findall(r"`(\w+)`", attributes)) for function, attributes in table.items()}
+    own = {function: set(result.model_fields) - {"out"} for function, result in RESULTS.items()}
+    own["train(folds=5)"].add("models")  # a property
+    assert listed == own
 
 
 def test_the_page_lists_every_public_name():
