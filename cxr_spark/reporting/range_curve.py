@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
 from cxr_spark.reporting.style import BLUE, FAINT, VERMILLION, empty_note, figure
 
 #: The top of the picture as a multiple of the range of the smoothed losses: what diverges would flatten the rest.
@@ -36,6 +38,8 @@ def range_curve(
             empty_note(axes, "no values")
             return
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:.0e}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.plot(rates, losses, color=FAINT, linewidth=1.2, label="each step")
         axes.plot(rates, smoothed, color=BLUE, linewidth=1.8, label="smoothed")
         if suggested is not None:

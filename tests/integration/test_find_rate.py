@@ -27,8 +27,12 @@ def test_a_rate_is_suggested_and_no_model_is_made(spark, data, tmp_path):
     np.testing.assert_allclose(
         [each["learning_rate"] for each in tried], np.geomspace(1e-7, 1, 40)[: len(tried)], rtol=1e-9
     )
-    lowest = min(tried, key=lambda each: each["smoothed_loss"])
-    assert written["suggested"] == pytest.approx(lowest["learning_rate"] / 10, rel=0.05)
+    means = np.array([each["smoothed_loss"] for each in tried])
+    lowest = means.argmin()
+    falls = [means[place - 2] - means[min(place + 2, len(means) - 1)] for place in range(4, lowest + 1)]
+    steepest = 4 + int(np.argmax(falls))
+    assert written["suggested"] == pytest.approx(tried[steepest]["learning_rate"], rel=0.05)
+    assert written["lowest_loss_at"] == tried[lowest]["learning_rate"]
     assert json.loads((out / "_done.json").read_text())["summary"]["suggested"] == written["suggested"]
     assert Image.open(out / "learning_rates.png").size[0] > 500
     shown = {path.name for path in out.rglob("*") if path.is_file() and not path.name.startswith("_")}

@@ -20,7 +20,7 @@ from cxr_spark.storage.typed_json import validated
 from cxr_spark.tables.prepared import PreparedDataset
 from cxr_spark.training.driver.cluster import check_cluster, rank_threads
 from cxr_spark.training.job import TrainJob
-from cxr_spark.training.range_test.plan import RangePlan, TriedRate, best_place, smoothed
+from cxr_spark.training.range_test.plan import RangePlan, TriedRate, centred, steepest_place
 from cxr_spark.training.soft_labels import Teacher
 from cxr_spark.training.specification import CHECKPOINTS, TrainingSpec
 from cxr_spark.training.start import fingerprint, start_training
@@ -30,16 +30,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How far below the rate of the lowest loss the suggestion lies: where the loss is lowest it is about to rise.
-_BELOW = 10.0
+_NONE = (
+    "no rate lowered the loss in {steps} steps, so none is suggested: try more steps (--find-rate 300), and look at "
+    "learning_rates.png"
+)
 
 
 class RangeTestResult(JobResult):
     """The result of a range test.
 
     Attributes:
-        suggested: a tenth of the rate with the lowest smoothed loss; None where no rate lowered the loss.
-        lowest_loss_at: that rate.
+        suggested: the rate at which the smoothed loss falls fastest; None where no rate lowered the loss.
+        lowest_loss_at: the rate at which the smoothed loss is lowest, which is too high to train with; None likewise.
         steps: the number of steps that were done before the loss diverged, or the plan ended.
         warnings: what puts the suggestion into doubt, in words.
     """
@@ -116,7 +118,7 @@ class RangeTestJob(Job[RangeTestResult]):
         )
         store.delete(RANGE_TEST_NAME)  # of a run that was stopped
         self.training.setup.backend.launch(spark, spec.model_copy(update={"range_plan": self.plan}))
-        result = _finish(spec, self.plan)
+        result = _finish(spec)
         for info in list(store.child(CHECKPOINTS).files(recursive=False)):  # the network before its first step
             name = f"{CHECKPOINTS}/{info.name}"
             if names_of(self.name).is_fixed_or_made(name) and name not in claimed.foreign:
@@ -124,7 +126,7 @@ class RangeTestJob(Job[RangeTestResult]):
         return result
 
 
-def _finish(spec: TrainingSpec, plan: RangePlan) -> RangeTestResult:
+def _finish(spec: TrainingSpec) -> RangeTestResult:
     """Reads what the ranks tried, completes `learning_rates.json`, draws it, and suggests a rate."""
     try:
         written = spec.run.read_json(RANGE_TEST_NAME)
@@ -133,12 +135,12 @@ def _finish(spec: TrainingSpec, plan: RangePlan) -> RangeTestResult:
             f"the range test in {spec.run_uri} has not come to its end: run the same command again"
         ) from None
     tried = [validated(TriedRate, each, f"{RANGE_TEST_NAME} is damaged") for each in written["tried"]]
-    curve = smoothed([each.loss for each in tried])
-    place = best_place(tried)
-    lowest = None if place is None else tried[place].learning_rate
-    suggested = None if lowest is None else float(f"{lowest / _BELOW:.1e}")
+    curve = centred([each.loss for each in tried])
+    place = steepest_place(tried)
+    suggested = None if place is None else float(f"{tried[place].learning_rate:.1e}")
+    lowest = None if place is None else tried[curve.index(min(curve[place:]))].learning_rate
     facts: dict[str, Any] = {"suggested": suggested, "lowest_loss_at": lowest, "steps": len(tried)}
-    warnings = tuple(_doubts(tried, place, plan))
+    warnings = () if place is not None else (_NONE.format(steps=len(tried)),)
     steps = [{**each.model_dump(), "smoothed_loss": mean} for each, mean in zip(tried, curve, strict=True)]
     spec.run.write_json(RANGE_TEST_NAME, {**facts, "warnings": list(warnings), "tried": steps})
     with tempfile.TemporaryDirectory() as folder:
@@ -148,20 +150,5 @@ def _finish(spec: TrainingSpec, plan: RangePlan) -> RangeTestResult:
     for warning in warnings:
         log.warning("%s", warning)
     if suggested is not None:
-        log.info("suggested: --set train.learning_rate=%g, a tenth of the rate with the lowest loss", suggested)
+        log.info("suggested: --set train.learning_rate=%g, at which the loss falls fastest", suggested)
     return RangeTestResult(out=spec.run_uri, **facts, **({"warnings": warnings} if warnings else {}))
-
-
-def _doubts(tried: list[TriedRate], place: int | None, plan: RangePlan) -> list[str]:
-    """Says in words what puts the suggestion into doubt."""
-    if place is None:
-        return [
-            f"no rate lowered the loss in {len(tried)} steps, so none is suggested: try more steps (--find-rate 300), "
-            "and look at learning_rates.png"
-        ]
-    if place == plan.steps - 1:
-        return [
-            f"the loss was still falling at the highest rate, {tried[-1].learning_rate:g}: the suggestion is a lower "
-            "bound"
-        ]
-    return []

@@ -70,13 +70,27 @@ def has_diverged(losses: Sequence[float], plan: RangePlan) -> bool:
     return len(curve) > plan.steps // 10 and curve[-1] > _DIVERGED * min(curve)
 
 
-def best_place(tried: Sequence[TriedRate]) -> int | None:
-    """Returns the place of the lowest smoothed loss; None where no rate made the loss fall.
+def centred(losses: Sequence[float]) -> list[float]:
+    """Returns the mean of the average over what came before and of that over what came after, without a delay."""
+    before, after = smoothed(losses), smoothed(losses[::-1])[::-1]
+    return [(one + other) / 2 for one, other in zip(before, after, strict=True)]
 
-    In the first tenth of the steps rates are too low to change anything. A loss counts as fallen where it is at least a
+
+def steepest_place(tried: Sequence[TriedRate]) -> int | None:
+    """Returns the place of the step at which the loss falls fastest; None where no rate made the loss fall.
+
+    From step to step the rate grows by the same factor, so that this is the steepest descent over the logarithm of the
+    rate (fastai's suggestion by the steepest slope), here measured over a tenth of the steps, since single batches are
+    noisy. In the first tenth rates are too low to change anything. A loss counts as fallen where it is at least a
     hundredth lower than after these steps.
     """
-    curve = smoothed([step.loss for step in tried])
-    first = len(curve) // 10
+    curve = centred([step.loss for step in tried])
+    first, around = len(curve) // 10, max(1, len(curve) // 20)
     lowest = min(range(first, len(curve)), key=curve.__getitem__, default=0)
-    return lowest if lowest > first and curve[lowest] < _FALLEN * curve[first] else None
+    if lowest <= first or curve[lowest] >= _FALLEN * curve[first]:
+        return None
+
+    def fall(place: int) -> float:
+        return curve[max(place - around, 0)] - curve[min(place + around, len(curve) - 1)]
+
+    return max(range(first, lowest + 1), key=fall)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr_spark.training.range_test.plan import RangePlan, TriedRate, best_place, has_diverged, smoothed
+from cxr_spark.training.range_test.plan import RangePlan, TriedRate, has_diverged, smoothed, steepest_place
 
 
 def tried(losses: list[float]) -> list[TriedRate]:
@@ -38,16 +38,15 @@ def test_a_few_odd_steps_at_the_beginning_are_not_the_end() -> None:
     assert not has_diverged([0.0, 0.7], RangePlan(steps=100))
 
 
-def test_the_best_place_is_where_the_loss_turns() -> None:
+def test_the_suggestion_is_where_the_loss_falls_fastest() -> None:
     exponents = np.log10(rates(100))
-    losses = 0.7 - 0.4 * np.exp(-((exponents + 2.5) ** 2))  # a valley at 10**-2.5
-    place = best_place(tried(losses.tolist()))
+    losses = 0.2 + 0.5 / (1 + np.exp(4 * (exponents + 3.5)))  # falls fastest at 10**-3.5
+    place = steepest_place(tried(losses.tolist()))
     assert place is not None
-    # A moving average lags behind by nine steps, and the rate doubles every four to five.
-    assert -2.5 <= exponents[place] <= -1.8
+    assert abs(exponents[place] + 3.5) < 0.15  # two steps
 
 
 @pytest.mark.parametrize("losses", [[], [0.7], np.linspace(0.7, 2.0, 50).tolist(), [0.7] * 50])
-def test_no_rate_is_best_where_none_lowers_the_loss(losses: list[float]) -> None:
+def test_no_rate_is_suggested_where_none_lowers_the_loss(losses: list[float]) -> None:
     steps = [TriedRate(learning_rate=1e-7 * 2**i, loss=loss) for i, loss in enumerate(losses)]
-    assert best_place(steps) is None
+    assert steepest_place(steps) is None
