@@ -1,4 +1,7 @@
-"""Shows how far long work has come: a bar on a terminal or in a notebook, else a line in the log every ten seconds."""
+"""Shows how far long work has come: a bar on a terminal or in a notebook, else lines in the log.
+
+The first line comes after two seconds, the others every ten.
+"""
 
 from __future__ import annotations
 
@@ -75,9 +78,10 @@ def _is_silenced() -> bool:
 
 
 def _lines(doing: str, total: int, done: Callable[[], int], ended: threading.Event) -> None:
-    started = time.monotonic()
-    while not ended.wait(LINE_SECONDS):
+    started, pause = time.monotonic(), LINE_SECONDS / 5  # soon, since Spark's start before it was silent, too
+    while not ended.wait(pause):
         log.info("%s", line(doing, min(done(), total), total, time.monotonic() - started))
+        pause = LINE_SECONDS
 
 
 def line(doing: str, done: int, total: int, seconds: float) -> str:
