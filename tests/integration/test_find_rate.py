@@ -52,7 +52,10 @@ def test_two_ranks_try_the_same_rates(spark, data, tmp_path):
         found.append(json.loads((out / "learning_rates.json").read_text())["tried"])
     first = [each[0]["loss"] for each in found]  # of the same network and the same ten images
     assert first[0] == pytest.approx(first[1], rel=0.2)  # each rank has batch norms of its own five
-    assert len(found[0]) == len(found[1]) == 10
+    for tried in found:  # the last rates may make the loss diverge
+        assert len(tried) >= 7
+        rates = [each["learning_rate"] for each in tried]
+        np.testing.assert_allclose(rates, np.geomspace(1e-7, 1, 10)[: len(tried)], rtol=1e-9)
 
 
 @pytest.mark.parametrize("steps", [9, 0, -1, True, 1.5])
