@@ -33,7 +33,7 @@ from cxr_spark.training.soft_labels import Teacher, soften
 from cxr_spark.training.specification import TrainingSpec
 
 #: Seconds between two progress lines in the log.
-_TELL_EVERY = 8.0
+_TELL_EVERY = 5.0
 #: Steps between two checks of the loss on a GPU. To look at every step's loss would make the host wait for the device.
 _CHECK_EVERY_ON_GPU = 20
 
