@@ -44,13 +44,18 @@ help:  ## list the targets
 
 venv: $(STAMP)  ## make .venv/ with everything installed
 
+# Says every eight seconds that the rest of a recipe's line goes on, which is silent for minutes.
+signs = (while sleep 8; do echo "make: still installing into $(VENV), $$SECONDS s"; done) & \
+	signs=$$!; trap "kill $$signs" EXIT
+
 # The stamp is written last, so an install that was cut short is taken up again.
 $(STAMP): setup.py pyproject.toml $(LOCKS)
 	@$(PY) -m pip --version >/dev/null 2>&1 || { $(make_venv); }
 	@echo "make: installing into $(VENV): the first time downloads about 3.5 GB"
 	@$(PY) -m pip install --quiet -c $(lock) pip setuptools
-	@PYTHONWARNINGS="ignore:Editable installation" $(PY) -m pip install --quiet --no-build-isolation -c $(lock) -e ".[dev]"
-	@$(call archive_classes,$(PY))
+	@$(signs); PYTHONWARNINGS="ignore:Editable installation" \
+		$(PY) -m pip install --quiet --no-build-isolation -c $(lock) -e ".[dev]"
+	@$(signs); $(call archive_classes,$(PY))
 	@touch $@
 
 # $(1): the Python of an environment. Spark starts in half the time with an archive of its classes, and without one as well.

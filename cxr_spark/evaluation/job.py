@@ -129,8 +129,9 @@ class EvaluateJob(Job[EvaluateResult]):
         data_uri, explained = (run.uri(name) if settings.pictures == "show" else None for name in _SHOWN)
         data = PreparedDataset.open(data_uri) if data_uri is not None else None
         maps = Explanations.open(explained) if explained is not None else None
+        scores = Provenance.of(predictions)
         if maps is not None:
-            maps.check_scores(Provenance.of(predictions))
+            maps.check_scores(scores)
         if truth is not None:
             truth = with_splits(truth, lists)
         fingerprint = {
@@ -148,8 +149,8 @@ class EvaluateJob(Job[EvaluateResult]):
         }
 
         def produce(claimed: Claim) -> EvaluateResult:
-            evaluation = self._evaluate(run, truth, label_uris, list_uris)
-            evaluation = illustrated(evaluation, data, maps, Provenance.of(predictions).images)
+            evaluation = self._evaluate(run, scores, truth, label_uris, list_uris)
+            evaluation = illustrated(evaluation, data, maps, scores.images)
             write(claimed.store, evaluation)
             result = result_of(claimed.store, evaluation.metrics)
             if self.log_report is not None:
@@ -159,7 +160,12 @@ class EvaluateJob(Job[EvaluateResult]):
         return ReadyJob(fingerprint, produce)
 
     def _evaluate(
-        self, run: JobRun, truth: LabelTable | None, label_uris: list[str], lists: Mapping[str, str]
+        self,
+        run: JobRun,
+        scores: Provenance,
+        truth: LabelTable | None,
+        label_uris: list[str],
+        lists: Mapping[str, str],
     ) -> Evaluation:
         settings, uri, baseline = self.settings, run.needed_uri("--predictions"), run.uri("--baseline")
         layout = Layout(settings.index_column, settings.prob_prefix, settings.scores == "logits")
@@ -173,7 +179,6 @@ class EvaluateJob(Job[EvaluateResult]):
             compared = read_predictions(baseline, layout=layout, vocabulary=predictions.findings, task=task)
             shared = shared_findings(compared.findings, predictions.findings)
             compared = replace(compared, findings=tuple(shared.get(name, name) for name in compared.findings))
-        scores = Provenance.of(uri)
         evaluation = evaluate(
             predictions,
             lambda: run.spark,

@@ -90,7 +90,7 @@ class Explanations:
         Args:
             model_id: what the predictions say; of several models all are in it, with `+` between them.
         """
-        return self.model_id in _models(model_id)
+        return self.model_id in models_of(model_id)
 
     def check_scores(self, scores: Provenance) -> None:
         """Refuses maps that are not of the model that made the predictions, where these tell which one that is.
@@ -118,7 +118,7 @@ class Explanations:
             scored: the images of the predictions; None where they are not known.
         """
         told = []
-        models = len(_models(model_id))
+        models = len(models_of(model_id))
         if models > 1:
             told.append(
                 f"the maps are of model {self.model_id[:12]} alone, one of the {models} models that made the scores "
@@ -142,7 +142,7 @@ class Explanations:
         )
 
 
-def _models(model_id: str | None) -> list[str]:
+def models_of(model_id: str | None) -> list[str]:
     """Returns the models that predictions name together."""
     return [] if model_id is None else model_id.split("+")
 

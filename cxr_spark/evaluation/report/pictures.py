@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cxr_spark.evaluation.computation import Evaluation
-from cxr_spark.evaluation.reading.explanations import Explanations
+from cxr_spark.evaluation.reading.explanations import Explanations, models_of
 from cxr_spark.evaluation.report.mistakes import KINDS, Pictures
 from cxr_spark.evaluation.report.overlays import overlays_of, told_of_overlays
 from cxr_spark.evaluation.report.rows import Numbers
@@ -49,8 +49,8 @@ def pictures_of(metrics: Numbers, dataset: PreparedDataset | None, explanations:
         return pictures
     own_names = {called: own for own, called in metrics["findings_called"].items()}
     overlays = overlays_of(explanations, in_turn(lists), _SIDE, left, own_names)
-    models = len(metrics["model_id"].split("+")) if metrics["model_id"] else 1
-    return replace(pictures, overlays=replace(overlays, models=models))
+    models = models_of(metrics["model_id"])
+    return replace(pictures, overlays=replace(overlays, models=max(1, len(models))))
 
 
 def told_missing(pictures: Pictures, data: str) -> list[str]:
