@@ -14,6 +14,7 @@ from cxr_spark.config import Settings
 from cxr_spark.errors import UsageError
 from cxr_spark.evaluation.job import EvaluateJob
 from cxr_spark.outputs.job import JobRun
+from cxr_spark.reporting.provenance import Provenance
 from cxr_spark.runtime.application import Application
 from cxr_spark.scoring.thresholds import thresholds_of
 from cxr_spark.storage.store import Store
@@ -48,7 +49,7 @@ def metrics_of(folder: Path, predictions: str, baseline: str | None = None) -> d
     uris: dict[str, tuple[str, ...]] = dict.fromkeys(job.inputs(), ())
     uris |= {"--predictions": (predictions,), "--baseline": (baseline,) if baseline else ()}
     run = JobRun(Application("evaluate", None, {}), Store(folder.as_uri()), uris)
-    return job._evaluate(run, None, [], {}).metrics
+    return job._evaluate(run, Provenance.of(predictions), None, [], {}).metrics
 
 
 def test_thresholds_of_scores_of_training_images_are_refused_wherever_their_evaluation_went(tmp_path: Path) -> None:
